@@ -1,0 +1,1 @@
+"""agentbus: the message bus that AI agents run on."""
