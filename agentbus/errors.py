@@ -66,7 +66,7 @@ def _rebuild(cls: type[AgentBusError], args: tuple[Any, ...], fields: dict[str, 
     return error
 
 
-# -- names, URLs, frames --------------------------------------------------------------------------------------
+# -- names, URLs, frames -----------------------------------------------------------------------------------
 
 
 class InvalidNameError(AgentBusError, ValueError):
@@ -111,10 +111,10 @@ class EncodeError(AgentBusError, TypeError):
     """Data that has no JSON form."""
 
 
-# -- runtime --------------------------------------------------------------------------------------------------
+# -- runtime -----------------------------------------------------------------------------------------------
 
 
-class RuntimeFault(AgentBusError):
+class RuntimeFault(AgentBusError):  # noqa: N818 -- "RuntimeError" is taken
     """Root of what actors, futures and loops raise."""
 
 
@@ -158,7 +158,7 @@ class StreamClosedError(RuntimeFault):
     """The stream has ended."""
 
 
-# -- client ---------------------------------------------------------------------------------------------------
+# -- client ------------------------------------------------------------------------------------------------
 
 
 class SignallingError(AgentBusError):
@@ -255,7 +255,7 @@ class ClientDisposedError(SignallingError):
     """`dispose()` was called on this client; make a new one."""
 
 
-# -- hub ------------------------------------------------------------------------------------------------------
+# -- hub ---------------------------------------------------------------------------------------------------
 
 
 class HubError(AgentBusError):
@@ -291,7 +291,7 @@ class TokenError(HubError, ValueError):
         self.expired = expired
 
 
-# -- agents ---------------------------------------------------------------------------------------------------
+# -- agents ------------------------------------------------------------------------------------------------
 
 
 class AgentError(AgentBusError):
