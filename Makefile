@@ -40,6 +40,13 @@ unit: $(READY) ## the default suite
 test-slow: $(READY) ## what is marked slow
 	@$(BIN)/pytest -m slow
 
+SDK_READY := .venv-interop/.ready
+$(SDK_READY): tests/interop/requirements.txt
+	@echo "setting up .venv-interop for the official SDK (once) ..." >&2
+	@test -x .venv-interop/bin/python || $(PYTHON) -m venv .venv-interop
+	@.venv-interop/bin/pip install --quiet -r tests/interop/requirements.txt 2>.venv-interop/pip.log || { cat .venv-interop/pip.log >&2; exit 1; }
+	@touch $@
+
 SEEDS ?= 1000
 simulate: $(READY) ## client, hub and faults on virtual time (SEEDS=1000)
 	@$(BIN)/python -m agentbus.testing.simulation --seeds $(SEEDS)
@@ -48,11 +55,11 @@ SECONDS_EACH ?= 60
 fuzz: $(READY) ## fuzz both decoders (SECONDS_EACH=60)
 	@$(BIN)/python -m tests.fuzz.decoders --seconds $(SECONDS_EACH)
 
-bench: $(READY) ## measure beside peers; writes benchmarks/RESULTS.md
+bench: $(READY) $(SDK_READY) ## measure beside peers; writes benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-interop: $(READY) ## the official Python SDK against our hub
-	@$(BIN)/python -m tests.interop.run
+interop: $(READY) $(SDK_READY) ## the official Python SDK against our hub
+	@$(BIN)/pytest -m interop tests/interop
 
 setup-services: ## install nats-server, redis-server and chromium where a test needs them (Debian, root)
 	@command -v apt-get >/dev/null || { echo "setup-services knows Debian only; install nats-server, redis-server and chromium by hand" >&2; exit 1; }
