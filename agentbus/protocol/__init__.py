@@ -1,1 +1,72 @@
-"""agentbus.protocol."""
+"""The wire protocol, pure: frames and their codec, close and error codes with their rules, names."""
+
+from __future__ import annotations
+
+from agentbus.protocol.codec import (
+    decode_client_frame,
+    decode_object,
+    decode_server_frame,
+    encode,
+    encode_ack,
+    encode_data,
+    encode_direct,
+    encode_message,
+    encode_publish,
+    encode_send,
+)
+from agentbus.protocol.codes import CloseCode, ErrorCode, Retry
+from agentbus.protocol.frames import (
+    Ack,
+    ClientFrame,
+    DirectFrame,
+    ErrorFrame,
+    GoingAway,
+    MessageFrame,
+    Ping,
+    Pong,
+    PresenceFrame,
+    PresencePeer,
+    Publish,
+    Send,
+    ServerFrame,
+    Subscribe,
+    Unsubscribe,
+    Welcome,
+)
+from agentbus.protocol.names import check_asserted_peer_id, check_channel, check_peer_id, is_reserved
+
+__all__ = [
+    "Ack",
+    "ClientFrame",
+    "CloseCode",
+    "DirectFrame",
+    "ErrorCode",
+    "ErrorFrame",
+    "GoingAway",
+    "MessageFrame",
+    "Ping",
+    "Pong",
+    "PresenceFrame",
+    "PresencePeer",
+    "Publish",
+    "Retry",
+    "Send",
+    "ServerFrame",
+    "Subscribe",
+    "Unsubscribe",
+    "Welcome",
+    "check_asserted_peer_id",
+    "check_channel",
+    "check_peer_id",
+    "decode_client_frame",
+    "decode_object",
+    "decode_server_frame",
+    "encode",
+    "encode_ack",
+    "encode_data",
+    "encode_direct",
+    "encode_message",
+    "encode_publish",
+    "encode_send",
+    "is_reserved",
+]

@@ -1,0 +1,200 @@
+"""Frames to bytes and back.
+
+The fast way is one msgspec call per frame. What it refuses goes the slow way (`verdicts`), which finds the
+error code, or accepts what msgspec is too strict for. A payload crosses verbatim in both directions: decoding
+keeps its bytes, encoding splices them.
+
+Decoders check the *shape* of a frame, the first of the checks in spec section 8, and no more: length and
+characters of a name are the caller's to check (`names`), and so is missing `data`, which a hub reports only
+after name, reserved prefix, action and authorisation.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from agentbus.errors import EncodeError, FrameDecodeError
+from agentbus.protocol.codes import ErrorCode
+from agentbus.protocol.fields import UNREADABLE, Payload, is_json
+from agentbus.protocol.frames import ClientFrame, ServerFrame
+from agentbus.protocol.names import MAX_REQUEST_ID_BYTES
+from agentbus.protocol.verdicts import BAD_REQUEST_ID, is_request_id, judge_client_frame, judge_server_frame
+
+_CLIENT: msgspec.json.Decoder[ClientFrame] = msgspec.json.Decoder(ClientFrame)
+_SERVER: msgspec.json.Decoder[ServerFrame] = msgspec.json.Decoder(ServerFrame)
+_OBJECT: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
+_encode = msgspec.json.Encoder().encode
+
+_SURELY_SHORT = MAX_REQUEST_ID_BYTES // 4
+"""Characters of a request id that needs no count: each has at most four bytes."""
+
+
+# -- reading -----------------------------------------------------------------------------------------------
+
+
+def decode_client_frame(payload: Payload) -> ClientFrame:
+    """Read a frame that a client sent.
+
+    Args:
+        payload: one whole text message; it must not change while the frame lives.
+
+    Returns:
+        The frame. `data` of a `publish` or `send` is None where it is missing.
+
+    Raises:
+        FrameDecodeError: the only one. `code` is `malformed_message`, `unknown_type`, `invalid_channel` or
+            `invalid_peer_id` (absent or not a string), `request_id` the frame's own where it is legal.
+    """
+    try:
+        frame = _CLIENT.decode(payload)
+        # msgspec skips what it does not convert, bad UTF-8 in `data` included, and subscribers would get it.
+        if type(payload) is not bytes or not payload.isascii():
+            str(payload, "utf-8")
+    except UNREADABLE:
+        frame = None
+    if frame is None:
+        return judge_client_frame(payload)
+    request_id = frame.request_id
+    if request_id is not None and len(request_id) > _SURELY_SHORT and not is_request_id(request_id):
+        raise FrameDecodeError(ErrorCode.MALFORMED_MESSAGE, BAD_REQUEST_ID)
+    return frame
+
+
+def decode_server_frame(payload: Payload) -> ServerFrame:
+    """Read a frame that a hub sent, checked as a client owes it (spec section 3).
+
+    An optional field that is unusable reads as absent; any other makes the frame unusable.
+
+    Args:
+        payload: one whole text message; it must not change while the frame lives.
+
+    Raises:
+        FrameDecodeError: the only one: drop the frame and log it. Text of the hub's is not in it.
+    """
+    try:
+        frame = _SERVER.decode(payload)
+        if type(payload) is not bytes or not payload.isascii():
+            str(payload, "utf-8")
+    except UNREADABLE:
+        frame = None
+    return judge_server_frame(payload) if frame is None else frame
+
+
+def decode_object(text: Payload | Raw | None) -> dict[str, Any] | None:
+    """Read a peer's metadata; None where it is absent or no object. Raises nothing."""
+    try:
+        return None if text is None else _OBJECT.decode(text)
+    except UNREADABLE:
+        return None
+
+
+# -- writing -----------------------------------------------------------------------------------------------
+
+
+def encode(frame: ClientFrame | ServerFrame) -> bytes:
+    """Write any frame.
+
+    Raises:
+        EncodeError: a field has no JSON form.
+    """
+    try:
+        return _encode(frame)
+    except _UNWRITABLE as error:
+        raise EncodeError(_unwritable(error)) from error
+
+
+def encode_data(value: Any) -> bytes:
+    """Write a payload as JSON: anything msgspec can, or `msgspec.Raw` for bytes that are JSON already.
+
+    NaN and the infinities, which JSON cannot say, become `null`.
+
+    Raises:
+        EncodeError: it has no JSON form; it is nested too deeply; a `Raw` holds something that is not JSON.
+    """
+    if isinstance(value, Raw):
+        text = bytes(value)
+        if not is_json(text):
+            raise EncodeError("the bytes of this msgspec.Raw are not one JSON value in UTF-8")
+        return text
+    try:
+        return _encode(value)
+    except _UNWRITABLE as error:
+        raise EncodeError(_unwritable(error)) from error
+
+
+_UNWRITABLE = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError)
+
+
+def _unwritable(error: Exception) -> str:
+    if isinstance(error, UnicodeEncodeError):
+        return "no JSON form: a string holds half a surrogate pair, which UTF-8 cannot say"
+    if isinstance(error, RecursionError):
+        return "no JSON form: it is nested too deeply, or in a circle"
+    return f"no JSON form: {error}"
+
+
+def encode_publish(channel: str, data: bytes, request_id: str | None = None) -> bytes:
+    """Write a `publish` around a payload that is JSON already."""
+    if request_id is None:
+        return b"".join((b'{"type":"publish","channel":', _encode(channel), b',"data":', data, b"}"))
+    return b"".join(
+        (
+            b'{"type":"publish","channel":',
+            _encode(channel),
+            b',"data":',
+            data,
+            b',"requestId":',
+            _encode(request_id),
+            b"}",
+        )
+    )
+
+
+def encode_send(to: str, data: bytes, request_id: str | None = None) -> bytes:
+    """Write a `send` around a payload that is JSON already."""
+    if request_id is None:
+        return b"".join((b'{"type":"send","to":', _encode(to), b',"data":', data, b"}"))
+    return b"".join(
+        (
+            b'{"type":"send","to":',
+            _encode(to),
+            b',"data":',
+            data,
+            b',"requestId":',
+            _encode(request_id),
+            b"}",
+        )
+    )
+
+
+def encode_message(
+    channel: str, sender: str, data: Raw | bytes, sender_metadata: Raw | bytes | None = None
+) -> bytes:
+    """Write a `message` once for all its subscribers; the payload goes in byte for byte."""
+    pieces = (
+        b'{"type":"message","channel":',
+        _encode(channel),
+        b',"from":',
+        _encode(sender),
+        b',"data":',
+        data,
+    )
+    if sender_metadata is None:
+        return b"".join((*pieces, b"}"))
+    return b"".join((*pieces, b',"fromMetadata":', sender_metadata, b"}"))
+
+
+def encode_direct(sender: str, data: Raw | bytes, sender_metadata: Raw | bytes | None = None) -> bytes:
+    """Write a `direct` once for all connections of its peer; the payload goes in byte for byte."""
+    pieces = (b'{"type":"direct","from":', _encode(sender), b',"data":', data)
+    if sender_metadata is None:
+        return b"".join((*pieces, b"}"))
+    return b"".join((*pieces, b',"fromMetadata":', sender_metadata, b"}"))
+
+
+def encode_ack(request_id: str) -> bytes:
+    """Write an `ack`: preformed bytes around the request id."""
+    return b'{"type":"ack","requestId":' + _encode(request_id) + b"}"
