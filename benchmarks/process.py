@@ -34,12 +34,17 @@ def resident_bytes(pid: int) -> int:
 
 @contextlib.contextmanager
 def running(
-    command: list[str], *, ready: str = "", core: int = SERVER_CORE, cwd: Path | None = None
+    command: list[str],
+    *,
+    ready: str = "",
+    core: int = SERVER_CORE,
+    cwd: Path | None = None,
+    keep_output: bool = False,
 ) -> Generator[tuple[subprocess.Popen[str], str]]:
     """Run a program on one core until the block ends; wait for the line of its stderr that holds `ready`."""
     process = subprocess.Popen(
         command,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if keep_output else subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         cwd=cwd,

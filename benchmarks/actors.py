@@ -1,0 +1,27 @@
+"""Actors in one process: tell and ask, LoopActor against pykka's ThreadingActor, each in a process of its own."""
+
+from __future__ import annotations
+
+from benchmarks.programs import command, figures
+from benchmarks.table import Table
+
+KINDS = {
+    "pykka ThreadingActor": "pykka",
+    "agentbus LoopActor, on its loop": "loop",
+    "agentbus LoopActor, from a thread": "loop-from-thread",
+    "agentbus AsyncAgentActor, on its loop": "agent",
+}
+
+
+def run(runs: int) -> list[Table]:
+    """Every kind of actor in turn."""
+    tells = Table("Actor tells per second", ["actor"], lower_is_better=False)
+    asks = Table("Actor asks per second", ["actor"], lower_is_better=False)
+    seen: dict[str, list[dict[str, float]]] = {}
+    for _ in range(runs):
+        for name, kind in KINDS.items():
+            seen.setdefault(name, []).append(figures(command("actors", kind)))
+    for name, results in seen.items():
+        tells.add(name, "tell", [result["tell"] for result in results])
+        asks.add(name, "ask", [result["ask"] for result in results])
+    return [tells, asks]
