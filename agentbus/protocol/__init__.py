@@ -1,7 +1,11 @@
-"""The wire protocol, pure: frames and their codec, close and error codes with their rules, names."""
+"""The wire protocol, pure: nothing here reads a clock, a socket or chance.
+
+Frames and their codec, close codes with their retry rules, error codes, names and patterns, backoff, URLs.
+"""
 
 from __future__ import annotations
 
+from agentbus.protocol.backoff import Chance, ReconnectOptions, retry_delay
 from agentbus.protocol.codec import (
     decode_client_frame,
     decode_object,
@@ -33,22 +37,30 @@ from agentbus.protocol.frames import (
     Unsubscribe,
     Welcome,
 )
+from agentbus.protocol.ice import IceServer, ice_servers
 from agentbus.protocol.names import check_asserted_peer_id, check_channel, check_peer_id, is_reserved
+from agentbus.protocol.patterns import Pattern, compile_pattern
+from agentbus.protocol.url import Origin, check_origin
 
 __all__ = [
     "Ack",
+    "Chance",
     "ClientFrame",
     "CloseCode",
     "DirectFrame",
     "ErrorCode",
     "ErrorFrame",
     "GoingAway",
+    "IceServer",
     "MessageFrame",
+    "Origin",
+    "Pattern",
     "Ping",
     "Pong",
     "PresenceFrame",
     "PresencePeer",
     "Publish",
+    "ReconnectOptions",
     "Retry",
     "Send",
     "ServerFrame",
@@ -57,7 +69,9 @@ __all__ = [
     "Welcome",
     "check_asserted_peer_id",
     "check_channel",
+    "check_origin",
     "check_peer_id",
+    "compile_pattern",
     "decode_client_frame",
     "decode_object",
     "decode_server_frame",
@@ -68,5 +82,7 @@ __all__ = [
     "encode_message",
     "encode_publish",
     "encode_send",
+    "ice_servers",
     "is_reserved",
+    "retry_delay",
 ]
