@@ -1,0 +1,121 @@
+"""Tell and ask rates of one kind of actor. Argument: the kind. Prints rates per second as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pykka
+
+from agentbus import AsyncAgentActor, Bus, Message, handles
+from agentbus.runtime import LoopActor, Runtime, StartOptions
+
+TELLS = 200_000
+ASKS = 20_000
+
+
+class Threaded(pykka.ThreadingActor):
+    """Pykka's own, as a user writes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = 0
+        self.done = threading.Event()
+
+    def on_receive(self, message: Any) -> Any:
+        self.seen += 1
+        return message
+
+
+class Looped(LoopActor):
+    """Ours, with the same body."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = 0
+
+    def on_receive(self, message: Any) -> Any:
+        self.seen += 1
+        return message
+
+
+class Number(Message):
+    value: int
+
+
+class Agent(AsyncAgentActor):
+    """An agent with one typed handler."""
+
+    @handles
+    async def number(self, message: Number) -> Number:
+        return message
+
+
+def rates(tells: Callable[[], float], asks: Callable[[], float]) -> dict[str, float]:
+    return {"tell": TELLS / tells(), "ask": ASKS / asks()}
+
+
+def from_this_thread(ref: Any) -> dict[str, float]:
+    """Tell all and wait for the last; ask one after the other."""
+
+    def tells() -> float:
+        start = time.perf_counter()
+        for number in range(TELLS):
+            ref.tell(number)
+        ref.ask(0)
+        return time.perf_counter() - start
+
+    def asks() -> float:
+        start = time.perf_counter()
+        for number in range(ASKS):
+            ref.ask(number)
+        return time.perf_counter() - start
+
+    return rates(tells, asks)
+
+
+async def on_the_loop(ref: Any, message: Any, ask: Callable[[Any], Any]) -> dict[str, float]:
+    """The same from a coroutine on the actor's own loop, in bursts that leave the loop its turns."""
+    start = time.perf_counter()
+    for number in range(TELLS):
+        ref.tell(message)
+        if not number % 100:
+            await asyncio.sleep(0)
+    await ask(message)
+    tells = time.perf_counter() - start
+    start = time.perf_counter()
+    for _ in range(ASKS):
+        await ask(message)
+    return {"tell": TELLS / tells, "ask": ASKS / (time.perf_counter() - start)}
+
+
+async def looped() -> dict[str, float]:
+    runtime = Runtime(loop=asyncio.get_running_loop())
+    ref = Looped.start_with(StartOptions(runtime=runtime, loop=runtime.agents))
+    return await on_the_loop(ref, 1, lambda message: ref.ask(message, block=False))
+
+
+async def agent() -> dict[str, float]:
+    async with Bus(runtime=Runtime(loop=asyncio.get_running_loop())) as bus:
+        ref = bus.spawn(Agent, name="agent")
+        return await on_the_loop(ref, Number(value=1), ref.ask)
+
+
+def main(kind: str) -> None:
+    if kind == "pykka":
+        result = from_this_thread(Threaded.start())
+        pykka.ActorRegistry.stop_all()
+    elif kind == "loop-from-thread":
+        result = from_this_thread(Looped.start())
+    else:
+        result = asyncio.run({"loop": looped, "agent": agent}[kind]())
+    print(json.dumps(result), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
