@@ -1,0 +1,44 @@
+"""What lies in a mailbox: a bare message for a tell, an `Ask` for an ask, a `Stop` for the end of the queue.
+
+A tell needs no envelope: its message is the item. That saves one object per message on the hottest path.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agentbus.runtime.future import Future
+
+
+class Ask:
+    """A message whose sender waits for the reply."""
+
+    __slots__ = ("future", "message")
+
+    def __init__(self, message: Any, future: Future[Any]) -> None:
+        self.message = message
+        self.future = future
+
+
+class Stop:
+    """The wish to end, at its place in the mailbox or, on the control lane, at once.
+
+    Attributes:
+        future: resolved with True once the actor has ended.
+    """
+
+    __slots__ = ("future",)
+
+    def __init__(self, future: Future[bool]) -> None:
+        self.future = future
+
+
+def message_of(item: Any) -> Any:
+    """Give the message inside a mailbox item."""
+    return item.message if isinstance(item, Ask) else item
+
+
+def future_of(item: Any) -> Future[Any] | None:
+    """Give the future that waits on a mailbox item, if one does."""
+    return item.future if isinstance(item, Ask | Stop) else None
