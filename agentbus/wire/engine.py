@@ -1,0 +1,215 @@
+"""One end of an open WebSocket connection without I/O: the fast path, and the way to the general parser.
+
+Nearly every inbound frame is a whole, unfragmented text message without reserved bits. The fast path reads
+those straight out of the chunk, many per call. At the first byte of anything else it stops, and the general
+parser (`general.py`) takes over for as long as a frame, a fragmented message or the closing handshake is in
+progress. The two change places at frame borders only, where neither holds a byte:
+
+    fast ── another kind of frame, or invalid text ──► general
+    fast ── half a frame ──► held back until it is whole, then fast again
+    general ── the end of that frame, with no message in progress ──► fast
+    any ── close(), a close frame or a violation ──► general for good
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from websockets.protocol import Side
+
+from agentbus.wire.framing import TEXT_HEAD, apply_mask, frame_length, is_utf8
+from agentbus.wire.general import GeneralParser, MessageHandler
+
+OnText = Callable[[bytes], None]
+
+
+class Engine:
+    """Turn inbound bytes into messages, and messages about the connection itself into outbound bytes.
+
+    Args:
+        side: which end of the connection this is.
+        max_bytes: largest inbound message; a larger one fails the connection with 1009.
+
+    Attributes:
+        steady: the connection is open and the fast path is in charge.
+    """
+
+    __slots__ = ("_dead", "_general", "_held", "_held_until", "_max_bytes", "_server", "steady")
+
+    def __init__(self, side: Side, max_bytes: int) -> None:
+        self.steady = True
+        self._server = side is Side.SERVER
+        self._max_bytes = max_bytes
+        self._general: GeneralParser | None = None
+        self._held: bytearray | None = None
+        self._held_until = 0
+        self._dead = False
+
+    # -- inbound ---------------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes, handler: MessageHandler) -> bool:
+        """Take a chunk as it came from the network, cut anywhere.
+
+        The handler may call `close` or `stop` from within; nothing is handed to it after that.
+
+        Returns:
+            Whether at least one frame ended in this chunk, control frames included.
+        """
+        if self._held is not None:
+            self._held += data
+            if len(self._held) < self._held_until:
+                return False
+            data = bytes(self._held)
+            self._held = None
+        return self._consume(data, handler)
+
+    def _consume(self, data: bytes, handler: MessageHandler) -> bool:
+        position, size, framed = 0, len(data), False
+        scan = self._scan_masked if self._server else self._scan_plain
+        while position < size and not self._dead:
+            if self.steady:
+                start = position
+                position = scan(data, position, handler.on_text)
+                framed = framed or position > start
+                if self.steady and (position == size or self._hold(data, position)):
+                    break
+            else:
+                position, ended = self._feed_general(data, position, handler)
+                framed = framed or ended
+        return framed
+
+    def _scan_plain(self, data: bytes, position: int, on_text: OnText) -> int:
+        """Read whole text frames from a server; stop at the first byte of anything else."""
+        size, limit = len(data), self._max_bytes
+        while self.steady and position + 2 <= size and data[position] == TEXT_HEAD:
+            length = data[position + 1]
+            start = position + 2
+            if length == 126 and position + 4 <= size:
+                start = position + 4
+                length = data[position + 2] << 8 | data[position + 3]
+            elif length > 125:
+                break
+            stop = start + length
+            if stop > size or length > limit:
+                break
+            payload = data[start:stop]
+            if not payload.isascii() and not is_utf8(payload):
+                break
+            position = stop
+            on_text(payload)
+        return position
+
+    def _scan_masked(self, data: bytes, position: int, on_text: OnText) -> int:
+        """Read whole text frames from a client; stop at the first byte of anything else."""
+        size, limit = len(data), self._max_bytes
+        while self.steady and position + 6 <= size and data[position] == TEXT_HEAD:
+            length = data[position + 1] - 0x80
+            start = position + 6
+            if length == 126 and position + 8 <= size:
+                start = position + 8
+                length = data[position + 2] << 8 | data[position + 3]
+            elif length > 125 or length < 0:
+                break
+            stop = start + length
+            if stop > size or length > limit:
+                break
+            payload = apply_mask(data[start:stop], data[start - 4 : start])
+            if not payload.isascii() and not is_utf8(payload):
+                break
+            position = stop
+            on_text(payload)
+        return position
+
+    def _hold(self, data: bytes, position: int) -> bool:
+        """Keep the beginning of what may become a frame for the fast path; else name the general parser."""
+        until = self._worth_waiting_for(data, position)
+        if until:
+            self._held = bytearray(data[position:])
+            self._held_until = until
+            return True
+        self.steady = False
+        return False
+
+    def _worth_waiting_for(self, data: bytes, position: int) -> int:
+        have = len(data) - position
+        if data[position] != TEXT_HEAD:
+            return 0
+        if have == 1:
+            return 2
+        masked, short = divmod(data[position + 1], 0x80)
+        if masked != self._server or short == 127:
+            return 0
+        length = frame_length(data, position)
+        if length is None:
+            return 4
+        header = (2 if short < 126 else 4) + 4 * masked
+        return length if length > have and length - header <= self._max_bytes else 0
+
+    def _feed_general(self, data: bytes, position: int, handler: MessageHandler) -> tuple[int, bool]:
+        general = self._slow_path()
+        position, ended = general.feed(data, position, handler)
+        self.steady = general.between_messages and not self._dead
+        return position, ended
+
+    def _slow_path(self) -> GeneralParser:
+        if self._general is None:
+            side = Side.SERVER if self._server else Side.CLIENT
+            self._general = GeneralParser(side, self._max_bytes)
+        return self._general
+
+    # -- the end ---------------------------------------------------------------------------------------------
+
+    @property
+    def open(self) -> bool:
+        """Whether messages may still be sent: no closing handshake has begun and nothing has stopped it."""
+        return not self._dead and (self._general is None or self._general.open)
+
+    @property
+    def close_received(self) -> bool:
+        """Whether the other end has sent its close frame."""
+        return self._general is not None and self._general.protocol.close_rcvd is not None
+
+    def close(self, code: int, reason: str) -> None:
+        """Begin the closing handshake, once; the close frame is in `data_to_send`."""
+        general = self._slow_path()
+        self.steady = False
+        if self._held is not None:
+            # Half a frame is the general parser's now, for it reads all that follows.
+            held, self._held = bytes(self._held), None
+            general.feed(held, 0, _Nobody())
+        general.close(code, reason)
+
+    def stop(self) -> None:
+        """Ignore everything from here on."""
+        self._dead = True
+        self.steady = False
+
+    def data_to_send(self) -> list[bytes]:
+        """Collect replies to control frames and the close frame, in order; an empty piece ends the stream.
+
+        To be called after each `receive` and `close`.
+        """
+        if self._general is None:
+            return []
+        replies = self._general.protocol.data_to_send()
+        if self.steady:
+            self._general = None  # it holds nothing now, and an idle connection should be small
+        return replies
+
+    def verdict(self) -> tuple[int, str] | None:
+        """Tell how the connection ended.
+
+        Returns:
+            Code and reason of the close frame that came, else of the one that was sent, else None.
+        """
+        return None if self._general is None else self._general.verdict()
+
+
+class _Nobody:
+    """Hear nothing: half a frame completes no message."""
+
+    def on_text(self, _payload: bytes, /) -> None:
+        pass
+
+    def on_binary(self, _size: int, /) -> None:
+        pass
