@@ -1,0 +1,18 @@
+"""Our errors where users of pykka expect pykka's: each is both."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+
+import pykka
+
+from agentbus.errors import FutureTimeoutError, RuntimeFault
+
+
+class FutureTimeout(FutureTimeoutError, pykka.Timeout):  # noqa: N818 -- both bases end differently
+    """`Future.get(timeout)` ran out, also for those who catch `pykka.Timeout`."""
+
+
+class FutureStateError(RuntimeFault, asyncio.InvalidStateError, queue.Full):
+    """A future was set twice (pykka says `queue.Full`), or asked for an outcome that it does not have yet."""

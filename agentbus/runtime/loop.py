@@ -1,0 +1,182 @@
+"""One event loop that actors live on, and the ways in from any thread."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar, TypeVarTuple
+
+import msgspec
+
+from agentbus.errors import RuntimeFault
+from agentbus.runtime import blocking, forks
+from agentbus.runtime.clock import Clock, SystemClock
+from agentbus.runtime.future import Future
+from agentbus.runtime.virtual import VirtualLoop
+from agentbus.runtime.wakeup import Burst
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
+
+_log = logging.getLogger("agentbus.runtime")
+
+
+class LoopStatistics(msgspec.Struct, frozen=True):
+    """What a loop has seen.
+
+    Attributes:
+        name: the loop's name.
+        lag: seconds that its timers are late now.
+        max_lag: the most that they were.
+        wakeups: how often it was woken for calls; a burst of calls counts once.
+        tasks: coroutines that run on it through `create_task` and `run`.
+    """
+
+    name: str
+    lag: float
+    max_lag: float
+    wakeups: int
+    tasks: int
+
+
+class Loop(Burst, forks.ProcessBound):
+    """An event loop, and the ways in.
+
+    Args:
+        name: for threads, logs and statistics.
+        loop: the asyncio loop behind it; None where it comes later.
+        clock: what the loop's timers agree with.
+    """
+
+    def __init__(self, name: str, loop: asyncio.AbstractEventLoop | None, clock: Clock) -> None:
+        Burst.__init__(self, loop)
+        forks.ProcessBound.__init__(self)
+        self.name = name
+        self.clock = clock
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._due: float | None = None
+        self._lag = 0.0
+        self._max_lag = 0.0
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
+    @property
+    def asyncio_loop(self) -> asyncio.AbstractEventLoop:
+        """The asyncio loop behind it."""
+        return self._target()
+
+    def is_current(self) -> bool:
+        """Whether the calling thread runs this loop right now."""
+        running = blocking.running_loop()
+        return running is not None and running is self._asyncio_loop
+
+    # -- from any thread ------------------------------------------------------------------------------------
+
+    def call_soon(self, fn: Callable[[*Args], object], *args: *Args) -> None:
+        """Call `fn(*args)` on the loop, in the order of the calls; a burst from other threads wakes it once.
+
+        Raises:
+            RuntimeFault: the loop is closed; nothing will be called.
+            ForkedError: this loop was made before a fork.
+        """
+        if self._generation != forks.generation:
+            self.check_fork()
+        self._calls.append((fn, args))
+        if not self._armed:
+            self._arm()
+
+    def run(self, coro: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine on the loop; cancelling the future cancels it."""
+        future: Future[T] = Future(cancellable_by_waiter=True)
+        try:
+            self.call_soon(self._launch, coro, future)
+        except BaseException:
+            coro.close()
+            raise
+        return future
+
+    def lag(self) -> float:
+        """Give the seconds that the loop's timers are late, as far as it is known."""
+        due = self._due
+        return self._lag if due is None else max(self._lag, self.clock.monotonic() - due)
+
+    def statistics(self) -> LoopStatistics:
+        """Give what operators read."""
+        lag = self.lag()
+        return LoopStatistics(self.name, lag, max(lag, self._max_lag), self.wakeups, len(self._tasks))
+
+    # -- on the loop's own thread ---------------------------------------------------------------------------
+
+    def call_later(self, delay: float, fn: Callable[[*Args], object], *args: *Args) -> asyncio.TimerHandle:
+        """Call `fn(*args)` in `delay` seconds, unless the handle is cancelled."""
+        self.check_fork()
+        return self._target().call_later(delay, fn, *args)
+
+    def create_task(self, coro: Coroutine[Any, Any, T], *, name: str | None = None) -> asyncio.Task[T]:
+        """Run a coroutine that nobody awaits: the loop keeps it alive, and a failure is logged."""
+        self.check_fork()
+        task = self._target().create_task(coro, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            context = {"message": f"{task.get_name()} failed", "exception": error, "task": task}
+            self._target().call_exception_handler(context)
+
+    def _launch(self, coro: Coroutine[Any, Any, T], future: Future[T]) -> None:
+        if future.cancelled():
+            coro.close()
+            return
+        task = self._target().create_task(coro)
+        self._tasks.add(task)
+        task.add_done_callback(functools.partial(self._deliver, future))
+        future.on_cancel(functools.partial(self._cancel, task))
+
+    def _deliver(self, future: Future[Any], task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            future.cancel()
+            return
+        error = task.exception()
+        if error is None:
+            future.try_set(task.result())
+        else:
+            future.try_set_exception(error)
+
+    def _cancel(self, task: asyncio.Task[Any]) -> None:
+        if not task.done():
+            self.call_soon(task.cancel)
+
+    def _arm(self) -> None:
+        try:
+            super()._arm()
+        except RuntimeError as error:
+            self._calls.clear()
+            raise RuntimeFault(f"the loop {self.name!r} is closed") from error
+
+
+class HostedLoop(Loop):
+    """A loop of the caller's, who runs and closes it.
+
+    Args:
+        loop: the asyncio loop; it may run later, and on any one thread.
+        name: for logs and statistics.
+        clock: by default the machine's; a virtual loop's own for a virtual loop.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, *, name: str = "hosted", clock: Clock | None = None
+    ) -> None:
+        if clock is None:
+            clock = loop.clock if isinstance(loop, VirtualLoop) else SystemClock()
+        super().__init__(name, loop, clock)
+        blocking.forbid_on(loop)

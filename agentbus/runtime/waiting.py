@@ -1,0 +1,55 @@
+"""What a waiter leaves with the one it waits for: a callable that wakes it, once, from any thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from agentbus.runtime.blocking import running_loop, waiting
+from agentbus.runtime.wakeup import burst_to
+
+
+class ThreadWaiter:
+    """Wakes a thread."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def __call__(self, _source: object = None) -> None:
+        """Wake the thread; at most once."""
+        self._lock.release()
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait for the call, at most `timeout` seconds (None = for ever); whether it came."""
+        with waiting():
+            if timeout is None:
+                return self._lock.acquire()
+            return self._lock.acquire(timeout=min(max(timeout, 0.0), threading.TIMEOUT_MAX))
+
+
+class LoopWaiter:
+    """Wakes a task of the loop that runs on the thread which makes this."""
+
+    __slots__ = ("_burst", "_loop", "woken")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._burst = burst_to(loop)
+        self.woken: asyncio.Future[None] = loop.create_future()
+
+    def __call__(self, _source: object = None) -> None:
+        """Wake the task; from any thread, also when its loop is closed."""
+        if running_loop() is self._loop:
+            self._wake()
+            return
+        try:
+            self._burst.post(self._wake)
+        except RuntimeError:
+            return  # the loop is closed: nobody waits any more
+
+    def _wake(self) -> None:
+        if not self.woken.done():
+            self.woken.set_result(None)

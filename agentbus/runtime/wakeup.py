@@ -1,0 +1,111 @@
+"""Crossing threads: one wake-up per burst, never one per call.
+
+    any thread                                the loop
+    append the call                           run calls, a bounded number per turn
+    if not armed: armed = True, wake          nothing left: armed = False
+                                              anything there after all? armed = True, another turn
+
+Whichever comes second sees what the other did, so no call is left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any, TypeVarTuple
+
+from agentbus.runtime.blocking import running_loop
+
+Args = TypeVarTuple("Args")
+
+CALLS_PER_TURN = 256
+"""After so many calls the loop looks at its sockets and timers."""
+
+
+class Burst:
+    """Calls on their way to one asyncio loop, in order, from any thread."""
+
+    __slots__ = ("_armed", "_asyncio_loop", "_calls", "wakeups")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        self._asyncio_loop = loop
+        self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._armed = False
+        self.wakeups = 0
+
+    def post(self, fn: Callable[[*Args], object], *args: *Args) -> None:
+        """Call `fn(*args)` on the loop, soon.
+
+        Raises:
+            RuntimeError: the loop is closed; nothing will be called.
+        """
+        self._calls.append((fn, args))
+        if not self._armed:
+            self._arm()
+
+    def leads_to(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether this is a burst to `loop`."""
+        return self._asyncio_loop is loop
+
+    def _target(self) -> asyncio.AbstractEventLoop:
+        if self._asyncio_loop is None:
+            raise RuntimeError("there is no loop yet")
+        return self._asyncio_loop
+
+    def _arm(self) -> None:
+        try:
+            self._armed = True
+            loop = self._target()
+            # a fresh context: what one caller has in its context variables is no other caller's business
+            if running_loop() is loop:
+                loop.call_soon(self._run, context=Context())
+            else:
+                loop.call_soon_threadsafe(self._run, context=Context())
+            self.wakeups += 1
+        except BaseException:
+            self._armed = False
+            raise
+
+    def _run(self) -> None:
+        take = self._calls.popleft
+        for _ in range(CALLS_PER_TURN):
+            try:
+                fn, args = take()
+            except IndexError:
+                self._rest()
+                return
+            try:
+                fn(*args)
+            except BaseException as error:  # noqa: BLE001 -- one caller's failure is no other caller's
+                self._report(fn, error)
+        self._arm()
+
+    def _rest(self) -> None:
+        self._armed = False
+        if self._calls:
+            self._arm()
+
+    def _report(self, fn: Callable[..., object], error: BaseException) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            self._arm()
+            raise error
+        message = f"a callback failed: {getattr(fn, '__qualname__', fn)}"
+        self._target().call_exception_handler({"message": message, "exception": error})
+
+
+class _PerThread(threading.local):
+    burst: Burst | None = None
+
+
+_thread = _PerThread()
+
+
+def burst_to(loop: asyncio.AbstractEventLoop) -> Burst:
+    """Give the burst to the loop that runs on this thread; the last one is remembered."""
+    burst = _thread.burst
+    if burst is None or not burst.leads_to(loop):
+        burst = _thread.burst = Burst(loop)
+    return burst
