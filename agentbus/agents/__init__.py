@@ -1,1 +1,1 @@
-"""agentbus.agents."""
+"""Agents: messages, addresses, links, membership, and the bus that joins them."""

@@ -1,0 +1,103 @@
+"""Errors across process borders: a name and a few plain fields, rebuilt from known classes only.
+
+Nothing is imported or unpickled on behalf of a peer. Three kinds travel: our own `AgentError`s and
+`RuntimeFault`s by class name with their fields; exceptions that a handler declared with
+`@handles(raises=…)`, by qualified name, for receivers that have declared them too; and everything else as
+`AgentFailed`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, cast
+
+import msgspec
+
+from agentbus import errors
+from agentbus.errors import AgentError, AgentFailed, EncodeError, RuntimeFault
+
+MAX_TEXT = 4000
+_OWN: dict[str, type[Exception]] = {
+    name: cls
+    for name, cls in vars(errors).items()
+    if inspect.isclass(cls) and issubclass(cls, AgentError | RuntimeFault | EncodeError)
+}
+_declared: dict[str, type[Exception]] = {}
+
+
+class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An error on the wire.
+
+    Attributes:
+        kind: class name of an own error, or `declared`.
+        text: the error's text, cut at 4000 characters.
+        fields: an own error's fields, those that are plain values.
+        origin: `module:qualname` of a declared exception.
+        arguments: its constructor's positional arguments as JSON values.
+    """
+
+    kind: str
+    text: str = ""
+    fields: dict[str, Any] = {}
+    origin: str | None = None
+    arguments: list[Any] = []
+
+
+def origin_of(cls: type[BaseException]) -> str:
+    """Name a class as `module:qualname`."""
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def declare_error(cls: type[Exception]) -> None:
+    """Let this process rebuild an exception that a remote handler declares with `@handles(raises=…)`."""
+    _declared[origin_of(cls)] = cls
+
+
+def describe(error: BaseException, *, declared: bool = False) -> Failure:
+    """Put an error into its wire form.
+
+    Args:
+        error: what was raised.
+        declared: the handler announced this class with `raises=`: it is a reply, not a failure.
+    """
+    text = str(error)[:MAX_TEXT]
+    if declared:
+        return Failure("declared", text, origin=origin_of(type(error)), arguments=_plain_list(error.args))
+    if _OWN.get(type(error).__name__) is type(error):
+        fields = {name: value for name, value in vars(error).items() if _is_plain(value)}
+        return Failure(type(error).__name__, text, fields)
+    return Failure("AgentFailed", text, {"error_type": type(error).__qualname__, "error_message": text})
+
+
+def rebuild(failure: Failure) -> Exception:
+    """Make the exception that the asker sees. An unknown one becomes `AgentFailed`."""
+    if failure.kind == "declared":
+        return _rebuild_declared(failure)
+    cls = _OWN.get(failure.kind)
+    if cls is None:
+        return AgentFailed(failure.kind, failure.text)
+    error = cls.__new__(cls)
+    error.args = (failure.text,)
+    error.__dict__.update({name: value for name, value in failure.fields.items() if not name.startswith("_")})
+    return error
+
+
+def _rebuild_declared(failure: Failure) -> Exception:
+    cls = _declared.get(failure.origin or "")
+    if cls is not None:
+        try:
+            return cls(*failure.arguments)
+        except TypeError:
+            pass  # a constructor that wants more than `args` tells: the text still gets through below
+    return AgentFailed(failure.origin or "unknown", failure.text)
+
+
+def _is_plain(value: object) -> bool:
+    return value is None or isinstance(value, str | int | float | bool)
+
+
+def _plain_list(values: tuple[object, ...]) -> list[Any]:
+    try:
+        return cast("list[Any]", msgspec.to_builtins(list(values)))
+    except (TypeError, ValueError, RecursionError):
+        return [str(value)[:MAX_TEXT] for value in values]

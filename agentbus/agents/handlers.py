@@ -1,0 +1,245 @@
+"""Handlers: the argument's annotation says which message a method takes.
+
+    @handles
+    def summarise(self, task: Summarise) -> Summary: ...
+
+    @handles(raises=(NotFound,))
+    async def look_up(self, task: Find | FindAll) -> Found: ...
+
+    @handles
+    def anything_else(self, message: Message) -> None: ...      # the catch-all
+
+One lookup by type picks the method. The table of a class is built once, on first use, so that annotations
+may name classes that are defined further down.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, overload
+
+import msgspec
+
+from agentbus.agents.failures import declare_error
+from agentbus.agents.message import Message, decode_message, message_types
+from agentbus.errors import UndecodableMessageError, UnhandledMessageError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+_MARK = "__agentbus_handler__"
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """What `@handles` leaves on a function."""
+
+    raises: tuple[type[Exception], ...]
+    scope: Mapping[str, Any]
+
+
+class Handler(msgspec.Struct, frozen=True):
+    """One method that takes messages.
+
+    Attributes:
+        method: its name; looked up on the instance, so that a subclass may override it undecorated.
+        types: the message types that it takes; empty for the catch-all.
+        raises: exceptions that are replies, not failures.
+        asynchronous: it is `async def`.
+    """
+
+    method: str
+    types: tuple[type[Message], ...]
+    raises: tuple[type[Exception], ...]
+    asynchronous: bool
+
+
+@overload
+def handles(function: Function, /) -> Function: ...
+@overload
+def handles(*, raises: tuple[type[Exception], ...] = ()) -> Callable[[Function], Function]: ...
+def handles(function: Any = None, /, *, raises: tuple[type[Exception], ...] = ()) -> Any:
+    """Make a method a handler of the messages that its argument's annotation names.
+
+    Args:
+        function: the method, when used without parentheses.
+        raises: exceptions that the asker gets as they are; the agent has not failed when it raises them.
+
+    Raises:
+        TypeError: the method does not take exactly one annotated argument besides `self`.
+    """
+    frame = inspect.currentframe()
+    scope = _enclosing_names(frame.f_back if frame else None)
+
+    def mark(method: Function) -> Function:
+        _message_parameter(method)
+        for error in raises:
+            declare_error(error)
+        setattr(method, _MARK, Mark(raises, scope))
+        return method
+
+    return mark if function is None else mark(function)
+
+
+def _enclosing_names(frame: types.FrameType | None) -> Mapping[str, Any]:
+    """Give the names around a class body that is inside a function: annotations may mean those."""
+    around = frame.f_back if frame else None
+    if around is None or around.f_code.co_name == "<module>":
+        return {}
+    return {name: value for name, value in around.f_locals.items() if isinstance(value, type)}
+
+
+def _message_parameter(method: Callable[..., Any]) -> str:
+    parameters = list(inspect.signature(method).parameters.values())
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if len(positional) != 2 or len(parameters) != 2:
+        raise TypeError(f"{method.__qualname__} must take exactly one message besides self")
+    if positional[1].annotation is inspect.Parameter.empty:
+        raise TypeError(f"{method.__qualname__} must say by annotation which message it takes")
+    return positional[1].name
+
+
+def _annotated_types(method: Callable[..., Any], mark: Mark) -> tuple[type[Message], ...]:
+    """Resolve which types a handler takes; the empty tuple is the catch-all."""
+    name = _message_parameter(method)
+    annotation = inspect.get_annotations(method)[name]
+    if isinstance(annotation, str):
+        annotation = _evaluate(annotation, method, mark)
+    if annotation in (Any, object, Message):
+        return ()
+    origin: Any = get_origin(annotation)
+    union = origin is Union or origin is types.UnionType
+    found = tuple(get_origin(part) or part for part in (get_args(annotation) if union else (annotation,)))
+    if any(part in (Any, object, Message) for part in found):
+        return ()
+    if not all(isinstance(part, type) and issubclass(part, Message) for part in found):
+        raise TypeError(f"{method.__qualname__}: {annotation!r} is no message type or union of some")
+    return found
+
+
+def _evaluate(annotation: str, method: Callable[..., Any], mark: Mark) -> Any:
+    names = getattr(method, "__globals__", {})
+    try:
+        return eval(annotation, names, dict(mark.scope))  # noqa: S307 -- the program's own annotation
+    except NameError as error:
+        raise TypeError(
+            f"{method.__qualname__}: its annotation {annotation!r} names what is not defined"
+        ) from error
+
+
+class HandlerTable:
+    """The handlers of one agent class, by message type."""
+
+    def __init__(self, cls: type) -> None:
+        """Read the class and its ancestors.
+
+        Raises:
+            TypeError: two methods take the same message, or an annotation is unusable.
+        """
+        self._by_type: dict[type, Handler] = {}
+        self._catch_all: Handler | None = None
+        self._by_wire: dict[tuple[str, int], type[Message]] = {}
+        for handler in _scan(cls):
+            self._enter(handler, cls)
+        self._found: dict[type, Handler | None] = dict(self._by_type)
+
+    def _enter(self, handler: Handler, cls: type) -> None:
+        if not handler.types:
+            if self._catch_all is not None:
+                raise TypeError(
+                    f"{cls.__qualname__} has two catch-alls: {self._catch_all.method}, {handler.method}"
+                )
+            self._catch_all = handler
+        for taken in handler.types:
+            if taken in self._by_type:
+                other = self._by_type[taken].method
+                raise TypeError(f"{cls.__qualname__} takes {taken.__name__} twice: {other}, {handler.method}")
+            self._by_type[taken] = handler
+            self._by_wire[taken.__wire_name__, taken.__wire_version__] = taken
+
+    def find(self, message_type: type) -> Handler:
+        """Give the handler for a type: its own, else its nearest ancestor's, else the catch-all.
+
+        Raises:
+            UnhandledMessageError: there is none.
+        """
+        if message_type not in self._found:
+            nearest = (self._by_type[base] for base in message_type.__mro__ if base in self._by_type)
+            self._found[message_type] = next(nearest, self._catch_all)
+        handler = self._found[message_type]
+        if handler is None:
+            raise UnhandledMessageError(f"there is no handler for {message_type.__name__}")
+        return handler
+
+    def decode(self, name: str, version: int, body: msgspec.Raw | bytes) -> Message:
+        """Read a body as the class that a handler names, else as the class this process knows by that name.
+
+        Raises:
+            UndecodableMessageError: unknown name or version, or a body that does not fit.
+            UnhandledMessageError: the class is known and no handler takes it.
+        """
+        cls = self._by_wire.get((name, version))
+        if cls is None:
+            cls = message_types.find(name, version)
+            self.find(cls)
+        return decode_message(cls, body)
+
+
+def _scan(cls: type) -> Iterator[Handler]:
+    seen: set[str] = set()
+    for ancestor in cls.__mro__:
+        for name, value in vars(ancestor).items():
+            mark = getattr(value, _MARK, None)
+            if not isinstance(mark, Mark) or name in seen:
+                continue
+            seen.add(name)
+            in_use = getattr(cls, name)
+            yield Handler(
+                name, _annotated_types(value, mark), mark.raises, inspect.iscoroutinefunction(in_use)
+            )
+
+
+_tables: weakref.WeakKeyDictionary[type, HandlerTable] = weakref.WeakKeyDictionary()
+
+
+def handler_table(cls: type) -> HandlerTable:
+    """Give the table of an agent class, built on first use.
+
+    Raises:
+        TypeError: see `HandlerTable`.
+    """
+    table = _tables.get(cls)
+    if table is None:
+        table = _tables[cls] = HandlerTable(cls)
+    return table
+
+
+def _reply_class(name: str, version: int, expected: Any, near: str | None) -> type[Message]:
+    promised = getattr(expected, "__wire_name__", None), getattr(expected, "__wire_version__", None)
+    if promised == (name, version):
+        return cast("type[Message]", expected)
+    return message_types.find(name, version, near=near)
+
+
+def decode_reply(
+    name: str, version: int, body: msgspec.Raw | bytes, *, expected: Any, near: str | None
+) -> Any:
+    """Read a reply.
+
+    Args:
+        name: its wire name; empty for a plain JSON value.
+        version: its version.
+        body: its JSON.
+        expected: what `Request[…]` promises, or None.
+        near: the module of the request's class, see `MessageTypes.find`.
+
+    Raises:
+        UndecodableMessageError: it cannot be read.
+    """
+    if name:
+        return decode_message(_reply_class(name, version, expected, near), body)
+    plain: Any = Any if expected is None else expected
+    try:
+        return msgspec.json.decode(body, type=plain)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UndecodableMessageError(f"the reply does not fit {expected!r}: {error}") from None

@@ -1,0 +1,348 @@
+"""The link's promise, on a channel that loses, repeats and reorders whatever a reconnect may."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, deque
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agentbus.agents.envelope import Envelope, Item, Packet, Stamp, decode_envelope, encode_envelope
+from agentbus.agents.link import Inbound, Link, Want
+from agentbus.agents.link_sender import LinkOptions
+from agentbus.agents.outcome import Outcome
+from agentbus.errors import MailboxFullError
+
+A, B = Stamp("a", "1"), Stamp("b", "1")
+ROOM = 2000
+
+
+def envelope(name: str, size: int = 0) -> bytes:
+    return encode_envelope(Envelope(id=name, sender="x" * size or None))
+
+
+class Pair:
+    """Two links, two directions, and a network that obeys the test."""
+
+    def __init__(self, **limits: float) -> None:
+        options = LinkOptions(**limits)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        self.now = 100.0
+        self.a, self.b = Link(A, B, options, self.now), Link(B, A, options, self.now)
+        self.wire: dict[Link, deque[bytes]] = {self.a: deque(), self.b: deque()}
+        self.old: list[tuple[Link, bytes]] = []
+        self.handled: list[str] = []
+        self.arrived: list[str] = []
+        self.waiting: list[Inbound] = []
+        self.outcomes: dict[str, list[Outcome]] = {}
+        self.posted: list[str] = []
+
+    def other(self, link: Link) -> Link:
+        return self.b if link is self.a else self.a
+
+    def post(self, *, lifetime: float | None = None, size: int = 0, urgent: bool = False) -> str:
+        name = f"m{len(self.posted)}"
+        deadline = None if lifetime is None else self.now + lifetime
+        self.a.post(envelope(name, size), deadline=deadline, token=name, urgent=urgent)
+        self.posted.append(name)
+        return name
+
+    def transmit(self, link: Link, frames: int = 1000) -> int:
+        for sent in range(frames):
+            packet = link.take(ROOM, self.now)
+            if packet is None:
+                return sent
+            frame = msgspec.json.encode(packet)
+            assert len(frame) <= ROOM
+            self.wire[link].append(frame)
+            self.old.append((link, frame))
+        return frames
+
+    def deliver(self, link: Link, frame: bytes) -> None:
+        new = self.other(link).receive(msgspec.json.decode(frame, type=Packet), self.now)
+        if link is self.a:
+            for inbound in new:
+                self.arrived.append(decode_envelope(inbound.envelope).id)
+                self.waiting.append(inbound)
+        else:
+            assert new == []
+        self.collect()
+
+    def deliver_next(self, link: Link) -> None:
+        if self.wire[link]:
+            self.deliver(link, self.wire[link].popleft())
+
+    def handle(self, index: int = 0) -> None:
+        """Let the agent at b handle one waiting envelope, or find it too late."""
+        if not self.waiting:
+            return
+        inbound = self.waiting.pop(index % len(self.waiting))
+        late = inbound.deadline is not None and inbound.deadline <= self.now
+        if not late:
+            self.handled.append(decode_envelope(inbound.envelope).id)
+        self.b.settle(inbound.sequence, Outcome.EXPIRED if late else Outcome.DELIVERED, self.now)
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+        for link in (self.a, self.b):
+            link.tick(self.now)
+        self.collect()
+
+    def collect(self) -> None:
+        for settled in self.a.take_settled():
+            self.outcomes.setdefault(settled.token, []).append(settled.outcome)
+
+    def cut(self, *, lose: bool) -> None:
+        """Both sides get new connections; what was on its way is lost, or comes late between the new."""
+        for link in (self.a, self.b):
+            if lose:
+                self.wire[link].clear()
+            link.rewind(self.now)
+
+    def settle_all(self) -> None:
+        """Let a healed network run until nothing moves."""
+        for _ in range(400):
+            for link in (self.a, self.b):
+                self.transmit(link)
+                while self.wire[link]:
+                    self.deliver_next(link)
+            while self.waiting:
+                self.handle()
+            if self.a.idle and self.b.idle:
+                return
+            times = [time for link in (self.a, self.b) if (time := link.next_deadline()) is not None]
+            self.advance(max(min(times, default=self.now) - self.now, 0.001))
+        raise AssertionError("the links never came to rest")
+
+    def check_account(self) -> None:
+        assert set(self.outcomes) == set(self.posted)
+        assert all(len(fates) == 1 for fates in self.outcomes.values())
+
+
+def run_chaos(pair: Pair, seed: int, steps: int) -> None:
+    """Do anything that the world may do, in an order drawn from a seed."""
+    dice = random.Random(seed)
+    for _ in range(steps):
+        link = dice.choice((pair.a, pair.b))
+        match dice.randrange(11):
+            case 0 | 1 | 2:
+                pair.post(lifetime=dice.choice((None, None, 0.05, 1.0, 30.0)), size=dice.choice((0, 40, 400)))
+            case 3:
+                pair.transmit(link, dice.randrange(1, 4))
+            case 4 | 5:
+                pair.deliver_next(link)
+            case 6:
+                pair.handle(dice.randrange(5))
+            case 7:
+                pair.advance(dice.choice((0.01, 0.1, 0.7, 5.0)))
+            case 8:
+                pair.cut(lose=dice.random() < 0.7)
+            case 9 if pair.old:
+                pair.deliver(*dice.choice(pair.old))
+            case _:
+                if pair.wire[link]:
+                    pair.wire[link].popleft()
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from([2, 5, 256]))
+def test_exactly_once_in_order_and_one_outcome_each(seed: int, window: int) -> None:
+    pair = Pair(window=window, window_bytes=3000)
+    run_chaos(pair, seed, 150)
+    pair.settle_all()
+    pair.check_account()
+    expected = [name for name in pair.posted if name in set(pair.arrived)]
+    assert pair.arrived == expected, "in order, none twice"
+    fates = Counter(fates[0] for fates in pair.outcomes.values())
+    assert fates[Outcome.DELIVERED] == len(pair.handled)
+    assert len(pair.posted) == fates[Outcome.DELIVERED] + fates[Outcome.EXPIRED]
+    never_late = [name for name in pair.posted if pair.outcomes[name] == [Outcome.DELIVERED]]
+    assert sorted(pair.handled) == sorted(never_late)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(0, 2**32), st.integers(0, 150))
+def test_a_death_at_any_moment_leaves_every_message_one_outcome(seed: int, steps: int) -> None:
+    pair = Pair(window=5)
+    run_chaos(pair, seed, steps)
+    unsent = pair.a.close()
+    pair.collect()
+    for never_left in unsent:
+        pair.outcomes.setdefault(never_left.token, []).append(Outcome.DEAD_LETTERED)
+        assert never_left.token not in pair.arrived
+    pair.check_account()
+    assert pair.a.idle
+
+
+def test_one_frame_carries_all_that_fits() -> None:
+    pair = Pair()
+    for _ in range(10):
+        pair.post()
+    assert pair.transmit(pair.a) == 1
+    pair.settle_all()
+    assert pair.arrived == pair.posted
+
+
+def test_frames_stay_below_the_limit() -> None:
+    pair = Pair()
+    for _ in range(40):
+        pair.post(size=300)
+    assert pair.transmit(pair.a) > 6
+    pair.settle_all()
+    assert pair.arrived == pair.posted
+
+
+def test_control_traffic_overtakes_what_waits() -> None:
+    pair = Pair(window=3)
+    for _ in range(6):
+        pair.post()
+    pair.transmit(pair.a)
+    urgent = pair.post(urgent=True)
+    assert pair.a.wants(pair.now) is Want.NOTHING, "the window is closed"
+    pair.settle_all()
+    assert pair.arrived[3] == urgent
+    assert sorted(pair.arrived) == sorted(pair.posted)
+
+
+def test_the_queue_is_bounded_and_says_so() -> None:
+    link = Link(A, B, LinkOptions(capacity=3), 0.0)
+    for number in range(3):
+        link.post(envelope(str(number)))
+    with pytest.raises(MailboxFullError):
+        link.post(envelope("4"))
+    link.post(envelope("5"), urgent=True)
+    assert link.queued == 4
+    small = Link(A, B, LinkOptions(capacity_bytes=100), 0.0)
+    with pytest.raises(MailboxFullError):
+        small.post(envelope("big", 200))
+
+
+def test_the_window_holds_back_what_is_not_acked() -> None:
+    pair = Pair(window=4)
+    for _ in range(10):
+        pair.post()
+    pair.transmit(pair.a)
+    assert (pair.a.in_flight, pair.a.queued) == (4, 6)
+
+
+def test_an_ack_alone_waits_at_most_100_ms() -> None:
+    pair = Pair()
+    pair.post()
+    pair.transmit(pair.a)
+    pair.deliver_next(pair.a)
+    assert pair.transmit(pair.b) == 0
+    assert pair.b.next_deadline() == pytest.approx(pair.now + 0.1)
+    pair.advance(0.1)
+    assert pair.b.wants(pair.now) is Want.ACK
+    assert pair.transmit(pair.b) == 1
+    pair.deliver_next(pair.b)
+    assert pair.a.in_flight == 0
+
+
+def test_acks_ride_on_what_goes_the_other_way() -> None:
+    pair = Pair()
+    pair.post()
+    pair.transmit(pair.a)
+    pair.deliver_next(pair.a)
+    pair.handle()
+    assert pair.b.wants(pair.now) is Want.RECEIPTS
+    pair.transmit(pair.b)
+    pair.deliver_next(pair.b)
+    assert pair.a.in_flight == 0
+    assert pair.outcomes == {"m0": [Outcome.DELIVERED]}
+
+
+def test_half_a_window_without_an_ack_is_acked_at_once() -> None:
+    pair = Pair(window=16)
+    for _ in range(16):
+        pair.post()
+    pair.transmit(pair.a)
+    pair.deliver_next(pair.a)
+    assert pair.b.wants(pair.now) is Want.ACK
+
+
+def test_what_expires_in_the_queue_never_leaves() -> None:
+    pair = Pair()
+    pair.post(lifetime=1.0)
+    pair.advance(1.0)
+    assert pair.outcomes == {"m0": [Outcome.EXPIRED]}
+    assert pair.transmit(pair.a) == 0
+
+
+def test_deadlines_travel_as_what_is_left_of_them() -> None:
+    pair = Pair()
+    pair.post(lifetime=5.0)
+    pair.transmit(pair.a)
+    pair.cut(lose=True)
+    pair.advance(3.0)
+    pair.transmit(pair.a)
+    pair.deliver_next(pair.a)
+    assert pair.waiting[0].deadline == pytest.approx(pair.now + 2.0)
+
+
+def test_what_expired_on_its_way_comes_empty_and_is_settled_by_the_receiver() -> None:
+    pair = Pair()
+    pair.post(lifetime=1.0, size=100)
+    pair.transmit(pair.a)
+    pair.cut(lose=True)
+    pair.advance(1.5)
+    pair.settle_all()
+    assert pair.outcomes == {"m0": [Outcome.EXPIRED]}
+    assert pair.arrived == []
+
+
+def test_a_body_that_no_longer_fits_is_dead_lettered() -> None:
+    pair = Pair()
+    pair.post(size=ROOM)
+    pair.settle_all()
+    assert pair.outcomes == {"m0": [Outcome.DEAD_LETTERED]}
+
+
+def test_silence_brings_a_second_try_and_the_waits_grow() -> None:
+    pair = Pair(resend_after=2.0, resend_max=5.0)
+    pair.post()
+    waits: list[float] = []
+    for _ in range(4):
+        pair.transmit(pair.a)
+        deadline = pair.a.next_deadline()
+        assert deadline is not None
+        waits.append(deadline - pair.now)
+        pair.advance(waits[-1])
+    assert waits == pytest.approx([2.0, 4.0, 5.0, 5.0])
+
+
+def test_a_gap_is_reported_and_mended_without_waiting_for_the_timer() -> None:
+    pair = Pair()
+    pair.post()
+    pair.transmit(pair.a)
+    pair.wire[pair.a].clear()
+    pair.post()
+    pair.transmit(pair.a)
+    pair.deliver_next(pair.a)
+    assert pair.b.wants(pair.now) is Want.ACK
+    pair.transmit(pair.b)
+    pair.deliver_next(pair.b)
+    pair.transmit(pair.a)
+    pair.deliver_next(pair.a)
+    assert pair.arrived == ["m0", "m1"]
+
+
+def test_an_idle_link_beats_if_asked_to() -> None:
+    pair = Pair(beat_interval=10.0)
+    assert pair.a.next_deadline() == pytest.approx(pair.now + 10)
+    pair.advance(10.0)
+    assert pair.transmit(pair.a) == 1
+    assert Pair().a.next_deadline() is None
+
+
+def test_hostile_numbers_are_ignored() -> None:
+    link = Link(A, B, LinkOptions(), 0.0)
+    link.post(envelope("x"), token="x")
+    link.take(ROOM, 0.0)
+    runs = ((1, 10**15, 99), (5, 10**15, 0), (-(10**15), 0, 0))
+    link.receive(Packet(B, A, 10**15, (Item(1, receipts=runs),)), 0.0)
+    assert link.in_flight == 1
+    assert link.take_settled() == []
+    assert link.receive(Packet(B, A, -5, (Item(-3), Item(0))), 0.0) == []
