@@ -8,6 +8,7 @@ from __future__ import annotations
 from agentbus.protocol.backoff import Chance, ReconnectOptions, retry_delay
 from agentbus.protocol.codec import (
     decode_client_frame,
+    decode_data,
     decode_object,
     decode_server_frame,
     encode,
@@ -73,6 +74,7 @@ __all__ = [
     "check_peer_id",
     "compile_pattern",
     "decode_client_frame",
+    "decode_data",
     "decode_object",
     "decode_server_frame",
     "encode",

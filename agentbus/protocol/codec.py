@@ -11,21 +11,20 @@ after name, reserved prefix, action and authorisation.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import Raw
 
 from agentbus.errors import EncodeError, FrameDecodeError
 from agentbus.protocol.codes import ErrorCode
-from agentbus.protocol.fields import UNREADABLE, Payload, is_json
+from agentbus.protocol.fields import UNREADABLE, Payload, is_json, load
 from agentbus.protocol.frames import ClientFrame, ServerFrame
 from agentbus.protocol.names import MAX_REQUEST_ID_BYTES
 from agentbus.protocol.verdicts import BAD_REQUEST_ID, is_request_id, judge_client_frame, judge_server_frame
 
 _CLIENT: msgspec.json.Decoder[ClientFrame] = msgspec.json.Decoder(ClientFrame)
 _SERVER: msgspec.json.Decoder[ServerFrame] = msgspec.json.Decoder(ServerFrame)
-_OBJECT: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
 _encode = msgspec.json.Encoder().encode
 
 _SURELY_SHORT = MAX_REQUEST_ID_BYTES // 4
@@ -83,12 +82,22 @@ def decode_server_frame(payload: Payload) -> ServerFrame:
     return judge_server_frame(payload) if frame is None else frame
 
 
+def decode_data(text: Payload | Raw) -> Any:
+    """Read a payload into plain Python data; lone surrogates survive.
+
+    Raises:
+        FrameDecodeError: it is no JSON, or nested deeper or with longer numbers than Python reads.
+    """
+    readable, value = load(bytes(text))
+    if not readable:
+        raise FrameDecodeError(ErrorCode.MALFORMED_MESSAGE, "the payload cannot be read")
+    return value
+
+
 def decode_object(text: Payload | Raw | None) -> dict[str, Any] | None:
     """Read a peer's metadata; None where it is absent or no object. Raises nothing."""
-    try:
-        return None if text is None else _OBJECT.decode(text)
-    except UNREADABLE:
-        return None
+    _readable, value = (False, None) if text is None else load(bytes(text))
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
 # -- writing -----------------------------------------------------------------------------------------------
@@ -136,63 +145,44 @@ def _unwritable(error: Exception) -> str:
     return f"no JSON form: {error}"
 
 
-def encode_publish(channel: str, data: bytes, request_id: str | None = None) -> bytes:
+# The functions below trust their caller: names are checked, payloads are JSON. Names are quoted anew each
+# time: a dictionary of quoted names saves 20 ns per name, which is not worth its bound.
+
+
+def encode_publish(channel: str, data: Raw | bytes, request_id: str | None = None) -> bytes:
     """Write a `publish` around a payload that is JSON already."""
-    if request_id is None:
-        return b"".join((b'{"type":"publish","channel":', _encode(channel), b',"data":', data, b"}"))
-    return b"".join(
-        (
-            b'{"type":"publish","channel":',
-            _encode(channel),
-            b',"data":',
-            data,
-            b',"requestId":',
-            _encode(request_id),
-            b"}",
-        )
-    )
+    end = b"}" if request_id is None else b',"requestId":' + _encode(request_id) + b"}"
+    return b"".join((b'{"type":"publish","channel":', _encode(channel), b',"data":', data, end))
 
 
-def encode_send(to: str, data: bytes, request_id: str | None = None) -> bytes:
+def encode_send(to: str, data: Raw | bytes, request_id: str | None = None) -> bytes:
     """Write a `send` around a payload that is JSON already."""
-    if request_id is None:
-        return b"".join((b'{"type":"send","to":', _encode(to), b',"data":', data, b"}"))
-    return b"".join(
-        (
-            b'{"type":"send","to":',
-            _encode(to),
-            b',"data":',
-            data,
-            b',"requestId":',
-            _encode(request_id),
-            b"}",
-        )
-    )
+    end = b"}" if request_id is None else b',"requestId":' + _encode(request_id) + b"}"
+    return b"".join((b'{"type":"send","to":', _encode(to), b',"data":', data, end))
 
 
 def encode_message(
     channel: str, sender: str, data: Raw | bytes, sender_metadata: Raw | bytes | None = None
 ) -> bytes:
     """Write a `message` once for all its subscribers; the payload goes in byte for byte."""
-    pieces = (
-        b'{"type":"message","channel":',
-        _encode(channel),
-        b',"from":',
-        _encode(sender),
-        b',"data":',
-        data,
+    end = b"}" if sender_metadata is None else b"".join((b',"fromMetadata":', sender_metadata, b"}"))
+    return b"".join(
+        (
+            b'{"type":"message","channel":',
+            _encode(channel),
+            b',"from":',
+            _encode(sender),
+            b',"data":',
+            data,
+            end,
+        )
     )
-    if sender_metadata is None:
-        return b"".join((*pieces, b"}"))
-    return b"".join((*pieces, b',"fromMetadata":', sender_metadata, b"}"))
 
 
 def encode_direct(sender: str, data: Raw | bytes, sender_metadata: Raw | bytes | None = None) -> bytes:
     """Write a `direct` once for all connections of its peer; the payload goes in byte for byte."""
-    pieces = (b'{"type":"direct","from":', _encode(sender), b',"data":', data)
-    if sender_metadata is None:
-        return b"".join((*pieces, b"}"))
-    return b"".join((*pieces, b',"fromMetadata":', sender_metadata, b"}"))
+    end = b"}" if sender_metadata is None else b"".join((b',"fromMetadata":', sender_metadata, b"}"))
+    return b"".join((b'{"type":"direct","from":', _encode(sender), b',"data":', data, end))
 
 
 def encode_ack(request_id: str) -> bytes:

@@ -47,7 +47,7 @@ class CloseCode(enum.IntEnum):
         code = int.__new__(cls, value)
         code._value_ = value
         code.retry = retry
-        code.explanation = explanation or "the protocol gives this code no meaning; the client backs off"
+        code.explanation = explanation
         return code
 
     NORMAL = 1000, Retry.BACKOFF, "the connection was closed in good order"
@@ -80,8 +80,11 @@ class CloseCode(enum.IntEnum):
     def _missing_(cls, value: object) -> Self | None:
         if not isinstance(value, int):
             return None
-        code = cls.__new__(cls, value)
+        code = int.__new__(cls, value)
+        code._value_ = value
         code._name_ = f"CODE_{value}"
+        code.retry = Retry.BACKOFF
+        code.explanation = "the protocol gives this code no meaning"
         return code
 
     @classmethod

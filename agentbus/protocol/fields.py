@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 from msgspec import Raw
@@ -64,6 +64,33 @@ def is_json(text: Payload) -> bool:
     return True
 
 
+def load(text: bytes) -> tuple[bool, Any]:
+    """Read one JSON value: (True, value), or (False, None) where that fails. Raises nothing."""
+    try:
+        return True, msgspec.json.decode(text)
+    except UNREADABLE:
+        pass
+    try:
+        return True, _STANDARD.decode(str(text, "utf-8"))
+    except (ValueError, RecursionError):
+        return False, None
+
+
+def mend(text: bytes) -> bytes:
+    r"""Put U+FFFD in place of every lone surrogate in escaped form, as `toWellFormed()` does."""
+    return _ESCAPE.sub(_mended, text)
+
+
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+
+
+def _mended(escape: re.Match[bytes]) -> bytes:
+    return rb"\ufffd" if escape[1] else escape[0]
+
+
 def _is_unusual_json(text: Payload) -> bool:
     try:
         _LENIENT.decode(str(text, "utf-8"))
@@ -83,6 +110,7 @@ def _skip_number(_digits: str) -> None:
     """Read no number: only its end matters, and a long one takes quadratic time."""
 
 
+_STANDARD = json.JSONDecoder(parse_constant=_no_constant)
 _LENIENT = json.JSONDecoder(parse_constant=_no_constant, parse_int=_skip_number, parse_float=_skip_number)
 _BLANKS = re.compile(r"[ \t\n\r]*")
 _EMPTY_OBJECT = re.compile(r"[ \t\n\r]*\{[ \t\n\r]*\}[ \t\n\r]*")

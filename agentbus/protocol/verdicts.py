@@ -1,8 +1,8 @@
 """The slow way to read a frame, taken where the fast way found something that it does not take.
 
 Most often the verdict is a refusal, with the error code and the request id that one typed decode cannot tell.
-Sometimes it is a frame after all: equal keys of which the last wins, a lone surrogate inside a payload, and,
-in what a hub says, an optional field that is unusable and reads as absent.
+Sometimes it is a frame after all: equal keys of which the last wins, a lone surrogate inside a payload; and,
+in what a hub says, a lone surrogate anywhere, or an optional field that is unusable and reads as absent.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from agentbus.errors import FrameDecodeError
 from agentbus.protocol.codes import ErrorCode
-from agentbus.protocol.fields import UNREADABLE, Fields, Payload, join_fields, read_string, split_fields
+from agentbus.protocol.fields import UNREADABLE, Fields, Payload, join_fields, mend, read_string, split_fields
 from agentbus.protocol.frames import ClientFrame, Frame, ServerFrame
 from agentbus.protocol.names import MAX_REQUEST_ID_BYTES
 
@@ -88,6 +88,7 @@ def judge_server_frame(payload: Payload) -> ServerFrame:
     shape = _SERVER.get(_type(fields, None))
     if shape is None:
         raise FrameDecodeError(ErrorCode.UNKNOWN_TYPE, "hubs send no frame of this type")
+    fields = {name: text if name in shape.payloads else mend(text) for name, text in fields.items()}
     for name, decoder in shape.optional.items():
         if name in fields and not _reads(decoder, fields[name]):
             del fields[name]
