@@ -1,0 +1,111 @@
+"""What a hub is configured with: limits, apps and their keys.
+
+Plain frozen structs, so that they can be written in code, or read from `hub.toml` by `hub.server.settings`,
+which turns a violation into the file, the dotted key and the problem. Rules that hold for one value are in
+its annotation (they apply when a file is read); rules between values are in `__post_init__`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+import msgspec
+
+Action = Literal["publish", "subscribe", "presence", "send"]
+ALL_ACTIONS: frozenset[Action] = frozenset(("publish", "subscribe", "presence", "send"))
+
+NonNegative = Annotated[int, msgspec.Meta(ge=0)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+AppId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+PublishableKeyText = Annotated[str, msgspec.Meta(pattern=r"^pk_[!-~]+$")]
+SecretKeyId = Annotated[str, msgspec.Meta(pattern=r"^sk_id_[!-9;-~]+$")]
+Secret = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class ConfigStruct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all configuration: frozen, keyword arguments only, unknown keys are errors."""
+
+
+class Limits(ConfigStruct, frozen=True):
+    """What the hub allows before it closes, refuses or delays. Spec section 8.
+
+    Attributes:
+        max_message_size: bytes of a payload, as told in `welcome`; a frame may be 1 KiB larger.
+        channels_per_connection: subscriptions of one connection.
+        messages_per_second: sustained inbound frames of one connection; 0 turns the rate off.
+        message_burst: frames that a rested connection may send at once.
+        connects_per_minute_per_address: connects of one address within 60 s; 0 turns the rate off.
+        max_backlog_bytes: unsent bytes of one connection before it is closed with 1013.
+    """
+
+    max_message_size: Annotated[int, msgspec.Meta(ge=128, le=1 << 20)] = 65536
+    channels_per_connection: Positive = 100
+    messages_per_second: Annotated[float, msgspec.Meta(ge=0, le=1_000_000)] = 100.0
+    message_burst: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 200
+    connects_per_minute_per_address: NonNegative = 60
+    max_backlog_bytes: Annotated[int, msgspec.Meta(ge=1 << 16)] = 4 << 20
+
+
+class PublishableKey(ConfigStruct, frozen=True):
+    """A public key, which connects clients without a token. No `channel_patterns` is no channel (4003)."""
+
+    key: PublishableKeyText
+    channel_patterns: tuple[str, ...]
+    actions: frozenset[Action] = ALL_ACTIONS
+    allowed_origins: tuple[str, ...] = ()
+
+
+class SecretKey(ConfigStruct, frozen=True):
+    """A pair that signs tokens and authenticates REST calls; never a connect credential."""
+
+    id: SecretKeyId
+    secret: Secret
+    channel_patterns: tuple[str, ...] = ("**",)
+    actions: frozenset[Action] = ALL_ACTIONS
+
+    def __repr__(self) -> str:
+        return f"SecretKey(id={self.id!r}, secret=<hidden>)"
+
+
+class AppConfig(ConfigStruct, frozen=True):
+    """One app: a world of its own.
+
+    Attributes:
+        suspended: every connect ends with 4012.
+        max_connections: concurrent connections; one more ends with 4010.
+        max_messages_per_period: accepted publishes and sends per calendar month (UTC); 0 is no quota.
+    """
+
+    id: AppId
+    suspended: bool = False
+    max_connections: Positive = 1000
+    max_messages_per_period: NonNegative = 0
+    publishable_keys: tuple[PublishableKey, ...] = ()
+    secret_keys: tuple[SecretKey, ...] = ()
+
+
+class HubConfig(ConfigStruct, frozen=True):
+    """Everything that the core is built from.
+
+    Attributes:
+        presence_delay: seconds for which presence deltas are gathered; at most 0.05. Spec section 4.
+        extensions: what `welcome.extensions` offers. Spec section 9.
+    """
+
+    apps: tuple[AppConfig, ...] = ()
+    limits: Limits = Limits()
+    presence_delay: Annotated[float, msgspec.Meta(ge=0, le=0.05)] = 0.05
+    extensions: tuple[str, ...] = ("limits.v1",)
+
+    def __post_init__(self) -> None:
+        _check_unique("app id", (app.id for app in self.apps))
+        _check_unique("publishable key", (key.key for app in self.apps for key in app.publishable_keys))
+        _check_unique("secret key id", (key.id for app in self.apps for key in app.secret_keys))
+
+
+def _check_unique(what: str, names: Iterable[str]) -> None:
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise ValueError(f"the {what} {name!r} is given {count} times")

@@ -1,0 +1,134 @@
+"""Who is in one channel, and what its subscribers still have to be told about it. Spec section 4.
+
+Deltas wait for up to 50 ms in `changes`, in order, and go out together: a peer that joined and left in
+between is not mentioned, a peer that left and came back with other metadata is mentioned as both.
+
+Most subscribers were there before the first change and get one and the same frame. A session that was sent a
+snapshot since then (`fresh`) knew of the changes before its snapshot already, so it is told the rest: the net
+of the changes after its position. That is also why nobody is ever told of himself: the position of a session
+lies behind its own peer's joining, and while it is subscribed its peer neither joins nor leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from agentbus.hub.core.commands import Broadcast, Command, Send
+from agentbus.hub.core.session import Session
+from agentbus.protocol import PresenceFrame, PresencePeer, encode
+
+MAX_FRAME_BYTES = 256 * 1024
+MAX_CHANGES = 256  # more are not gathered: they go out at once
+
+
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """A peer came with its first connection, or left with its last."""
+
+    peer: PresencePeer
+    joined: bool
+
+
+class _Member:
+    __slots__ = ("connections", "peer")
+
+    def __init__(self, peer: PresencePeer) -> None:
+        self.peer = peer
+        self.connections = 1
+
+
+class Roster:
+    """The peers of one channel with the number of their connections in it."""
+
+    __slots__ = ("_channel", "_fresh", "_members", "changes")
+
+    def __init__(self, channel: str) -> None:
+        self._channel = channel
+        self._members: dict[str, _Member] = {}
+        self._fresh: dict[Session, int] = {}
+        self.changes: list[Change] = []
+
+    def peers(self) -> list[PresencePeer]:
+        """Return everyone who is in the channel, in the order of joining."""
+        return [member.peer for member in self._members.values()]
+
+    def enter(self, peer: PresencePeer) -> None:
+        """Count a connection of `peer` in; its first one is a change."""
+        member = self._members.get(peer.peer_id)
+        if member is not None:
+            member.connections += 1
+            return
+        self._members[peer.peer_id] = _Member(peer)
+        self.changes.append(Change(peer, joined=True))
+
+    def leave(self, session: Session) -> None:
+        """Count a connection out; its peer's last one is a change."""
+        self._fresh.pop(session, None)
+        member = self._members[session.peer_id]
+        member.connections -= 1
+        if member.connections == 0:
+            del self._members[session.peer_id]
+            self.changes.append(Change(member.peer, joined=False))
+
+    def snapshot(self, session: Session) -> list[Command]:
+        """Tell `session`, which has entered, of everyone else; changes so far are told thereby."""
+        own = session.peer_id
+        others = [member.peer for name, member in self._members.items() if name != own]
+        if self.changes:
+            self._fresh[session] = len(self.changes)
+        return [Send(session, payload) for payload in presence_frames(self._channel, others, ())]
+
+    def flush(self, watchers: tuple[Session, ...]) -> list[Command]:
+        """Tell all `watchers` what changed since they were told last, and start gathering anew."""
+        changes, self.changes = self.changes, []
+        fresh, self._fresh = self._fresh, {}
+        waiting = tuple(one for one in watchers if one not in fresh) if fresh else watchers
+        commands: list[Command] = []
+        if waiting:
+            commands += [Broadcast(waiting, payload) for payload in self._delta_frames(changes)]
+        for session, position in fresh.items():
+            if position < len(changes):
+                commands += [Send(session, payload) for payload in self._delta_frames(changes[position:])]
+        return commands
+
+    def _delta_frames(self, changes: Iterable[Change]) -> list[bytes]:
+        joined, left = net(changes)
+        if {peer.peer_id for peer in joined}.isdisjoint(peer.peer_id for peer in left):
+            return presence_frames(self._channel, joined, left) if joined or left else []
+        return presence_frames(self._channel, (), left) + presence_frames(self._channel, joined, ())
+
+
+def net(changes: Iterable[Change]) -> tuple[list[PresencePeer], list[PresencePeer]]:
+    """Return who joined and who left in total; a peer in both came back with other metadata."""
+    first: dict[str, Change] = {}
+    last: dict[str, Change] = {}
+    for change in changes:
+        name = change.peer.peer_id
+        first.setdefault(name, change)
+        last[name] = change
+    joined: list[PresencePeer] = []
+    left: list[PresencePeer] = []
+    for name, end in last.items():
+        start = first[name]
+        was_there, is_there = not start.joined, end.joined
+        if was_there and is_there and start.peer == end.peer:
+            continue
+        if was_there:
+            left.append(start.peer)
+        if is_there:
+            joined.append(end.peer)
+    return joined, left
+
+
+def presence_frames(
+    channel: str, joined: Sequence[PresencePeer], left: Sequence[PresencePeer]
+) -> list[bytes]:
+    """Encode one presence frame, or as many as it takes for none to exceed 256 KiB. Spec section 4."""
+    payload = encode(PresenceFrame(channel=channel, joined=tuple(joined), left=tuple(left)))
+    if len(payload) <= MAX_FRAME_BYTES:
+        return [payload]
+    half_joined, half_left = (len(joined) + 1) // 2, (len(left) + 1) // 2
+    return presence_frames(channel, joined[:half_joined], left[:half_left]) + presence_frames(
+        channel, joined[half_joined:], left[half_left:]
+    )

@@ -1,0 +1,52 @@
+"""One accepted connection, as the core sees it."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from agentbus.protocol import PresencePeer
+
+if TYPE_CHECKING:
+    from agentbus.hub.core.access import Grant
+    from agentbus.hub.core.app import App
+    from agentbus.hub.core.channel import Channel
+    from agentbus.hub.core.limits import Strikes, TokenBucket
+
+
+class Session:
+    """One connection.
+
+    Attributes:
+        app: the app that its credential belongs to.
+        peer: its peer id and the metadata that others see.
+        grant: what its credential permits.
+        close_at: Unix seconds at which it is closed with 4002; infinity for a key.
+        bucket: its message rate, or None where the rate is off.
+        strikes: its malformed frames; None before the first one.
+        subscriptions: channels by name.
+        open: False once the core has closed or forgotten it; commands name it no more.
+        handle: for the shell, which keeps its connection here; the core never looks at it.
+    """
+
+    __slots__ = ("app", "bucket", "close_at", "grant", "handle", "open", "peer", "strikes", "subscriptions")
+
+    def __init__(self, app: App, peer: PresencePeer, grant: Grant) -> None:
+        self.app = app
+        self.peer = peer
+        self.grant = grant
+        self.close_at = inf
+        self.bucket: TokenBucket | None = None
+        self.strikes: Strikes | None = None
+        self.subscriptions: dict[str, Channel] = {}
+        self.open = True
+        self.handle: Any = None
+
+    @property
+    def peer_id(self) -> str:
+        """The peer that this connection belongs to; a peer may have several."""
+        return self.peer.peer_id
+
+    def __repr__(self) -> str:
+        state = "open" if self.open else "closed"
+        return f"<Session {self.peer.peer_id!r} of app {self.app.id!r}, {state}>"

@@ -1,0 +1,26 @@
+"""What operators read: totals since the hub was made."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+
+class Statistics:
+    """Totals over all apps.
+
+    Attributes:
+        accepted: connections that got a welcome.
+        published: accepted publishes.
+        sent: accepted direct sends.
+        errors: error frames by code.
+        closes: connections that the core closed, by close code.
+    """
+
+    __slots__ = ("accepted", "closes", "errors", "published", "sent")
+
+    def __init__(self) -> None:
+        self.accepted = 0
+        self.published = 0
+        self.sent = 0
+        self.errors: Counter[str] = Counter()
+        self.closes: Counter[int] = Counter()

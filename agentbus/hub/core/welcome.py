@@ -1,0 +1,67 @@
+"""The hub's side of `welcome`: metadata as the token's author wrote it, and the true limits."""
+
+from __future__ import annotations
+
+import msgspec
+
+from agentbus.hub.core.admission import Admission
+from agentbus.hub.core.config import HubConfig
+from agentbus.hub.core.instant import Instant
+from agentbus.hub.core.session import Session
+from agentbus.protocol.frames import Frame
+
+LIMITS_EXTENSION = "limits.v1"
+
+_encode = msgspec.json.Encoder().encode
+
+
+class TrueLimits(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """`welcome.limits` of the extension `limits.v1`: what a client's pacer keeps to. Spec section 9.
+
+    Attributes:
+        messages_per_second: sustained inbound frames of this connection; null where the rate is off.
+        message_burst: frames at once after a rest; null where the rate is off.
+        channels_per_connection: subscriptions of this connection.
+        max_connections: concurrent connections of the whole app.
+    """
+
+    messages_per_second: float | None
+    message_burst: int | None
+    channels_per_connection: int
+    max_connections: int
+
+
+class _Welcome(Frame, frozen=True, tag="welcome"):
+    peer_id: str
+    expires_at: int | None
+    server_time: int
+    max_message_size: int
+    metadata: msgspec.Raw | None = None
+    extensions: tuple[str, ...] = ()
+    limits: TrueLimits | None = None
+
+
+def encode_welcome(config: HubConfig, session: Session, admission: Admission, now: Instant) -> bytes:
+    """Encode the first frame of an accepted connection. Spec section 3."""
+    return _encode(
+        _Welcome(
+            peer_id=session.peer_id,
+            expires_at=None if admission.expires_at is None else int(admission.expires_at),
+            server_time=int(now.wall),
+            max_message_size=config.limits.max_message_size,
+            metadata=admission.metadata,
+            extensions=config.extensions,
+            limits=_true_limits(config, session) if LIMITS_EXTENSION in config.extensions else None,
+        )
+    )
+
+
+def _true_limits(config: HubConfig, session: Session) -> TrueLimits:
+    limits = config.limits
+    paced = limits.messages_per_second > 0
+    return TrueLimits(
+        messages_per_second=limits.messages_per_second if paced else None,
+        message_burst=limits.message_burst if paced else None,
+        channels_per_connection=limits.channels_per_connection,
+        max_connections=session.app.config.max_connections,
+    )
