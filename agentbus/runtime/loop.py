@@ -16,6 +16,7 @@ from agentbus.runtime.clock import Clock, SystemClock
 from agentbus.runtime.future import Future
 from agentbus.runtime.virtual import VirtualLoop
 from agentbus.runtime.wakeup import Burst
+from agentbus.runtime.watchdog import Watchdog
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -32,6 +33,7 @@ class LoopStatistics(msgspec.Struct, frozen=True):
         max_lag: the most that they were.
         wakeups: how often it was woken for calls; a burst of calls counts once.
         tasks: coroutines that run on it through `create_task` and `run`.
+        blocked: handlers that held it up for longer than its watchdog allows; 0 without one.
     """
 
     name: str
@@ -39,6 +41,7 @@ class LoopStatistics(msgspec.Struct, frozen=True):
     max_lag: float
     wakeups: int
     tasks: int
+    blocked: int = 0
 
 
 class Loop(Burst, forks.ProcessBound):
@@ -48,9 +51,16 @@ class Loop(Burst, forks.ProcessBound):
         name: for threads, logs and statistics.
         loop: the asyncio loop behind it; None where it comes later.
         clock: what the loop's timers agree with.
+        watchdog: reports handlers that block it.
     """
 
-    def __init__(self, name: str, loop: asyncio.AbstractEventLoop | None, clock: Clock) -> None:
+    def __init__(
+        self,
+        name: str,
+        loop: asyncio.AbstractEventLoop | None,
+        clock: Clock,
+        watchdog: Watchdog | None = None,
+    ) -> None:
         Burst.__init__(self, loop)
         forks.ProcessBound.__init__(self)
         self.name = name
@@ -59,6 +69,7 @@ class Loop(Burst, forks.ProcessBound):
         self._due: float | None = None
         self._lag = 0.0
         self._max_lag = 0.0
+        self._watchdog = watchdog
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
@@ -106,7 +117,10 @@ class Loop(Burst, forks.ProcessBound):
     def statistics(self) -> LoopStatistics:
         """Give what operators read."""
         lag = self.lag()
-        return LoopStatistics(self.name, lag, max(lag, self._max_lag), self.wakeups, len(self._tasks))
+        blocked = 0 if self._watchdog is None else self._watchdog.blocked
+        return LoopStatistics(
+            self.name, lag, max(lag, self._max_lag), self.wakeups, len(self._tasks), blocked
+        )
 
     # -- on the loop's own thread ---------------------------------------------------------------------------
 

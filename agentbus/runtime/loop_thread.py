@@ -13,6 +13,7 @@ from collections.abc import Callable
 from agentbus.runtime import blocking, forks
 from agentbus.runtime.clock import Clock, SystemClock
 from agentbus.runtime.loop import Loop
+from agentbus.runtime.watchdog import Watchdog
 
 LAG_INTERVAL = 0.5
 """Seconds between two looks at how late the loop's timers are."""
@@ -39,10 +40,18 @@ class LoopThread(Loop):
         name: of the thread, for logs and statistics.
         clock: the machine's by default.
         uvloop: whether to run on uvloop where it is installed.
+        watchdog: reports handlers that block the loop; none by default.
     """
 
-    def __init__(self, name: str = "agentbus", *, clock: Clock | None = None, uvloop: bool = True) -> None:
-        super().__init__(name, None, clock or SystemClock())
+    def __init__(
+        self,
+        name: str = "agentbus",
+        *,
+        clock: Clock | None = None,
+        uvloop: bool = True,
+        watchdog: Watchdog | None = None,
+    ) -> None:
+        super().__init__(name, None, clock or SystemClock(), watchdog)
         self._uvloop = uvloop
         self._starting = threading.Lock()
         self._started = threading.Event()
@@ -97,6 +106,8 @@ class LoopThread(Loop):
         self._asyncio_loop = loop
         loop.call_soon(self._started.set)
         loop.call_soon(self._look_at_lag)
+        if self._watchdog is not None:
+            self._watchdog.watch(loop, self.name)
         self._run_until_closed(loop)
         self._close_loop(loop)
 
@@ -109,6 +120,8 @@ class LoopThread(Loop):
 
     def _close_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         self._due = None
+        if self._watchdog is not None:
+            self._watchdog.stop()
         try:
             loop.run_until_complete(_cancel_all(loop))
             loop.run_until_complete(loop.shutdown_asyncgens())

@@ -1,0 +1,331 @@
+"""Events for whoever listens: callbacks, `for` in a thread, `async for` on any loop.
+
+Who emits never waits. Each listener has a bounded buffer of its own and learns how much of it overflowed. A
+waiting consumer is woken once per burst:
+
+    producer                       consumer
+    put the event                  leave a wake-up
+    call and remove all wake-ups   look again; something there: take the wake-up back, and the event
+                                   nothing there: sleep
+
+Whichever comes second sees what the other did, so that no event is slept over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast
+
+from agentbus.errors import StreamClosedError
+from agentbus.runtime import blocking, forks
+from agentbus.runtime.buffer import DEFAULT_CAPACITY, Buffer
+from agentbus.runtime.clock import SystemClock
+from agentbus.runtime.faults import FutureTimeout
+from agentbus.runtime.mailbox import Overflow
+from agentbus.runtime.waiting import LoopWaiter, ThreadWaiter
+
+if TYPE_CHECKING:
+    from agentbus.runtime.callbacks import Callbacks
+
+T = TypeVar("T")
+
+_log = logging.getLogger("agentbus.runtime")
+_NOTHING: Final = object()
+_clock = SystemClock()
+
+
+class Subscription:
+    """One listener's place at one or more sources."""
+
+    __slots__ = ("_undo",)
+
+    def __init__(self, undo: Callable[[], object]) -> None:
+        self._undo: Callable[[], object] | None = undo
+
+    def cancel(self) -> None:
+        """Listen no more; idempotent."""
+        undo, self._undo = self._undo, None
+        if undo is not None:
+            undo()
+
+
+class _Pipe(Generic[T]):
+    """What a stream and its sources share; sources hold this and not the stream, which may be forgotten."""
+
+    __slots__ = ("buffer", "closed", "waiters")
+
+    def __init__(self, buffer: Buffer[T]) -> None:
+        self.buffer = buffer
+        self.closed = False
+        self.waiters: deque[Callable[[], object]] = deque()
+
+    def put(self, event: T) -> None:
+        if self.closed:
+            return
+        self.buffer.put(event)
+        if self.waiters:
+            self.wake()
+
+    def close(self) -> None:
+        self.closed = True
+        self.wake()
+
+    def wake(self) -> None:
+        while self.waiters:
+            try:
+                waiter = self.waiters.popleft()
+            except IndexError:
+                return
+            waiter()
+
+    def take(self, waiter: Callable[[], object]) -> Any:
+        """Give an event, or `_NOTHING` with the waiter left behind; StreamClosedError at the end."""
+        self.waiters.append(waiter)
+        closed = self.closed  # before the look at the buffer: what comes before the end is not missed
+        try:
+            event = self.buffer.take()
+        except IndexError:
+            if not closed:
+                return _NOTHING
+            self.withdraw(waiter)
+            raise StreamClosedError("the stream has ended") from None
+        self.withdraw(waiter)
+        return event
+
+    def withdraw(self, waiter: Callable[[], object]) -> None:
+        try:
+            self.waiters.remove(waiter)
+        except ValueError:
+            return  # it was called
+
+
+class EventStream(forks.ProcessBound, Generic[T]):
+    """Events in order, for `for`, `async for`, or one at a time; ends once it is closed and empty.
+
+    Several consumers may share one: each event goes to one of them.
+
+    Args:
+        capacity: events that wait at most.
+        overflow: DROP_OLDEST or DROP_NEWEST.
+        lost_event: makes the event that tells of so many lost ones, before the next; none by default.
+    """
+
+    def __init__(
+        self,
+        capacity: int = DEFAULT_CAPACITY,
+        overflow: Overflow = Overflow.DROP_OLDEST,
+        lost_event: Callable[[int], T] | None = None,
+    ) -> None:
+        super().__init__()
+        self._pipe = _Pipe(Buffer(capacity, overflow, lost_event))
+        self._subscriptions: list[Subscription] = []
+
+    def __len__(self) -> int:
+        """Count the events that wait."""
+        return len(self._pipe.buffer)
+
+    @property
+    def lost(self) -> int:
+        """How many events its buffer has dropped."""
+        return self._pipe.buffer.lost
+
+    @property
+    def closed(self) -> bool:
+        """Whether no more events will come; what waits can still be taken."""
+        return self._pipe.closed
+
+    def put(self, event: T) -> None:
+        """Add an event; from any thread, never blocks. After `close` it is ignored."""
+        self._pipe.put(event)
+
+    def close(self) -> None:
+        """Listen no more, and end once what waits is taken; idempotent."""
+        for subscription in self._subscriptions:
+            subscription.cancel()
+        self._pipe.close()
+
+    def __del__(self) -> None:
+        for subscription in self._subscriptions:
+            subscription.cancel()
+
+    # -- threads -------------------------------------------------------------------------------------------
+
+    def get(self, timeout: float | None = None) -> T:
+        """Wait for the next event.
+
+        Args:
+            timeout: seconds to wait at most; None = for ever.
+
+        Raises:
+            FutureTimeout: time ran out; an `agentbus.FutureTimeoutError`.
+            StreamClosedError: the stream has ended.
+            BlockingCallError: there is no event, and this thread runs a loop of the runtime.
+        """
+        try:
+            return self._pipe.buffer.take()
+        except IndexError:
+            return self._wait(timeout)
+
+    def _wait(self, timeout: float | None) -> T:
+        self.check_fork()
+        deadline = None if timeout is None else _clock.monotonic() + timeout
+        while True:
+            waiter = ThreadWaiter()
+            event = self._pipe.take(waiter)
+            if event is not _NOTHING:
+                return cast("T", event)
+            try:
+                self._sleep(waiter, deadline)
+            finally:
+                self._pipe.withdraw(waiter)
+
+    @staticmethod
+    def _sleep(waiter: ThreadWaiter, deadline: float | None) -> None:
+        blocking.check("waiting for an event")
+        if not waiter.wait(None if deadline is None else deadline - _clock.monotonic()):
+            raise FutureTimeout("no event in time")
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> T:
+        try:
+            return self.get()
+        except StreamClosedError:
+            raise StopIteration from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc_info: object) -> None:
+        self.close()
+
+    # -- loops ---------------------------------------------------------------------------------------------
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        try:
+            return self._pipe.buffer.take()
+        except IndexError:
+            return await self._wait_async()
+
+    async def _wait_async(self) -> T:
+        self.check_fork()
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                waiter = LoopWaiter(loop)
+                event = self._pipe.take(waiter)
+                if event is not _NOTHING:
+                    return cast("T", event)
+                try:
+                    await waiter.woken
+                finally:
+                    self._pipe.withdraw(waiter)
+        except StreamClosedError:
+            raise StopAsyncIteration from None
+
+    # -- sources -------------------------------------------------------------------------------------------
+
+    def follow(self, source: EventSource[T]) -> Self:
+        """Listen to one more source."""
+        pipe = self._pipe
+        self._subscriptions.append(source.attach(pipe.put, pipe.close))
+        return self
+
+
+class EventSource(forks.ProcessBound, Generic[T]):
+    """Where events of one kind come from.
+
+    Args:
+        callbacks: runs the subscribed callbacks, each in a lane of its own; without it they run on the thread
+            that emits, so they must not wait.
+    """
+
+    def __init__(self, callbacks: Callbacks | None = None) -> None:
+        super().__init__()
+        self._callbacks = callbacks
+        self._lock = threading.RLock()
+        self._listeners: tuple[tuple[Callable[[T], object], Callable[[], object]], ...] = ()
+        self._closed = False
+        self._failures = 0
+
+    @property
+    def failures(self) -> int:
+        """How many calls of listeners raised on the thread that emitted."""
+        return self._failures
+
+    @property
+    def listened_to(self) -> bool:
+        """Whether anybody would notice an event; for those whose making costs."""
+        return bool(self._listeners)
+
+    def emit(self, event: T) -> None:
+        """Give an event to all who listen; from any thread, never blocks. After `close` it is ignored."""
+        if self._generation != forks.generation:
+            self.check_fork()
+        for put, _end in self._listeners:
+            try:
+                put(event)
+            except (Exception, SystemExit, asyncio.CancelledError):  # noqa: BLE001 -- logged; nobody else's
+                self._failures += 1
+                _log.exception("a listener failed: %r", put)
+
+    def subscribe(
+        self, callback: Callable[[T], object], *, loop: asyncio.AbstractEventLoop | None = None
+    ) -> Subscription:
+        """Call `callback(event)` for each event from now on, one at a time and in order.
+
+        Args:
+            callback: sync or async.
+            loop: where an async one runs; by default the agents' loop.
+        """
+        if self._callbacks is None:
+            return self.attach(callback)
+        lane = self._callbacks.lane(callback, loop=loop)
+        attached = self.attach(lane.post)
+
+        def undo() -> None:
+            attached.cancel()
+            lane.close()
+
+        return Subscription(undo)
+
+    def listen(
+        self,
+        capacity: int = DEFAULT_CAPACITY,
+        overflow: Overflow = Overflow.DROP_OLDEST,
+        lost_event: Callable[[int], T] | None = None,
+    ) -> EventStream[T]:
+        """Give a stream of the events from now on; see `EventStream`."""
+        return EventStream(capacity, overflow, lost_event).follow(self)
+
+    def attach(self, put: Callable[[T], object], end: Callable[[], object] = lambda: None) -> Subscription:
+        """Call `put(event)` on the thread that emits, which it must not hold up, and `end()` at `close`."""
+        self.check_fork()
+        listener = (put, end)
+        with self._lock:
+            closed = self._closed
+            if not closed:
+                self._listeners = (*self._listeners, listener)
+        if closed:
+            end()
+        return Subscription(lambda: self._detach(listener))
+
+    def _detach(self, listener: object) -> None:
+        with self._lock:
+            self._listeners = tuple(each for each in self._listeners if each is not listener)
+
+    def close(self) -> None:
+        """End every stream that listens here, once it is empty; idempotent."""
+        with self._lock:
+            self._closed = True
+            listeners, self._listeners = self._listeners, ()
+        for _put, end in listeners:
+            end()
