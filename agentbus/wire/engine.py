@@ -45,7 +45,7 @@ class Engine:
         self._held_until = 0
         self._dead = False
 
-    # -- inbound ---------------------------------------------------------------------------------------------
+    # -- inbound -------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes, handler: MessageHandler) -> bool:
         """Take a chunk as it came from the network, cut anywhere.
@@ -157,12 +157,17 @@ class Engine:
             self._general = GeneralParser(side, self._max_bytes)
         return self._general
 
-    # -- the end ---------------------------------------------------------------------------------------------
+    # -- the end -------------------------------------------------------------------------------------------
 
     @property
     def open(self) -> bool:
         """Whether messages may still be sent: no closing handshake has begun and nothing has stopped it."""
         return not self._dead and (self._general is None or self._general.open)
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether the general parser has been at work, so that `data_to_send` is worth a call."""
+        return self._general is not None
 
     @property
     def close_received(self) -> bool:

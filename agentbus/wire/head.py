@@ -12,17 +12,21 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Final, TypeVar
 
+from websockets.client import ClientProtocol
 from websockets.datastructures import Headers
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import InvalidHandshake, WebSocketException
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
+from websockets.uri import WebSocketURI
 
+from agentbus.protocol.url import Origin
 from agentbus.wire.general import MUTED
 
 MAX_HEAD_BYTES: Final = 96 * 1024
 """Largest head, request or response: a request line of 64 KiB and plenty of header lines."""
 
 _LONGEST_RETRY_AFTER: Final = 365 * 86_400.0
+_USER_AGENT: Final = "agentbus"
 _END: Final = b"\r\n\r\n"
 _T = TypeVar("_T", Request, Response)
 
@@ -167,3 +171,39 @@ def retry_after_seconds(headers: Headers, wall_time: float) -> float | None:
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)
     return min(max(0.0, date.timestamp() - wall_time), _LONGEST_RETRY_AFTER)
+
+
+class UpgradeOffer:
+    """A client's half of the upgrade: the request, and the judgement of its answer.
+
+    Args:
+        origin: of the server.
+    """
+
+    __slots__ = ("_protocol",)
+
+    def __init__(self, origin: Origin) -> None:
+        # websockets is told neither path nor query: the credential is in them, and its objects show theirs.
+        uri = WebSocketURI(origin.secure, origin.host, origin.port, "/", "")
+        self._protocol = ClientProtocol(uri, logger=MUTED)
+
+    def request(self, request_target: str) -> bytes:
+        """Build the request head: no extensions, no subprotocol."""
+        request = self._protocol.connect()
+        request.headers["User-Agent"] = _USER_AGENT
+        request.path = request_target
+        return request.serialize()
+
+    def check(self, response: Response) -> None:
+        """Judge an answer with status 101 by RFC 6455.
+
+        Raises:
+            HeadError: if it does not accept what was offered.
+        """
+        try:
+            self._protocol.process_response(response)
+        except InvalidHandshake as error:
+            kind = type(error).__name__
+        else:
+            return
+        raise HeadError(f"the upgrade was answered wrongly ({kind})")

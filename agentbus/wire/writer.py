@@ -1,0 +1,43 @@
+"""One write per connection and loop turn.
+
+A system call costs more than all that Python does for a frame, so pieces are gathered while the loop handles
+what came in, and each connection writes once when the turn is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+
+class Dirty(Protocol):
+    """A connection with pieces to write."""
+
+    def flush(self) -> None:
+        """Write them."""
+
+
+class Flusher:
+    """Flush every connection that has something to write, once per turn of the loop.
+
+    Args:
+        loop: on which the connections live; one flusher serves them all.
+    """
+
+    __slots__ = ("_dirty", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._dirty: list[Dirty] = []
+
+    def mark(self, connection: Dirty) -> None:
+        """Let a connection flush at the end of this turn; to be called once per connection and turn."""
+        dirty = self._dirty
+        if not dirty:
+            self.loop.call_soon(self._flush)
+        dirty.append(connection)
+
+    def _flush(self) -> None:
+        dirty, self._dirty = self._dirty, []
+        for connection in dirty:
+            connection.flush()
