@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
+from pathlib import Path
 
 import pytest
 
 from agentbus.protocol import CloseCode, ErrorCode, Retry
 
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "protocol.md").read_text()
 NO_RETRY = {4001, 4003, 4012, 4020}
 KNOWN = {1000, 1001, 1006, 1008, 1009, 1011, 1012, 1013, 1014, 4000, 4001, 4002, 4003, 4010, 4011, 4012, 4020}
 
@@ -96,3 +99,14 @@ def test_unknown_error_codes_pass_through_verbatim() -> None:
 def test_what_is_no_string_is_no_error_code() -> None:
     with pytest.raises(ValueError, match="7"):
         ErrorCode(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] -- the point
+
+
+def test_the_protocol_page_tells_the_same_rules() -> None:
+    section = PAGE.split("## Close codes")[1].split("## Patterns")[0]
+    rows = re.findall(r"^\| ([\d, ]+) \| (.+?) \| (.+?) \|$", section, re.MULTILINE)
+    told = {int(code): rule for codes, _names, rule in rows for code in codes.split(",")}
+    assert set(told) == KNOWN
+    assert {code for code, rule in told.items() if "not retry" in rule} == NO_RETRY
+    assert {code for code, rule in told.items() if "30 s" in rule} == {4010}
+    assert [code.name for code in CloseCode if f"`{code.name}`" not in section] == []
+    assert [code for code in ErrorCode if f"`{code}`" not in PAGE] == []
