@@ -224,9 +224,12 @@ async def uncorrelated_error() -> None:
 async def keepalive() -> None:
     async with by_key(inactivity_timeout=3.0) as client:
         gone = Seen(client, sdk.Disconnected)
-        await asyncio.sleep(4.5)
-        assert client.state == "connected"
-        assert gone.queue.empty()
+        try:
+            lost = await asyncio.wait_for(gone.queue.get(), 4.5)
+        except asyncio.TimeoutError:
+            assert client.state == "connected"
+        else:
+            raise AssertionError(f"the hub or the watchdog cut a quiet connection: {lost}")
 
 
 async def reconnects_and_resubscribes() -> None:
@@ -252,10 +255,13 @@ async def reconnects_and_resubscribes() -> None:
         assert (await connected.next()).is_reconnect
         for _ in range(50):
             await publisher.publish("rooms/again", "back")
-            if not messages.queue.empty():
-                break
-            await asyncio.sleep(0.05)
-        assert (await messages.next()).data == "back"
+            try:
+                event = await asyncio.wait_for(messages.queue.get(), 0.1)
+            except asyncio.TimeoutError:
+                continue
+            assert event.data == "back"
+            return
+        raise AssertionError("the subscription was not replayed")
 
 
 async def provider_failures() -> None:
