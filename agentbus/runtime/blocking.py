@@ -1,7 +1,7 @@
 """Which threads must not wait: those whose loop would have to run for the wait to end.
 
-`forbid_on` names the loops; each blocking call of the runtime asks `check` first, and announces its wait with
-`waiting`, so that a pool of threads can put another thread to work meanwhile.
+`forbid_on` names the loops; each blocking call of the runtime asks `check` first, and tells the thread's
+`observer` of its wait, so that a pool of threads can put another thread to work meanwhile.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import asyncio
 import threading
 import weakref
 from asyncio.events import _get_running_loop  # pyright: ignore[reportPrivateUsage] -- no exception off a loop
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from agentbus.errors import BlockingCallError
 
@@ -56,15 +55,6 @@ def on_wait(observer: Callable[[bool], object] | None) -> None:
     _thread.on_wait = observer
 
 
-@contextmanager
-def waiting() -> Generator[None]:
-    """Announce that this thread waits."""
-    observer = _thread.on_wait
-    if observer is None:
-        yield
-        return
-    observer(True)  # noqa: FBT003 -- the observer's one argument says which end
-    try:
-        yield
-    finally:
-        observer(False)  # noqa: FBT003
+def observer() -> Callable[[bool], object] | None:
+    """Give whom to tell of this thread's waits."""
+    return _thread.on_wait

@@ -75,19 +75,17 @@ class Buffer(Generic[T]):
                 return self._lost_event(count)
         return self._events.popleft()
 
-    def lose_all(self) -> None:
-        """Drop every event that waits."""
-        while self._drop_one():
-            pass
+    def clear(self) -> None:
+        """Forget every event that waits, for a consumer that wants none of them; they don't count as lost."""
+        self._events.clear()
 
-    def _drop_one(self) -> bool:
+    def _drop_one(self) -> None:
         try:
             self._drop()
         except IndexError:
-            return False  # a consumer was faster
+            return  # a consumer was faster
         with self._counting:
             self._lost += 1
-        return True
 
     def _untold(self) -> int:
         with self._counting:

@@ -222,7 +222,7 @@ class Future(Viewable[T]):
             return cast("T", self._result)
         hook = self._hook
         if hook is not None:
-            yield from self._compute_async(hook)
+            return (yield from self._compute_async(hook))
         return self._outcome(None)
 
     __iter__ = __await__
@@ -336,14 +336,21 @@ class Future(Viewable[T]):
             if self._state < 0:
                 self._remove_waiter(waiter)
 
-    def _compute_async(self, hook: Hook) -> Generator[Any, None, None]:
-        """Wait until computing won't hold up the loop that runs here."""
-        loop = blocking.running_loop()
-        if hook.sources is None and loop is not None:
-            yield from loop.run_in_executor(None, hook.evaluate, None)
+    def _compute_async(self, hook: Hook) -> Generator[Any, None, T]:
+        """Give the value without holding up the loop that runs here."""
+        if hook.sources is None and not hook.ready():
+            return cast("T", (yield from hook.evaluate_elsewhere().__await__()))
         for source in hook.sources or ():
-            if source._state < 0:
-                yield from source._wait_async()
+            if not source.done():
+                yield from source._settle_async()
+        return self._outcome(None)
+
+    def _settle_async(self) -> Generator[Any, None, None]:
+        """Wait for the end, whatever it is."""
+        if self._state < 0:
+            yield from self._wait_async()
+        for source in (self._hook.sources or ()) if self._hook is not None else ():
+            yield from source._settle_async()
 
     def _outcome(self, timeout: float | None) -> T:
         hook = self._hook

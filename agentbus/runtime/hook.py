@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from agentbus.runtime import forks
 from agentbus.runtime.faults import FutureTimeout
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ GetHook = Callable[[float | None], Any]
 _NOTHING: Final = object()
 
 
-class Hook:
+class Hook(forks.ProcessBound):
     """A computation, and the futures that it reads.
 
     The computation runs where its value is asked for, never on the thread that resolves a source: it is user
@@ -28,9 +29,8 @@ class Hook:
         sources: all that it waits for; None = unknown, so that only trying tells.
     """
 
-    __slots__ = ("_compute", "_turn", "_value", "sources")
-
     def __init__(self, compute: GetHook, sources: tuple[Future[Any], ...] | None) -> None:
+        super().__init__()
         self._compute = compute
         self._turn = threading.Lock()
         self._value: Any = _NOTHING
@@ -44,6 +44,7 @@ class Hook:
         """
         if self._value is not _NOTHING:
             return self._value
+        self.check_fork()
         if not self._turn.acquire(timeout=-1 if timeout is None else max(timeout, 0.0)):
             raise FutureTimeout(f"no value within {timeout} s")
         try:
@@ -70,9 +71,7 @@ class Hook:
     def when_ready(self, then: Callable[[], object]) -> None:
         """Call `then` once asking won't wait: on the thread that resolves the last source, if known."""
         if self.sources is None:
-            threading.Thread(
-                target=self._attempt, args=(then,), name="agentbus-get-hook", daemon=True
-            ).start()
+            self.evaluate_elsewhere().add_done_callback(lambda _value: then())
             return
         arrivals = itertools.count(1)
         last = len(self.sources)
@@ -84,10 +83,17 @@ class Hook:
         for source in self.sources:
             source.add_done_callback(arrive)
 
-    def _attempt(self, then: Callable[[], object]) -> None:
-        try:
-            self.evaluate(None)
-        except Exception:  # noqa: BLE001 -- whoever reads the future computes, and fails, again
-            then()
-        else:
-            then()
+    def evaluate_elsewhere(self) -> Future[Any]:
+        """Compute the value on a thread of its own, for a loop that can't know how long it takes."""
+        from agentbus.runtime.future import Future
+
+        future: Future[Any] = Future()
+
+        def attempt() -> None:
+            try:
+                future.try_set(self.evaluate(None))
+            except BaseException as error:  # noqa: BLE001 -- it belongs to who reads the future
+                future.try_set_exception(error)
+
+        threading.Thread(target=attempt, name="agentbus-get-hook", daemon=True).start()
+        return future

@@ -72,7 +72,7 @@ class Lane(Generic[T]):
     def close(self) -> None:
         """Call back no more; a call that has begun goes on. Idempotent."""
         self._closed = True
-        self._buffer.lose_all()
+        self._buffer.clear()
 
     @abstractmethod
     def _go_on(self) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
-import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -20,8 +20,6 @@ from agentbus.runtime.watchdog import Watchdog
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
-
-_log = logging.getLogger("agentbus.runtime")
 
 
 class LoopStatistics(msgspec.Struct, frozen=True):
@@ -168,14 +166,31 @@ class Loop(Burst, forks.ProcessBound):
 
     def _cancel(self, task: asyncio.Task[Any]) -> None:
         if not task.done():
-            self.call_soon(task.cancel)
+            with contextlib.suppress(RuntimeFault):  # a closed loop has cancelled it already
+                self.call_soon(task.cancel)
+
+    def _abandon(self) -> None:
+        """Fail what can't run any more, and let whoever calls from now on find the loop closed."""
+        self._armed = False
+        while self._calls:
+            try:
+                fn, args = self._calls.popleft()
+            except IndexError:
+                return
+            if fn == self._launch:
+                coro, future = args
+                coro.close()
+                future.try_set_exception(self._closed_error())
+
+    def _closed_error(self) -> RuntimeFault:
+        return RuntimeFault(f"the loop {self.name!r} is closed")
 
     def _arm(self) -> None:
         try:
             super()._arm()
         except RuntimeError as error:
-            self._calls.clear()
-            raise RuntimeFault(f"the loop {self.name!r} is closed") from error
+            self._abandon()
+            raise self._closed_error() from error
 
 
 class HostedLoop(Loop):

@@ -54,7 +54,6 @@ class LoopThread(Loop):
         super().__init__(name, None, clock or SystemClock(), watchdog)
         self._uvloop = uvloop
         self._starting = threading.Lock()
-        self._started = threading.Event()
         self._thread: threading.Thread | None = None
         self._closing = False
         _live.add(self)
@@ -92,20 +91,28 @@ class LoopThread(Loop):
         with self._starting:
             if self._closing:
                 raise RuntimeError("closed before it was started")
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._main, name=self.name, daemon=True)
-                self._thread.start()
-            self._started.wait()
-        return self._target()
+            if self._asyncio_loop is None:
+                self._asyncio_loop = self._start_thread(_new_loop(uvloop=self._uvloop))
+            return self._asyncio_loop
 
-    # -- on the thread --------------------------------------------------------------------------------------
-
-    def _main(self) -> None:
-        loop = _new_loop(uvloop=self._uvloop)
+    def _start_thread(self, loop: asyncio.AbstractEventLoop) -> asyncio.AbstractEventLoop:
         blocking.forbid_on(loop)
-        self._asyncio_loop = loop
-        loop.call_soon(self._started.set)
-        loop.call_soon(self._look_at_lag)
+        started = threading.Event()
+        loop.call_soon(started.set)
+        loop.call_soon(self._look_at_lag, loop)
+        thread = threading.Thread(target=self._main, args=(loop,), name=self.name, daemon=True)
+        try:
+            thread.start()
+        except BaseException:
+            loop.close()
+            raise
+        self._thread = thread
+        started.wait()
+        return loop
+
+    # -- on the thread -------------------------------------------------------------------------------------
+
+    def _main(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._watchdog is not None:
             self._watchdog.watch(loop, self.name)
         self._run_until_closed(loop)
@@ -123,20 +130,22 @@ class LoopThread(Loop):
         if self._watchdog is not None:
             self._watchdog.stop()
         try:
+            self._run()  # what was called before the end still happens
             loop.run_until_complete(_cancel_all(loop))
             loop.run_until_complete(loop.shutdown_asyncgens())
         except BaseException:  # noqa: BLE001 -- whatever ends the thread, the loop gets closed
             _log.exception("the loop %r did not end cleanly", self.name)
         finally:
             loop.close()
+            self._abandon()
 
-    def _look_at_lag(self) -> None:
+    def _look_at_lag(self, loop: asyncio.AbstractEventLoop) -> None:
         now = self.clock.monotonic()
         if self._due is not None:
             self._lag = max(0.0, now - self._due)
             self._max_lag = max(self._max_lag, self._lag)
         self._due = now + LAG_INTERVAL
-        self._target().call_later(LAG_INTERVAL, self._look_at_lag)
+        loop.call_later(LAG_INTERVAL, self._look_at_lag, loop)
 
 
 async def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:

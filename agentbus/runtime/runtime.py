@@ -114,7 +114,7 @@ class Runtime(forks.ProcessBound):
         try:
             async with asyncio.timeout(timeout):
                 for future in self._endings():
-                    await _ended(future)
+                    await _ended(future, timeout)
         except TimeoutError:
             return False
         finally:
@@ -216,9 +216,9 @@ def _ends(future: pykka.Future[Any], deadline: float) -> bool:
     return True
 
 
-async def _ended(future: pykka.Future[Any]) -> None:
+async def _ended(future: pykka.Future[Any], timeout: float) -> None:  # noqa: ASYNC109 -- for what can't be awaited
     with contextlib.suppress(Exception):
         if isinstance(future, Future):
             await future
         else:
-            await asyncio.get_running_loop().run_in_executor(None, future.get)
+            await asyncio.get_running_loop().run_in_executor(None, partial(future.get, timeout=timeout))

@@ -121,8 +121,8 @@ class EventStream(forks.ProcessBound, Generic[T]):
         lost_event: Callable[[int], T] | None = None,
     ) -> None:
         super().__init__()
-        self._pipe = _Pipe(Buffer(capacity, overflow, lost_event))
         self._subscriptions: list[Subscription] = []
+        self._pipe = _Pipe(Buffer(capacity, overflow, lost_event))
 
     def __len__(self) -> int:
         """Count the events that wait."""
@@ -140,10 +140,12 @@ class EventStream(forks.ProcessBound, Generic[T]):
 
     def put(self, event: T) -> None:
         """Add an event; from any thread, never blocks. After `close` it is ignored."""
+        self.check_fork()
         self._pipe.put(event)
 
     def close(self) -> None:
         """Listen no more, and end once what waits is taken; idempotent."""
+        self.check_fork()
         for subscription in self._subscriptions:
             subscription.cancel()
         self._pipe.close()
@@ -319,11 +321,14 @@ class EventSource(forks.ProcessBound, Generic[T]):
         return Subscription(lambda: self._detach(listener))
 
     def _detach(self, listener: object) -> None:
+        if self.forked:  # a thread of the parent's may hold the lock for ever
+            return
         with self._lock:
             self._listeners = tuple(each for each in self._listeners if each is not listener)
 
     def close(self) -> None:
         """End every stream that listens here, once it is empty; idempotent."""
+        self.check_fork()
         with self._lock:
             self._closed = True
             listeners, self._listeners = self._listeners, ()

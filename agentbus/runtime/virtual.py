@@ -8,10 +8,13 @@ hanging.
 from __future__ import annotations
 
 import asyncio
+import heapq
 import itertools
 import threading
+from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Executor
+from contextvars import Context
 from types import TracebackType
 from typing import Any, Never, Self, TypeVar, TypeVarTuple
 
@@ -26,6 +29,24 @@ class DeadlockError(RuntimeFault):
     """Nothing is ready, no timer is set, and what was waited for has not happened."""
 
 
+class _OrderedTimer(asyncio.TimerHandle):
+    """A timer with a number, so that timers of one moment have an order."""
+
+    __slots__ = ("number",)
+
+    number: int
+    _scheduled: bool
+
+    def enter(self, queue: list[asyncio.TimerHandle], number: int) -> None:
+        """Take a place in the loop's heap of timers."""
+        self.number = number
+        self._scheduled = True
+        heapq.heappush(queue, self)
+
+    def __lt__(self, other: Any) -> bool:
+        return (self.when(), self.number) < (other.when(), other.number)
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
     """A deterministic event loop on virtual time.
 
@@ -38,6 +59,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             where no other thread takes part.
     """
 
+    _ready: deque[asyncio.Handle]
     _scheduled: list[asyncio.TimerHandle]
     _selector: VirtualLoop
     _stopping: bool
@@ -52,6 +74,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._thread_wait = thread_wait
         self._called = threading.Event()
         self._names = itertools.count(1)
+        self._timers = itertools.count()
         self._tasks: dict[asyncio.Task[Any], None] = {}
 
     def __enter__(self) -> Self:
@@ -60,8 +83,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.cancel_all()
-        self.close()
+        if not self.is_closed():
+            self.cancel_all()
+            self.run_until_complete(self.shutdown_asyncgens())
+            self.close()
         if error is None:
             self.raise_exceptions()
 
@@ -70,6 +95,20 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         """Give virtual seconds since the beginning."""
         return self.clock.monotonic()
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[*Args], object],
+        *args: *Args,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Call back at a virtual time; of several at one time, the first that was asked for comes first."""
+        if self.is_closed():
+            raise RuntimeError("Event loop is closed")
+        timer = _OrderedTimer(when, callback, args, self, context)
+        timer.enter(self._scheduled, next(self._timers))
+        return timer
 
     def advance(self, seconds: float) -> None:
         """Run all that happens within the next virtual `seconds`, in order; time ends exactly there."""
@@ -87,7 +126,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Stand in for the selector: let time pass instead of waiting; `asyncio` calls it once per turn."""
         if timeout is None or timeout > 0:
             self._called.clear()
-            self._pass_time()
+            if not self._ready:  # else another thread was faster
+                self._pass_time()
         return ()
 
     def _pass_time(self) -> None:

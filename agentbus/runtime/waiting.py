@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from agentbus.runtime.blocking import running_loop, waiting
+from agentbus.runtime import blocking
+from agentbus.runtime.blocking import running_loop
 from agentbus.runtime.wakeup import burst_to
 
 
@@ -24,10 +25,19 @@ class ThreadWaiter:
 
     def wait(self, timeout: float | None) -> bool:
         """Wait for the call, at most `timeout` seconds (None = for ever); whether it came."""
-        with waiting():
-            if timeout is None:
-                return self._lock.acquire()
-            return self._lock.acquire(timeout=min(max(timeout, 0.0), threading.TIMEOUT_MAX))
+        observer = blocking.observer()
+        if observer is None:
+            return self._acquire(timeout)
+        observer(True)  # noqa: FBT003 -- the one argument says which end of the wait this is
+        try:
+            return self._acquire(timeout)
+        finally:
+            observer(False)  # noqa: FBT003
+
+    def _acquire(self, timeout: float | None) -> bool:
+        if timeout is None:
+            return self._lock.acquire()
+        return self._lock.acquire(timeout=min(max(timeout, 0.0), threading.TIMEOUT_MAX))
 
 
 class LoopWaiter:

@@ -31,7 +31,7 @@ class Burst:
     __slots__ = ("_armed", "_asyncio_loop", "_calls", "wakeups")
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        self._asyncio_loop = loop
+        self._asyncio_loop: asyncio.AbstractEventLoop | None = loop
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._armed = False
         self.wakeups = 0

@@ -122,7 +122,13 @@ class Watchdog:
         frame = _frame_of(self._thread_id)
         if seconds is not None and frame is not None:
             self.blocked += 1
-            self._report(describe(name, seconds, frame))
+            self._tell(describe(name, seconds, frame))
+
+    def _tell(self, report: BlockReport) -> None:
+        try:
+            self._report(report)
+        except Exception:  # noqa: BLE001 -- watching goes on
+            _log.exception("the report of a blocked loop failed")
 
     def _answer(self) -> None:
         self._thread_id = threading.get_ident()
