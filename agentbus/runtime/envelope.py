@@ -5,10 +5,9 @@ A tell needs no envelope: its message is the item. That saves one object per mes
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from agentbus.runtime.future import Future
+from agentbus.runtime.future import Future
 
 
 class Ask:
@@ -25,20 +24,23 @@ class Stop:
     """The wish to end, at its place in the mailbox or, on the control lane, at once.
 
     Attributes:
-        future: resolved with True once the actor has ended.
+        future: resolved with True once the actor has ended; None = nobody waits.
     """
 
     __slots__ = ("future",)
 
-    def __init__(self, future: Future[bool]) -> None:
+    def __init__(self, future: Future[bool] | None) -> None:
         self.future = future
 
 
-def message_of(item: Any) -> Any:
-    """Give the message inside a mailbox item."""
-    return item.message if isinstance(item, Ask) else item
+class Watch:
+    """The wish to know of the end; on the control lane.
 
+    Attributes:
+        future: resolved once the actor has ended.
+    """
 
-def future_of(item: Any) -> Future[Any] | None:
-    """Give the future that waits on a mailbox item, if one does."""
-    return item.future if isinstance(item, Ask | Stop) else None
+    __slots__ = ("future",)
+
+    def __init__(self, future: Future[None]) -> None:
+        self.future = future

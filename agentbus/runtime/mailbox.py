@@ -74,10 +74,13 @@ class Mailbox:
         awake: whether the consumer is about to look anyway.
     """
 
-    __slots__ = ("_idle", "_items", "_refusal", "_wake", "control")
+    __slots__ = ("_idle", "_refusal", "_wake", "control", "items", "take")
 
     def __init__(self, wake: Callable[[], object], *, awake: bool = True) -> None:
-        self._items: deque[Any] = deque()
+        self.items: deque[Any] = deque()
+        """What waits, to be asked for its truth only."""
+        self.take: Callable[[], Any] = self.items.popleft
+        """Removes the item at the head and gives it; IndexError if there is none."""
         self._idle = not awake
         self._wake = wake
         self._refusal: Refusal | None = None
@@ -85,7 +88,7 @@ class Mailbox:
 
     def __len__(self) -> int:
         """Count the messages that wait, the control lane not included."""
-        return len(self._items)
+        return len(self.items)
 
     # -- producers, any thread ------------------------------------------------------------------------------
 
@@ -98,7 +101,7 @@ class Mailbox:
         """
         if self._refusal is not None:
             raise self._refusal()
-        self._items.append(item)
+        self.items.append(item)
         if self._idle:
             self._idle = False
             self._wake()
@@ -127,15 +130,6 @@ class Mailbox:
 
     # -- the consumer ---------------------------------------------------------------------------------------
 
-    @property
-    def items(self) -> deque[Any]:
-        """What waits, to be asked for its truth only: `take` is the way to get one."""
-        return self._items
-
-    def take(self) -> Any:
-        """Remove the item at the head; IndexError if there is none."""
-        return self._items.popleft()
-
     def take_control(self) -> Any:
         """Remove the first item of the control lane; IndexError if there is none."""
         if isinstance(self.control, tuple):
@@ -144,12 +138,12 @@ class Mailbox:
 
     def put_back(self, item: Any) -> None:
         """Return an item to the head, whatever the capacity."""
-        self._items.appendleft(item)
+        self.items.appendleft(item)
 
     def rest(self) -> bool:
         """Stop looking; False means that something has come, so look again."""
         self._idle = True
-        if self._items or self.control:
+        if self.items or self.control:
             self._idle = False
             return False
         return True
@@ -174,7 +168,7 @@ class Mailbox:
         while True:
             while self.control:
                 bury(self.take_control())
-            while self._items:
+            while self.items:
                 bury(self.take())
             if self.rest():
                 return
@@ -210,6 +204,7 @@ class BoundedMailbox(Mailbox):
         self._on_drop = on_drop
         self._consumer_is_here = consumer_is_here
         self._room = threading.Condition(threading.Lock())
+        self.take = self._take
 
     def put(self, item: Any) -> None:
         """Add an item at the end, or do what the policy says."""
@@ -226,7 +221,7 @@ class BoundedMailbox(Mailbox):
     def _admit(self, item: Any) -> Any:
         """Append `item`; give what was dropped for it: None, an older item, or itself."""
         dropped = None
-        if len(self._items) >= self._capacity:
+        if len(self.items) >= self._capacity:
             overflow = self._options.overflow
             if overflow is Overflow.DROP_NEWEST:
                 return item
@@ -234,13 +229,13 @@ class BoundedMailbox(Mailbox):
                 dropped = self._evict()
             else:
                 self._wait_for_room(may_wait=overflow is Overflow.BLOCK)
-        self._items.append(item)
+        self.items.append(item)
         return dropped
 
     def _evict(self) -> Any:
-        for index, item in enumerate(self._items):
+        for index, item in enumerate(self.items):
             if not isinstance(item, Stop):
-                del self._items[index]
+                del self.items[index]
                 return item
         return None
 
@@ -253,12 +248,12 @@ class BoundedMailbox(Mailbox):
             raise self._refusal()
 
     def _has_room_or_refuses(self) -> bool:
-        return len(self._items) < self._capacity or self._refusal is not None
+        return len(self.items) < self._capacity or self._refusal is not None
 
-    def take(self) -> Any:
-        """Remove the item at the head and let one blocked sender in; IndexError if there is none."""
+    def _take(self) -> Any:
+        """Let one blocked sender in."""
         with self._room:
-            item = self._items.popleft()
+            item = self.items.popleft()
             self._room.notify()
         return item
 

@@ -1,0 +1,160 @@
+"""What an actor has running on its loop besides its mailbox: coroutines and timers. Both end with it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from agentbus.runtime.loop import Loop
+
+Then = Callable[[Any, BaseException | None], object]
+"""Called once with what a coroutine returned and None, or with None and what it raised."""
+
+
+class OwnedTasks:
+    """The coroutines that one actor runs. On the loop's thread only.
+
+    Args:
+        loop: where they run.
+    """
+
+    __slots__ = ("_loop", "_on_empty", "_running")
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._on_empty: Callable[[], object] | None = None
+        self._running: dict[asyncio.Task[_Outcome], tuple[Coroutine[Any, Any, Any], Then]] = {}
+
+    def __len__(self) -> int:
+        """Count those that have not ended."""
+        return len(self._running)
+
+    def start(self, coroutine: Coroutine[Any, Any, Any], then: Then) -> asyncio.Task[Any]:
+        """Run a coroutine, and `then` when it has ended in whatever way."""
+        task = _start(self._loop, _contained(coroutine))
+        self._running[task] = (coroutine, then)
+        if task.done():
+            self._ended(task)
+        else:
+            task.add_done_callback(self._ended)
+        return task
+
+    def cancel(self) -> None:
+        """Cancel all; each `then` gets a `CancelledError` once its coroutine has given in."""
+        for task in list(self._running):
+            task.cancel()
+
+    def when_empty(self, then: Callable[[], object]) -> None:
+        """Call `then` once, when all have ended; at once if they have."""
+        self._on_empty = then
+        self._look_if_empty()
+
+    def _ended(self, task: asyncio.Task[_Outcome]) -> None:
+        coroutine, then = self._running.pop(task, (None, None))
+        value, error = _outcome(task)
+        if coroutine is not None and then is not None:
+            coroutine.close()  # cancelled before its first step, it has never been awaited
+            then(value, error)
+        self._look_if_empty()
+
+    def _look_if_empty(self) -> None:
+        if not self._running and self._on_empty is not None:
+            then, self._on_empty = self._on_empty, None
+            then()
+
+
+_Outcome = tuple[Any, BaseException | None]
+
+
+async def _contained(coroutine: Coroutine[Any, Any, Any]) -> _Outcome:
+    """Turn failures into values: asyncio lets `SystemExit` out of a task, and with it out of the loop."""
+    try:
+        return await coroutine, None
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
+        return None, error
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether this is a Ctrl-C that belongs to the program and not to the code that it hit."""
+    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
+
+
+def _outcome(task: asyncio.Task[_Outcome]) -> _Outcome:
+    if task.cancelled():
+        return None, asyncio.CancelledError()
+    error = task.exception()
+    return (None, error) if error is not None else task.result()
+
+
+def _start(loop: Loop, coroutine: Coroutine[Any, Any, _Outcome]) -> asyncio.Task[_Outcome]:
+    if sys.version_info >= (3, 12):  # a coroutine that never suspends then never meets the scheduler
+        return asyncio.Task(coroutine, loop=loop.asyncio_loop, eager_start=True)
+    return loop.create_task(coroutine)
+
+
+class OwnedTimer:
+    """A call that an actor has put off.
+
+    Attributes:
+        cancelled: whether it was called off.
+    """
+
+    __slots__ = ("_handle", "_owner", "_work", "cancelled")
+
+    def __init__(self, owner: OwnedTimers, work: Callable[[], object]) -> None:
+        self._owner = owner
+        self._work = work
+        self._handle: asyncio.TimerHandle | None = None
+        self.cancelled = False
+
+    def start(self, loop: Loop, delay: float) -> None:
+        """Begin to wait; on the loop's thread."""
+        if not self.cancelled:
+            self._handle = loop.call_later(delay, self._due)
+
+    def cancel(self) -> None:
+        """Call it off; nothing happens if it has been called."""
+        self.cancelled = True
+        self._owner.forget(self)
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def _due(self) -> None:
+        self._owner.forget(self)
+        self._work()
+
+
+class OwnedTimers:
+    """The timers of one actor. On the loop's thread only."""
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self) -> None:
+        self._waiting: dict[OwnedTimer, None] = {}
+
+    def __len__(self) -> int:
+        """Count those that wait."""
+        return len(self._waiting)
+
+    def call_later(self, loop: Loop, delay: float, work: Callable[[], object]) -> OwnedTimer:
+        """Call `work()` in `delay` seconds, unless the owner ends before."""
+        timer = OwnedTimer(self, work)
+        self._waiting[timer] = None
+        timer.start(loop, delay)
+        return timer
+
+    def forget(self, timer: OwnedTimer) -> None:
+        """Drop a timer that is over."""
+        self._waiting.pop(timer, None)
+
+    def cancel(self) -> None:
+        """Call all off."""
+        for timer in list(self._waiting):
+            timer.cancel()
