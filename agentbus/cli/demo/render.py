@@ -51,7 +51,7 @@ def _theme(number: int, theme: Theme) -> Iterator[RenderableType]:
     line = Text(f"{number}. ")
     line.append(clean(" · ".join(theme.terms)), style="bold cyan")
     files = "1 file" if theme.files == 1 else f"{theme.files} files"
-    line.append(f"   {theme.share:.0%} of the text about themes, {files}", style="dim")
+    line.append(f"   in {files}, {theme.share:.0%}", style="dim")
     yield line
     for quote in theme.quotes:
         yield Padding(_quote(quote), (0, 0, 0, 3))
