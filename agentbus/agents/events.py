@@ -1,0 +1,148 @@
+"""What a bus reports while it runs: `for event in bus.events.listen(): …`."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+
+class BusEvent(msgspec.Struct, frozen=True):
+    """Root of the events of a bus."""
+
+
+class DeathReason(enum.StrEnum):
+    """What made a node dead. The first three are certain; the last is what silence comes to in the end."""
+
+    GOODBYE = "goodbye"
+    REPLACED = "replaced"
+    EXITED = "exited"
+    SILENT = "silent"
+
+
+class NodeUp(BusEvent, frozen=True):
+    """A node became known. Attributes: its id and its life."""
+
+    node: str
+    incarnation: str
+
+
+class NodeSuspect(BusEvent, frozen=True):
+    """A node's connection is gone. It may be back in a moment: nothing is given up yet."""
+
+    node: str
+    incarnation: str
+
+
+class NodeBack(BusEvent, frozen=True):
+    """A suspect node showed a sign of life."""
+
+    node: str
+    incarnation: str
+
+
+class NodeDead(BusEvent, frozen=True):
+    """A life of a node is over for good; messages to it have their outcome now."""
+
+    node: str
+    incarnation: str
+    reason: DeathReason
+
+
+class AgentsChanged(BusEvent, frozen=True):
+    """A node hosts other agents than before."""
+
+    node: str
+
+
+class BusConnected(BusEvent, frozen=True):
+    """The bus has a connection and has joined its namespace."""
+
+    reconnected: bool
+
+
+class BusDisconnected(BusEvent, frozen=True):
+    """The connection is gone.
+
+    Attributes:
+        close_code: how it ended.
+        will_retry: whether the bus goes on trying; if not, it is closed.
+    """
+
+    close_code: int
+    will_retry: bool
+
+
+class NodeReborn(BusEvent, frozen=True):
+    """This node was declared dead while it was away and goes on as a new life of itself."""
+
+    node: str
+    incarnation: str
+
+
+class AgentStarted(BusEvent, frozen=True):
+    """An agent runs."""
+
+    address: str
+
+
+class AgentFailure(BusEvent, frozen=True):
+    """A handler of an agent raised.
+
+    Attributes:
+        address: the agent.
+        message_type: what it was working on; empty if it failed outside any message.
+        error: qualified name of the exception and its text.
+        traceback: where.
+    """
+
+    address: str
+    message_type: str
+    error: str
+    traceback: str
+
+
+class AgentRestarting(BusEvent, frozen=True):
+    """An agent will be started again. Attributes: `delay` in seconds."""
+
+    address: str
+    delay: float
+
+
+class AgentGaveUp(BusEvent, frozen=True):
+    """An agent failed too often, or may not be restarted, and has stopped."""
+
+    address: str
+    error: str
+
+
+class AgentEnded(BusEvent, frozen=True):
+    """An agent has stopped."""
+
+    address: str
+
+
+class ProcessStarted(BusEvent, frozen=True):
+    """A process of a fleet was started. Attributes: its place in the fleet, its process id, its node id."""
+
+    place: int
+    process_id: int
+    node: str
+
+
+class ProcessExited(BusEvent, frozen=True):
+    """A process of a fleet ended.
+
+    Attributes:
+        place: in the fleet.
+        process_id: which one.
+        node: the node it was.
+        exit_code: negative for a signal.
+        restart_delay: seconds until the next one is started; None if none will be.
+    """
+
+    place: int
+    process_id: int
+    node: str
+    exit_code: int
+    restart_delay: float | None
