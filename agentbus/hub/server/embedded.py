@@ -6,14 +6,15 @@ It needs the base install only.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 from agentbus.errors import RuntimeFault
 from agentbus.hub.core import HubConfig
 from agentbus.hub.server.session import SessionHandler
 from agentbus.hub.server.shell import HubShell
 from agentbus.runtime.loop import Loop
-from agentbus.wire.client import ClientConnection, ClientOptions
-from agentbus.wire.pipe import connect_in_memory
+from agentbus.wire.client import ClientOptions
+from agentbus.wire.memory import MemoryListener, memory_dialler
 from agentbus.wire.server import ServerConnection, ServerOptions
 from agentbus.wire.transport import Target, Transport, TransportHandler
 
@@ -47,21 +48,26 @@ class EmbeddedHub:
         self.shell = HubShell(config, loop=loop, new_id=new_id, options=options)
         self._loop = loop
         self._client_options = client_options
-        self._stopped = False
+
+    @cached_property
+    def _listener(self) -> MemoryListener:
+        # made at the first dial: a loop thread has no loop before it is used
+        return MemoryListener(self._loop.asyncio_loop, self._accept)
+
+    def _accept(self) -> ServerConnection:
+        return ServerConnection(SessionHandler(self.shell), self.shell.flusher, self.shell.options)
 
     def dial(self, target: Target, handler: TransportHandler, loop: Loop) -> Transport:
-        """Connect a client; the `transport_factory` of a `SignallingClient`."""
+        """Connect a client; the `transport_factory` of a `SignallingClient`.
+
+        Raises:
+            RuntimeFault: the client lives on another loop.
+        """
         if loop is not self._loop:
             raise RuntimeFault("an embedded hub serves clients of its own loop only")
-        client = ClientConnection(target, handler, loop, self._client_options)
-        if self._stopped:
-            loop.call_soon(client.fail, "the embedded hub has stopped")
-            return client
-        server = ServerConnection(SessionHandler(self.shell), self.shell.flusher, self.shell.options)
-        connect_in_memory(loop.asyncio_loop, client, server)
-        return client
+        return memory_dialler(self._listener, self._client_options)(target, handler, loop)
 
     async def stop(self, grace: float = 1.0) -> None:
         """Say goodbye to every client and let nobody in any more; on the hub's loop."""
-        self._stopped = True
+        self._listener.close()
         await self.shell.shutdown(grace)

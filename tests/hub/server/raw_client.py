@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 from agentbus.protocol import check_origin
@@ -34,6 +35,7 @@ class RawClient:
         self.closed: tuple[int, str, int | None, float | None] | None = None
         self.opened = False
         self.paused = False
+        self._news = asyncio.Event()
         self.transport: Transport = dial(Target(check_origin(url), f"{path}?{query}"), self, loop)
 
     def on_open(self) -> None:
@@ -41,6 +43,7 @@ class RawClient:
 
     def on_text(self, payload: bytes) -> None:
         self.frames.append(json.loads(payload))
+        self._news.set()
 
     def on_binary(self, size: int) -> None:
         raise AssertionError("a hub sends no binary frames")
@@ -50,6 +53,7 @@ class RawClient:
 
     def on_closed(self, code: int, reason: str, http_status: int | None, retry_after: float | None) -> None:
         self.closed = (code, reason, http_status, retry_after)
+        self._news.set()
 
     def on_pause_writing(self) -> None:
         self.paused = True
@@ -63,6 +67,8 @@ class RawClient:
     def heard(self, kind: str) -> list[dict[str, Any]]:
         return [frame for frame in self.frames if frame["type"] == kind]
 
-    def take(self) -> Iterator[dict[str, Any]]:
-        taken, self.frames = self.frames, []
-        yield from taken
+    async def until(self, happened: Callable[[], object]) -> None:
+        """Wait for it; the caller sets the limit."""
+        while not happened():
+            self._news.clear()
+            await self._news.wait()

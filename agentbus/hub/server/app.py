@@ -1,0 +1,40 @@
+"""What the hub answers over plain HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+
+@dataclass
+class Readiness:
+    """Whether the hub takes clients right now."""
+
+    ready: bool = False
+
+
+def make_app(readiness: Readiness) -> Starlette:
+    """Build the HTTP side: `/healthz` (the process is up) and `/readyz` (it accepts clients)."""
+
+    async def healthz(_request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(_request: Request) -> Response:
+        if readiness.ready:
+            return PlainTextResponse("ready\n")
+        return PlainTextResponse("not ready\n", status_code=503)
+
+    async def upgrade_needed(_request: Request) -> Response:
+        body = {
+            "error": "invalid_request",
+            "message": "this is a WebSocket endpoint; connect with ws:// or wss://",
+        }
+        return JSONResponse(body, status_code=426, headers={"Upgrade": "websocket"})
+
+    return Starlette(
+        routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/v1", upgrade_needed)]
+    )

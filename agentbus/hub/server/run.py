@@ -1,0 +1,84 @@
+"""`agentbus serve`: one hub on one loop, from its first line to its last signal."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import uuid
+from collections.abc import Callable
+
+from agentbus.hub.core import HubConfig, UsageStore
+from agentbus.hub.server.server import HubServer, Listen
+from agentbus.runtime.loop import HostedLoop
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def run_hub(
+    config: HubConfig,
+    listen: Listen,
+    *,
+    usage_store: UsageStore | None = None,
+    on_ready: Callable[[HubServer], object],
+    on_stopping: Callable[[], object] = lambda: None,
+) -> None:
+    """Run a hub until SIGINT or SIGTERM; then say `going_away` to all and end within the grace time.
+
+    A second signal ends the process at once, with 128 plus its number. uvloop is used where it is installed.
+
+    Args:
+        config: apps and limits.
+        listen: where, and how it ends.
+        usage_store: keeps message counts over restarts.
+        on_ready: told once connections are accepted.
+        on_stopping: told at the first signal.
+
+    Raises:
+        HubConfigError: it can't listen there.
+    """
+    serving = _serve(config, listen, usage_store, on_ready, on_stopping)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(serving)
+
+
+async def _serve(
+    config: HubConfig,
+    listen: Listen,
+    usage_store: UsageStore | None,
+    on_ready: Callable[[HubServer], object],
+    on_stopping: Callable[[], object],
+) -> None:
+    loop = asyncio.get_running_loop()
+    server = HubServer(
+        config,
+        listen,
+        loop=HostedLoop(loop, name="hub"),
+        new_id=lambda: str(uuid.uuid4()),
+        usage_store=usage_store,
+    )
+    stopping = asyncio.Event()
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, _on_signal, number, stopping)
+    await server.start()
+    gc.collect()
+    gc.freeze()  # what is there now stays: no later collection looks at it again
+    on_ready(server)
+    await stopping.wait()
+    on_stopping()
+    await server.stop()
+
+
+def _on_signal(number: signal.Signals, stopping: asyncio.Event) -> None:
+    if stopping.is_set():
+        os._exit(128 + number)
+    stopping.set()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
