@@ -137,6 +137,7 @@ class ClientConnection(Connection):
         target, self._target = self._target, None
         if self._handler is None or self._aborted is not None or target is None:
             cast("asyncio.Transport", transport).abort()  # it was aborted in the turn that connected it
+            self._ended(ABNORMAL, "")
             return
         self._transport = cast("asyncio.Transport", transport)
         self._transport.write(self._offer.request(target.request_target))

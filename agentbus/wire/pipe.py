@@ -98,7 +98,7 @@ class PipeTransport(asyncio.Transport):
         self, loop: asyncio.AbstractEventLoop, protocol: asyncio.BaseProtocol, own: str, peer: str
     ) -> None:
         super().__init__({"sockname": (own, 0), "peername": (peer, 0)})
-        self._loop = loop
+        self.loop = loop
         self._protocol = protocol
         self._reading = True
         self._ended = False
@@ -183,7 +183,7 @@ class PipeTransport(asyncio.Transport):
         try:
             cast("asyncio.Protocol", self._protocol).data_received(data)
         except Exception as error:  # noqa: BLE001 -- what asyncio's own transports do
-            self._loop.call_exception_handler({"message": "data_received() failed", "exception": error})
+            self.loop.call_exception_handler({"message": "data_received() failed", "exception": error})
             self.outbound.reset()
             self.break_off(error)
 
@@ -198,6 +198,11 @@ class PipeTransport(asyncio.Transport):
         """Tell whether nothing more can be written."""
         return self._closing
 
+    @property
+    def lost(self) -> bool:
+        """Whether the protocol has been told that the connection is over."""
+        return self._lost
+
     def close(self) -> None:
         """Deliver what was written, then end; nothing more is read."""
         if self._closing:
@@ -205,14 +210,14 @@ class PipeTransport(asyncio.Transport):
         self.write_eof()
         self._closing = True
         if self.outbound.undelivered_bytes <= HIGH_WATER_BYTES:
-            self._loop.call_soon(self._lose, None)
+            self.loop.call_soon(self._lose, None)
 
     def abort(self) -> None:
         """End at once, and drop what is under way to the other end."""
         if not self._lost:
             self._closing = True
             self.outbound.reset()
-            self._loop.call_soon(self._lose, None)
+            self.loop.call_soon(self._lose, None)
 
     def break_off(self, error: Exception) -> None:
         """Lose the connection because of an error."""
