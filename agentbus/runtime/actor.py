@@ -58,12 +58,21 @@ class LoopActor(LivingActor):
         """Start an actor as `options` say; the other arguments go to `__init__`.
 
         `__init__` runs on the calling thread, everything else on the loop's.
+
+        Raises:
+            RuntimeFault: the loop is closed.
+            ForkedError: the runtime was made before a fork.
         """
         actor = cls.__new__(cls)
         actor._attach(options)
         actor.__init__(*args, **kwargs)  # type: ignore[misc]  # what `cls()` does, with the above in between
-        actor.runtime.registry.register(actor.actor_ref)
-        actor._start_actor_loop()
+        registry = actor.runtime.registry
+        registry.register(actor.actor_ref)
+        try:
+            actor._start_actor_loop()
+        except BaseException:
+            registry.unregister(actor.actor_ref)
+            raise
         return actor.actor_ref
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:

@@ -37,10 +37,12 @@ class Watch:
     """The wish to know of the end; on the control lane.
 
     Attributes:
-        future: resolved once the actor has ended.
+        future: resolved with `value` once the actor has ended.
+        value: what it is resolved with.
     """
 
-    __slots__ = ("future",)
+    __slots__ = ("future", "value")
 
-    def __init__(self, future: Future[None]) -> None:
+    def __init__(self, future: Future[bool], value: bool) -> None:
         self.future = future
+        self.value = value

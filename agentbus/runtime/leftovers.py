@@ -29,7 +29,7 @@ def bury(letters: DeadLetters, recipient: str, gone: Callable[[], Exception], it
         if item.future is not None:
             item.future.try_set(value=True)
     elif isinstance(item, Watch):
-        item.future.try_set(None)
+        item.future.try_set(item.value)
     elif not isinstance(item, Ask):
         letters.bury(recipient, item, DeadLetterReason.STOPPED)
     elif item.future.try_set_exception(gone()):

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pykka
 from pykka import messages
 
-from agentbus.errors import FutureCancelledError
+from agentbus.errors import ForkedError, FutureCancelledError, RuntimeFault
 from agentbus.runtime.dispatch import HandlerTable, find_handler, receives
 from agentbus.runtime.down import Down, DownReason, StartOptions
 from agentbus.runtime.envelope import Ask, Stop, Watch
@@ -65,7 +65,7 @@ class LivingActor(pykka.Actor):
     _ref: LoopActorRef[Any]
 
     # what few actors ever change lives on the class: it costs an idle actor nothing
-    _phase = Phase.STARTING
+    _phase = Phase.NEW
     _free = 0
     _busy = 0
     _turning = False
@@ -97,8 +97,21 @@ class LivingActor(pykka.Actor):
         self.loop.call_soon(self._boot)
 
     def _wake(self) -> None:
-        if self._phase is not Phase.NEW:  # else it looks as soon as it has started
+        if self._phase is Phase.NEW:
+            return  # it looks as soon as it has started
+        try:
             self.loop.call_soon(self._turn)
+        except ForkedError:
+            raise
+        except RuntimeFault:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """End without another turn: the loop is closed. No hook runs, and `on_exit` is not called."""
+        self._phase = Phase.ENDED
+        self._mailbox.refuse(partial(self._gone, self._ref))
+        self._leave()
+        self._tell_watchers()
 
     def _turn(self) -> None:
         """Handle what has come, the control lane first, but no more than others on the loop can wait for."""
@@ -231,6 +244,8 @@ class LivingActor(pykka.Actor):
     def _boot(self) -> None:
         self._phase = Phase.STARTING
         self._run(self.on_start, self._started)
+        if self._phase is Phase.STARTING:  # it awaits: serve the control lane, but let it begin first
+            self.loop.asyncio_loop.call_soon(self._turn)
 
     def _started(self, _value: Any, error: BaseException | None) -> None:
         if self._phase is Phase.STOPPING:  # stopped at once while `on_start` was awaiting
@@ -288,7 +303,6 @@ class LivingActor(pykka.Actor):
         self._phase = Phase.ENDING
         self._end = (reason, error)
         self._mailbox.refuse(partial(self._gone, self._ref))
-        self.runtime.registry.unregister(self._ref)
         self._cancel_own()
         if hook is None:
             self._hook_ended(None, None)
@@ -311,16 +325,23 @@ class LivingActor(pykka.Actor):
             self._tasks.when_empty(self._die)
 
     def _die(self) -> None:
-        """Do the last acts: dead letters, `on_exit`, those who wait for the end."""
         self._phase = Phase.ENDED
         self._cancel_own()
-        gone = partial(self._gone, self._ref)  # not `self`: a ref that is kept must not keep the actor
-        self._mailbox.bury(partial(bury, self.runtime.dead_letters, str(self._ref), gone))
+        self._leave()
         if self._options.on_exit is not None:
             self._tell_exit(self._options.on_exit)
-        for watcher in self._watchers:
-            bury(self.runtime.dead_letters, "", gone, watcher)
-        self._watchers = ()
+        self._tell_watchers()
+
+    def _tell_watchers(self) -> None:
+        watchers, self._watchers = self._watchers, ()
+        for watcher in watchers:
+            self._bury(watcher)
+
+    def _leave(self) -> None:
+        """Hand over what is left, and be forgotten."""
+        gone = partial(self._gone, self._ref)  # not `self`: a ref that is kept must not keep the actor
+        self._mailbox.bury(partial(bury, self.runtime.dead_letters, str(self._ref), gone))
+        self.runtime.registry.unregister(self._ref)
 
     def _tell_exit(self, on_exit: Callable[[Down], object]) -> None:
         try:

@@ -74,7 +74,7 @@ class Mailbox:
         awake: whether the consumer is about to look anyway.
     """
 
-    __slots__ = ("_idle", "_refusal", "_wake", "control", "items", "take")
+    __slots__ = ("_ended", "_idle", "_refusal", "_wake", "control", "items", "take")
 
     def __init__(self, wake: Callable[[], object], *, awake: bool = True) -> None:
         self.items: deque[Any] = deque()
@@ -84,6 +84,7 @@ class Mailbox:
         self._idle = not awake
         self._wake = wake
         self._refusal: Refusal | None = None
+        self._ended = False
         self.control: deque[Any] | tuple[()] = ()
 
     def __len__(self) -> int:
@@ -111,8 +112,8 @@ class Mailbox:
         Mailbox.put(self, stop)
 
     def put_control(self, item: Any) -> bool:
-        """Add an item to the control lane, which overtakes; False if nothing is taken any more."""
-        if self._refusal is not None:
+        """Add an item to the control lane, which overtakes; False after `bury`."""
+        if self._ended:
             return False
         control = self.control
         if isinstance(control, tuple):
@@ -156,22 +157,22 @@ class Mailbox:
         return self._refusal is not None
 
     def refuse(self, refusal: Refusal) -> None:
-        """Take nothing from now on: each `put` raises what `refusal()` gives."""
+        """Take no more messages: each `put` raises what `refusal()` gives. The control lane stays open."""
         self._refusal = refusal
 
     def bury(self, bury: Callable[[Any], object]) -> None:
         """Give every item that is left, or still slips in, to `bury`; call `refuse` first."""
+        self._ended = True
         self._wake = lambda: self._bury(bury)
         self._bury(bury)
 
     def _bury(self, bury: Callable[[Any], object]) -> None:
-        while True:
-            while self.control:
-                bury(self.take_control())
-            while self.items:
-                bury(self.take())
-            if self.rest():
-                return
+        while not self.rest():
+            try:
+                item = self.take_control() if self.control else self.take()
+            except IndexError:
+                continue  # another thread buried it
+            bury(item)
 
 
 class BoundedMailbox(Mailbox):

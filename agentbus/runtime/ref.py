@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import weakref
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, Protocol, TypeVar, overload, runtime_checkable
 
 import pykka
 
 from agentbus.errors import ActorStoppedError, MailboxFullError
-from agentbus.runtime import blocking
+from agentbus.runtime import blocking, forks
 from agentbus.runtime.envelope import Ask, Stop, Watch
 from agentbus.runtime.future import Future
 from agentbus.runtime.mailbox import Mailbox
@@ -19,6 +19,15 @@ A = TypeVar("A", bound=pykka.Actor)
 
 class ActorGoneError(ActorStoppedError, pykka.ActorDeadError):
     """The actor ended before it handled the message; pykka's `ActorDeadError` too."""
+
+
+@runtime_checkable
+class Abandonable(Protocol):
+    """An actor that can be ended from outside, where its own loop can't any more."""
+
+    def abandon(self) -> None:
+        """End without another turn."""
+        ...
 
 
 class StoppedFlag(threading.Event):
@@ -156,7 +165,7 @@ class LoopActorRef(pykka.ActorRef[A]):
             now: don't handle what is in the mailbox, and cancel what is being handled.
 
         Returns:
-            Whether the actor was alive, or with `block=False` the future of that.
+            Whether the actor was alive, once it has ended; with `block=False` the future of that.
 
         Raises:
             BlockingCallError: this thread runs a loop of the runtime; nothing was sent.
@@ -165,22 +174,34 @@ class LoopActorRef(pykka.ActorRef[A]):
         if block:
             blocking.check("stop()")
         future: Future[bool] = Future()
-        if now:
-            if not self._mailbox.put_control(Stop(future)):
-                future.set(False)
-        else:
-            self._put_stop(Stop(future), future)
+        if not now:
+            self._stop_in_order(future)
+        elif not self._mailbox.put_control(Stop(future)):
+            future.set(value=False)
         return future.get(timeout) if block else future
 
-    def _put_stop(self, stop: Stop, future: Future[bool]) -> None:
+    def _stop_in_order(self, future: Future[bool]) -> None:
         try:
-            self._mailbox.put_stop(stop)
+            self._mailbox.put_stop(Stop(future))
         except ActorStoppedError:
-            future.set(False)
+            self._watch(future, was_alive=False)
 
-    def ended(self) -> Future[None]:
-        """Give the future of the actor's end, without asking for it."""
-        future: Future[None] = Future()
-        if not self._mailbox.put_control(Watch(future)):
-            future.set(None)
+    def ended(self) -> Future[bool]:
+        """Give the future of the actor's end, without asking for it; its value is whether it was alive."""
+        future: Future[bool] = Future()
+        self._watch(future, was_alive=self.is_alive())
         return future
+
+    def abandon(self) -> None:
+        """End the actor without another turn, and tell who waits for it: its loop is closed."""
+        actor = self._actor_weakref()
+        if isinstance(actor, Abandonable):
+            actor.abandon()
+
+    def inherit(self) -> None:
+        """Refuse everything from now on: a fork made this copy of the ref, but none of the actor's loop."""
+        Mailbox.refuse(self._mailbox, lambda: forks.forked_error(self))  # no lock: its holder stayed behind
+
+    def _watch(self, future: Future[bool], *, was_alive: bool) -> None:
+        if not self._mailbox.put_control(Watch(future, was_alive)):
+            future.set(value=False)

@@ -8,13 +8,30 @@ nobody's exit reaches anybody else.
 from __future__ import annotations
 
 import itertools
-from typing import Any, Literal, TypeVar, overload
+import weakref
+from typing import Any, Literal, Protocol, TypeVar, overload, runtime_checkable
 
 import pykka
 
+from agentbus.runtime import forks
 from agentbus.runtime.clock import SystemClock
 
 A = TypeVar("A", bound=pykka.Actor)
+
+_registries: weakref.WeakSet[ActorRegistry] = weakref.WeakSet()
+
+
+@runtime_checkable
+class Severable(Protocol):
+    """A ref that can lose what it leads to; pykka's own can't."""
+
+    def abandon(self) -> None:
+        """End the actor without another turn: its loop is closed."""
+        ...
+
+    def inherit(self) -> None:
+        """Refuse everything from now on: a fork has copied the ref."""
+        ...
 
 
 class ActorRegistry:
@@ -26,12 +43,13 @@ class ActorRegistry:
         scope: makes this registry's URNs unique among registries; from the runtime's `new_id`.
     """
 
-    __slots__ = ("_numbers", "_refs", "_scope")
+    __slots__ = ("__weakref__", "_numbers", "_refs", "_scope")
 
     def __init__(self, scope: str) -> None:
         self._scope = scope
         self._numbers = itertools.count(1)
         self._refs: dict[str, pykka.ActorRef[Any]] = {}
+        _registries.add(self)
 
     def __len__(self) -> int:
         """Count the live actors."""
@@ -109,6 +127,23 @@ class ActorRegistry:
         """
         futures = [ref.stop(block=False) for ref in reversed(self.get_all())]
         return _outcomes(futures, timeout) if block else futures
+
+    def abandon(self) -> None:
+        """End every actor that is left without another turn: their loops are closed, their threads gone."""
+        for ref in self.get_all():
+            if isinstance(ref, Severable):
+                ref.abandon()
+
+
+def _enter_child() -> None:
+    """Cut the refs that a fork has copied off: what they lead to stayed in the parent."""
+    for registry in list(_registries):
+        for ref in registry.get_all():
+            if isinstance(ref, Severable):
+                ref.inherit()
+
+
+forks.in_child(_enter_child)
 
 
 def _outcomes(futures: list[pykka.Future[bool]], timeout: float | None) -> list[bool]:

@@ -211,8 +211,10 @@ def test_a_closed_mailbox_refuses(options: MailboxOptions) -> None:
         consumer.mailbox.put(1)
     with pytest.raises(ActorStoppedError):
         consumer.mailbox.put_stop(stop_request())
-    assert not consumer.mailbox.put_control(1)
     assert consumer.mailbox.refuses
+    assert consumer.mailbox.put_control(1)
+    consumer.mailbox.bury(lambda item: None)
+    assert not consumer.mailbox.put_control(1)
 
 
 def test_what_is_left_is_buried_control_first() -> None:

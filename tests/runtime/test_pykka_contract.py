@@ -147,7 +147,7 @@ def wait_for(event: threading.Event) -> None:
 
 
 def wait_until_dead(ref: pykka.ActorRef[Any]) -> None:
-    """The flag is set before `on_failure` and after `on_stop` at the latest; a stop waits for what is left."""
+    """A stop waits for what is left of a life that is ending already."""
     ref.stop(timeout=TIMEOUT)
     assert not ref.is_alive()
 
