@@ -8,9 +8,11 @@ import os
 import signal
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 
 from agentbus.hub.core import HubConfig, UsageStore
 from agentbus.hub.server.server import HubServer, Listen
+from agentbus.hub.server.usage_store import SqliteUsageStore
 from agentbus.runtime.loop import HostedLoop
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -20,7 +22,7 @@ def run_hub(
     config: HubConfig,
     listen: Listen,
     *,
-    usage_store: UsageStore | None = None,
+    data_dir: Path | None = None,
     on_ready: Callable[[HubServer], object],
     on_stopping: Callable[[], object] = lambda: None,
 ) -> None:
@@ -31,16 +33,20 @@ def run_hub(
     Args:
         config: apps and limits.
         listen: where, and how it ends.
-        usage_store: keeps message counts over restarts.
+        data_dir: keeps message counts over restarts; None forgets them.
         on_ready: told once connections are accepted.
         on_stopping: told at the first signal.
 
     Raises:
-        HubConfigError: it can't listen there.
+        HubConfigError: it can't listen there, or keep anything in `data_dir`.
     """
-    serving = _serve(config, listen, usage_store, on_ready, on_stopping)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serving)
+    store = None if data_dir is None else SqliteUsageStore(data_dir)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(config, listen, store, on_ready, on_stopping))
+    finally:
+        if store is not None:
+            store.close()
 
 
 async def _serve(
