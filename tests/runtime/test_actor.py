@@ -701,17 +701,24 @@ class TestBoundedMailbox:
 class TestEnd:
     def test_a_closed_loop_is_the_end_of_its_actors(self) -> None:
         world = World()
-        idle, waiting = world.start(Echo, []), world.start(Echo, [])
+        ref = world.start(Echo, [])
         world.settle()
-        waited = waiting.ask("never handled", block=False)
         world.loop.close()
-        asked = idle.ask("anyone?", block=False)
+        asked = ref.ask("anyone?", block=False)
         assert isinstance(asked.exception(), ActorGoneError)
-        world.runtime.registry.abandon()
-        assert isinstance(waited.exception(), ActorGoneError)
         assert len(world.runtime.registry) == 0
         with pytest.raises(RuntimeFault):
             world.start(Echo, [])
+
+    def test_abandoned_actors_leave_nobody_waiting(self) -> None:
+        world = World()
+        ref = world.start(Echo, [])
+        asked, ended = ref.ask("never handled", block=False), ref.ended()
+        world.loop.close()
+        world.runtime.registry.abandon()
+        assert isinstance(asked.exception(), ActorGoneError)
+        assert ended.done()
+        assert not ref.is_alive()
 
     def test_a_ref_does_not_keep_a_dead_actor(self, world: World) -> None:
         class Heavy(LoopActor):
