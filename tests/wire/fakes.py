@@ -159,6 +159,10 @@ class RawPeer(asyncio.Protocol):
     def data(self) -> bytes:
         return b"".join(self.received)
 
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
 
