@@ -18,9 +18,12 @@ ALL_ACTIONS: frozenset[Action] = frozenset(("publish", "subscribe", "presence", 
 
 NonNegative = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
-AppId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
-PublishableKeyText = Annotated[str, msgspec.Meta(pattern=r"^pk_[!-~]+$")]
-SecretKeyId = Annotated[str, msgspec.Meta(pattern=r"^sk_id_[!-9;-~]+$")]
+APP_ID = r"^[A-Za-z0-9._-]{1,64}$"
+PUBLISHABLE_KEY = r"^pk_[!-~]{1,253}$"
+KEY_PAIR_ID = r"^sk_id_[!-9;-~]{1,122}$"  # no colon: REST calls authenticate with `id:secret`
+AppId = Annotated[str, msgspec.Meta(pattern=APP_ID)]
+PublishableKeyText = Annotated[str, msgspec.Meta(pattern=PUBLISHABLE_KEY)]
+SecretKeyId = Annotated[str, msgspec.Meta(pattern=KEY_PAIR_ID)]
 Secret = Annotated[str, msgspec.Meta(min_length=1)]
 
 

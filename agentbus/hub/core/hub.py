@@ -45,6 +45,9 @@ from agentbus.protocol import (
 from agentbus.protocol import Send as SendFrame
 
 FRAME_OVERHEAD_BYTES = 1024  # spec section 5, 1009: room for the frame around a payload of `maxMessageSize`
+WALL_ROUNDING = (
+    0.001  # seconds lost between the two clocks; without it a tick may come a hair too early for ever
+)
 EXPIRY_LEAD = 0.25  # seconds before `exp` at which a connection is closed
 
 
@@ -155,7 +158,7 @@ class Hub:
         """Do what is due: close expired tokens' connections, send presence deltas, save the usage."""
         self._wall_offset = now.wall - now.monotonic
         commands: list[Command] = []
-        for session in self._expiry.pop_due(now.wall):
+        for session in self._expiry.pop_due(now.wall + WALL_ROUNDING):
             commands += self._close(session, CloseCode.TOKEN_EXPIRED, now)
         commands += self._presence.flush_due(now.monotonic)
         if self._ledger.due is not None and self._ledger.due <= now.monotonic:

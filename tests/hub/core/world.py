@@ -50,6 +50,7 @@ class Client:
         self.inbox: list[dict[str, Any]] = []
         self.raw: list[bytes] = []
         self.close_code: int | None = None
+        self.gone = False
 
     @property
     def peer_id(self) -> str:
@@ -82,6 +83,7 @@ class Client:
 
     def drop(self) -> None:
         """Lose the connection."""
+        self.gone = True
         self.world.execute(self.world.hub.disconnect(self.session, self.world.now))
 
 
@@ -161,13 +163,14 @@ class World:
 
 def _deliver(session: Session, payload: bytes) -> None:
     client: Client = session.handle
-    assert client.close_code is None, "a frame after the close"
+    assert not client.gone, "a frame after the end"
     client.raw.append(payload)
     client.inbox.append(json.loads(payload))
 
 
 def _close(command: Close) -> None:
     client: Client = command.session.handle
-    assert client.close_code is None, "a second close"
+    assert not client.gone, "a second close"
+    client.gone = True
     assert not command.session.open
     client.close_code = int(command.code)
