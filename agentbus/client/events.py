@@ -1,0 +1,315 @@
+"""What a client tells its listeners: frozen Structs, whose payloads are decoded when somebody reads them.
+
+A payload arrives as the JSON text that its author wrote. `event.data` decodes it once, `event.data_as(Type)`
+decodes straight into a type, `event.raw` is the text itself; an event that nobody reads costs no parsing.
+Events can be made by hand too, with Python values as payloads, to test a handler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from functools import lru_cache
+from typing import Any, TypeVar, cast
+
+import msgspec
+from msgspec import Raw, Struct
+
+from agentbus.client.states import SignallingClientState
+from agentbus.protocol.codec import encode_data
+from agentbus.protocol.codes import CloseCode
+from agentbus.protocol.frames import DirectFrame, GoingAway, MessageFrame, PresenceFrame, Welcome
+from agentbus.protocol.frames import PresencePeer as WirePeer
+from agentbus.protocol.ice import IceServer, ice_servers
+
+T = TypeVar("T")
+E = TypeVar("E", bound=type[Struct])
+LONGEST_SHOWN_BYTES = 256
+
+
+class Event(Struct, frozen=True):
+    """What every event is: a frozen Struct."""
+
+
+# -- payloads ----------------------------------------------------------------------------------------------
+
+
+class _DecodedWhenRead:
+    """A field whose slot keeps the JSON text; its first reader puts the decoded value before it.
+
+    It defines no `__set__`, so the value in the instance's dict takes precedence from then on.
+    """
+
+    __slots__ = ("_name", "_slot")
+
+    def __init__(self, cls: type[Struct], name: str) -> None:
+        self._slot: Any = cls.__dict__[name]
+        self._name = name
+
+    def __get__(self, event: Struct | None, owner: type[Struct] | None = None) -> Any:
+        if event is None:
+            return self
+        value = self._slot.__get__(event, owner)
+        if type(value) is Raw:
+            value = msgspec.json.decode(value)
+        vars(event)[self._name] = value
+        return value
+
+    def stored(self, event: Struct) -> Any:
+        return self._slot.__get__(event, None)
+
+
+def _decoded_when_read(*names: str) -> Callable[[E], E]:
+    def decorate(cls: E) -> E:
+        for name in names:
+            setattr(cls, name, _DecodedWhenRead(cls, name))
+        return cls
+
+    return decorate
+
+
+@lru_cache(maxsize=256)
+def _decoder(type_: Hashable) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(cast("Any", type_))
+
+
+class _Payloads(Event, frozen=True, dict=True, eq=False):
+    """Equality, hash and repr over decoded payloads; what `_decoded_when_read` needs."""
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self.__struct_fields__)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *(value for _, value in self._plain_fields())))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={self._shown(name)}" for name in self.__struct_fields__)
+        return f"{type(self).__name__}({shown})"
+
+    def _plain_fields(self) -> Iterator[tuple[str, Any]]:
+        for name in self.__struct_fields__:
+            if not isinstance(getattr(type(self), name), _DecodedWhenRead):
+                yield name, getattr(self, name)
+
+    def _shown(self, name: str) -> str:
+        text = _stored(self, name)
+        if not isinstance(text, Raw):
+            return repr(getattr(self, name))
+        size = len(memoryview(text))
+        if size > LONGEST_SHOWN_BYTES:
+            return f"<{size} bytes of JSON>"
+        try:
+            return repr(getattr(self, name))
+        except ValueError:
+            return f"<{size} bytes>"
+
+
+def _stored(event: Struct, name: str) -> Any:
+    field = getattr(type(event), name)
+    return field.stored(event) if isinstance(field, _DecodedWhenRead) else getattr(event, name)
+
+
+class _WithData(_Payloads, frozen=True, dict=True, eq=False):
+    """The three ways to read `data`."""
+
+    @property
+    def raw(self) -> bytes:
+        """The JSON text of `data`, byte for byte as its author wrote it."""
+        data = _stored(self, "data")
+        return bytes(data) if isinstance(data, Raw) else encode_data(data)
+
+    def data_as(self, type_: type[T]) -> T:
+        """Decode `data` straight into a Struct, a dataclass or any other type that msgspec knows.
+
+        Raises:
+            msgspec.ValidationError: it does not fit.
+        """
+        return cast("T", _decoder(cast("Hashable", type_)).decode(self.raw))
+
+
+@_decoded_when_read("sender_metadata", "data")
+class ChannelMessage(_WithData, frozen=True, dict=True, eq=False):
+    """A peer published to a subscribed channel.
+
+    Attributes:
+        channel: where.
+        sender: the publisher's peer id.
+        sender_metadata: the publisher's metadata, if the subscription asked for it and there is any.
+        data: the decoded payload.
+    """
+
+    channel: str
+    sender: str
+    sender_metadata: dict[str, Any] | None
+    data: Any
+
+
+@_decoded_when_read("sender_metadata", "data")
+class DirectMessage(_WithData, frozen=True, dict=True, eq=False):
+    """A peer sent something to this one alone.
+
+    Attributes:
+        sender: the sender's peer id.
+        sender_metadata: the sender's metadata, if there is any.
+        data: the decoded payload.
+    """
+
+    sender: str
+    sender_metadata: dict[str, Any] | None
+    data: Any
+
+
+@_decoded_when_read("metadata")
+class PresencePeer(_Payloads, frozen=True, dict=True, eq=False):
+    """A peer in a channel, and what its token says about it."""
+
+    peer_id: str
+    metadata: dict[str, Any] | None = None
+
+
+class PresenceEvent(Event, frozen=True):
+    """Who is in a channel, or who came and went.
+
+    Attributes:
+        channel: where.
+        joined: a snapshot's whole roster, this peer itself excluded; else those who came.
+        left: those who went.
+        is_snapshot: whether this replaces what was known, instead of changing it.
+    """
+
+    channel: str
+    joined: tuple[PresencePeer, ...]
+    left: tuple[PresencePeer, ...]
+    is_snapshot: bool
+
+
+# -- the connection ----------------------------------------------------------------------------------------
+
+
+class ConnectedEvent(Event, frozen=True):
+    """The hub said welcome.
+
+    Attributes:
+        peer_id: who this client is, until the connection ends.
+        server_time: Unix seconds on the hub's clock.
+        expires_at: Unix seconds at which the token ends; None for a key.
+        is_reconnect: whether the client came back by itself.
+        max_message_size: bytes that the hub takes per message.
+        ice_servers: TURN servers from the token's metadata; None without well-formed ones.
+    """
+
+    peer_id: str
+    server_time: int
+    expires_at: int | None
+    is_reconnect: bool
+    max_message_size: int
+    ice_servers: list[IceServer] | None
+
+
+class DisconnectedEvent(Event, frozen=True):
+    """An attempt to connect, or a connection, ended.
+
+    Attributes:
+        code: the close code, with its rule and its explanation.
+        reason: the hub's own text, unchecked.
+        will_reconnect: whether the client goes on by itself.
+    """
+
+    code: CloseCode
+    reason: str
+    will_reconnect: bool
+
+
+class StateChange(Event, frozen=True):
+    """The client went from one state to another."""
+
+    previous: SignallingClientState
+    current: SignallingClientState
+
+
+class ServerErrorEvent(Event, frozen=True):
+    """The hub reported an error that answers no request of the caller's; the connection stays open.
+
+    Attributes:
+        code: an error code of protocol section 6, or an unknown one, verbatim.
+        message: the hub's own text, unchecked; for people.
+        request_id: what it answers, if it says so.
+    """
+
+    code: str
+    message: str | None
+    request_id: str | None
+
+
+class GoingAwayEvent(Event, frozen=True):
+    """The hub is about to shut down. The client's own backoff decides when it comes back.
+
+    Attributes:
+        retry_after: seconds that the hub proposes to stay away.
+    """
+
+    retry_after: float
+
+
+class TokenProviderErrorEvent(Event, frozen=True):
+    """The token provider failed several times in a row; the client goes on trying.
+
+    Attributes:
+        consecutive_failures: how often by now.
+        error: what it raised, or a `TokenProviderError` if it ran out of time or gave no token.
+    """
+
+    consecutive_failures: int
+    error: BaseException
+
+
+class EventLost(Event, frozen=True):
+    """This listener was too slow: its buffer overflowed, and so many of its oldest events are gone.
+
+    It comes before the next event, to the callback or stream that lost them.
+
+    Attributes:
+        count: how many, since the last time.
+    """
+
+    count: int
+
+
+# -- from frames -------------------------------------------------------------------------------------------
+
+
+def channel_message(frame: MessageFrame) -> ChannelMessage:
+    """Make the event of a `message` frame."""
+    return ChannelMessage(frame.channel, frame.sender, cast("Any", frame.sender_metadata), frame.data)
+
+
+def direct_message(frame: DirectFrame) -> DirectMessage:
+    """Make the event of a `direct` frame."""
+    return DirectMessage(frame.sender, cast("Any", frame.sender_metadata), frame.data)
+
+
+def presence_event(frame: PresenceFrame, *, is_snapshot: bool) -> PresenceEvent:
+    """Make the event of a `presence` frame."""
+    return PresenceEvent(frame.channel, _peers(frame.joined), _peers(frame.left), is_snapshot)
+
+
+def _peers(peers: tuple[WirePeer, ...]) -> tuple[PresencePeer, ...]:
+    return tuple(PresencePeer(peer.peer_id, cast("Any", peer.metadata)) for peer in peers)
+
+
+def connected_event(frame: Welcome, *, is_reconnect: bool) -> ConnectedEvent:
+    """Make the event of a `welcome` frame."""
+    return ConnectedEvent(
+        peer_id=frame.peer_id,
+        server_time=frame.server_time,
+        expires_at=frame.expires_at,
+        is_reconnect=is_reconnect,
+        max_message_size=frame.max_message_size,
+        ice_servers=ice_servers(frame.metadata),
+    )
+
+
+def going_away_event(frame: GoingAway) -> GoingAwayEvent:
+    """Make the event of a `going_away` frame; seconds instead of milliseconds."""
+    return GoingAwayEvent(frame.retry_after_ms / 1000)

@@ -1,0 +1,142 @@
+"""Everything between a request and its answer on one connection: ids, limits, the waits for room and ack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from agentbus.client.options import SignallingClientOptions
+from agentbus.client.outbox import Outbox
+from agentbus.client.pending import PendingRequests
+from agentbus.errors import (
+    AckTimeoutError,
+    DisconnectedError,
+    MailboxFullError,
+    NotConnectedError,
+    OversizedPayloadError,
+)
+
+ACK_TIMEOUT = 15.0
+"""Seconds that the hub has to answer a request. Spec section 7."""
+
+
+class Reply(Protocol):
+    """Who waits for a request's outcome: the caller's `Future`, or a subscription's `Claim`."""
+
+    def try_set(self, value: None = None) -> bool:
+        """Take the hub's ack."""
+        ...
+
+    def try_set_exception(self, error: BaseException) -> bool:
+        """Take what became of the request instead."""
+        ...
+
+
+class Claim(Reply, Protocol):
+    """A reply that has something to do before the frame leaves: track the channel, or untrack it."""
+
+    def leaving(self) -> None:
+        """Hear that the frame is about to be sent."""
+        ...
+
+
+class WhenAcked:
+    """A reply that has something done on the connection's read path, before the next frame is looked at.
+
+    Args:
+        reply: who waits.
+        then: what is to be done at the ack.
+    """
+
+    __slots__ = ("_reply", "_then")
+
+    def __init__(self, reply: Reply, then: Callable[[], object]) -> None:
+        self._reply = reply
+        self._then = then
+
+    def try_set(self, value: None = None) -> bool:
+        """Do it, and pass the ack on."""
+        self._then()
+        return self._reply.try_set(value)
+
+    def try_set_exception(self, error: BaseException) -> bool:
+        """Pass the failure on."""
+        return self._reply.try_set_exception(error)
+
+
+class Requests:
+    """The requests of one connection. It neither reads a clock nor sets a timer.
+
+    Args:
+        options: the limits.
+        send: writes a frame.
+    """
+
+    def __init__(self, options: SignallingClientOptions, send: Callable[[bytes], object]) -> None:
+        self._pending: PendingRequests[Reply] = PendingRequests(ACK_TIMEOUT, options.max_pending_requests)
+        self._outbox = Outbox(options.max_unsent_bytes)
+        self._size_check = options.size_check
+        self._limits = options
+        self._send = send
+        self.next_id = self._pending.next_id
+        self.next_deadline = self._pending.next_deadline
+        self.take = self._pending.take
+        self.max_message_size = 0
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    # -- out -------------------------------------------------------------------------------------------------
+
+    def submit_payload(self, request_id: str, frame: bytes, reply: Reply, now: float) -> None:
+        """Send a frame with a payload, if the hub takes one of that size. Spec section 7, *size check*."""
+        if self._size_check and len(frame) > self.max_message_size:
+            reply.try_set_exception(OversizedPayloadError(len(frame), self.max_message_size))
+        else:
+            self.submit(request_id, frame, reply, now)
+
+    def submit(self, request_id: str, frame: bytes, reply: Reply, now: float) -> None:
+        """Send a frame, now or when there is room, and wait for its answer from now on."""
+        pending, outbox = self._pending, self._outbox
+        if pending.full:
+            reply.try_set_exception(MailboxFullError(self._limits.max_pending_requests))
+        elif not outbox.held:
+            pending.add(request_id, reply, now)
+            self._send(frame)
+        elif outbox.has_room(len(frame)):
+            pending.add(request_id, reply, now)
+            outbox.put(request_id, frame)
+        else:
+            reply.try_set_exception(MailboxFullError(len(outbox)))
+
+    def hold(self) -> None:
+        """Let frames wait: the connection is congested."""
+        self._outbox.held = True
+
+    def release(self) -> None:
+        """Send what waits, until the connection is congested again."""
+        self._outbox.held = False
+        while not self._outbox.held:
+            frame = self._outbox.take(self._pending)
+            if frame is None:
+                return
+            self._send(frame)
+
+    # -- the end of waiting ----------------------------------------------------------------------------------
+
+    def expire(self, now: float) -> None:
+        """Fail what has had no answer for too long. Spec section 7, *ack timeout*."""
+        for _, reply in self._pending.take_expired(now):
+            reply.try_set_exception(AckTimeoutError(ACK_TIMEOUT))
+
+    def fail_all(self, close_code: int) -> None:
+        """Fail everything: the connection is gone. Spec section 7, *disconnect*."""
+        unsent = self._outbox.unsent()
+        for request_id, reply in self._pending.take_all():
+            never_left = request_id in unsent
+            reply.try_set_exception(not_connected() if never_left else DisconnectedError(close_code))
+
+
+def not_connected() -> NotConnectedError:
+    """Make the error of a request whose frame never left."""
+    return NotConnectedError("the frame never left: there is no open connection; await connect() first")

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentbus.client.pending import PendingRequests
+
+
+def test_a_request_is_taken_once() -> None:
+    pending: PendingRequests[str] = PendingRequests(timeout=15.0, capacity=10)
+    request_id = pending.next_id()
+    pending.add(request_id, "publish", now=0.0)
+    assert request_id in pending
+    assert pending.take(request_id) == "publish"
+    assert pending.take(request_id) is None
+
+
+def test_ids_are_the_same_again_on_every_connection() -> None:
+    first, second = (PendingRequests[str](timeout=1.0, capacity=1) for _ in range(2))
+    assert [first.next_id() for _ in range(3)] == [second.next_id() for _ in range(3)]
+
+
+def test_what_runs_out_is_the_oldest() -> None:
+    pending: PendingRequests[str] = PendingRequests(timeout=15.0, capacity=10)
+    for moment, name in [(0.0, "a"), (1.0, "b"), (2.0, "c")]:
+        pending.add(name, name, now=moment)
+    assert pending.next_deadline() == 15.0
+    assert [name for name, _ in pending.take_expired(16.0)] == ["a", "b"]
+    assert pending.next_deadline() == 17.0
+    assert [name for name, _ in pending.take_all()] == ["c"]
+    assert pending.next_deadline() is None
+
+
+def test_it_says_when_it_is_full() -> None:
+    pending: PendingRequests[int] = PendingRequests(timeout=1.0, capacity=2)
+    for number in range(2):
+        assert not pending.full
+        pending.add(pending.next_id(), number, now=0.0)
+    assert pending.full
+
+
+def test_everything_may_be_added_to_while_it_is_emptied() -> None:
+    """A failed request's callback may make the next request."""
+    pending: PendingRequests[int] = PendingRequests(timeout=1.0, capacity=10)
+    pending.add("a", 1, now=0.0)
+    seen: list[int] = []
+    for _, request in pending.take_all():
+        seen.append(request)
+        if request < 3:
+            pending.add(str(request), request + 1, now=0.0)
+    assert seen == [1, 2, 3]
+
+
+@given(st.lists(st.tuples(st.floats(0, 10), st.booleans()), max_size=30), st.floats(0, 40))
+def test_every_request_is_answered_or_expired_or_left(steps: list[tuple[float, bool]], end: float) -> None:
+    pending: PendingRequests[str] = PendingRequests(timeout=15.0, capacity=100)
+    now, answered = 0.0, 0
+    for delay, answer in steps:
+        now += delay
+        request_id = pending.next_id()
+        pending.add(request_id, request_id, now)
+        if answer:
+            answered += pending.take(request_id) is not None
+    expired = list(pending.take_expired(end))
+    assert answered + len(expired) + len(pending) == len(steps)
+    deadline = pending.next_deadline()
+    assert deadline is None or deadline > end
