@@ -195,15 +195,16 @@ class Link:
         if beat is not None and now - self._spoke_at >= beat:
             self._ack_at = now
 
-    def next_deadline(self) -> float | None:
-        """When `tick`, then `take`, should be called next; None if only input can change anything."""
-        beat = self._options.beat_interval
-        times = (
-            self._ack_at,
-            self._resend_at,
-            self._sender.next_expiry(),
-            None if beat is None else self._spoke_at + beat,
-        )
+    def next_deadline(self, *, reachable: bool = True) -> float | None:
+        """When `tick`, then `take`, should be called next; None if only input can change anything.
+
+        Args:
+            reachable: whether a packet could be sent; if not, no ack and no beat is due.
+        """
+        times = [self._resend_at, self._sender.next_expiry()]
+        if reachable:
+            beat = self._options.beat_interval
+            times += [self._ack_at, None if beat is None else self._spoke_at + beat]
         return min((time for time in times if time is not None), default=None)
 
     def rewind(self, now: float) -> None:

@@ -1,0 +1,178 @@
+"""All that leaves one node: which frame is next, and when. Pure.
+
+First what the directory says, then links with control traffic, then the other links in turn, one frame each.
+The pacer gives the tokens. Receipts alone get a frame only while tokens are plentiful; otherwise they wait
+for their ack's time, or for something to travel with.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from agentbus.agents.agenda import Agenda
+from agentbus.agents.directory import DirectoryMessage
+from agentbus.agents.envelope import Stamp
+from agentbus.agents.link import Link, Want
+from agentbus.agents.link_sender import Settled
+from agentbus.agents.pacer import Pacer
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """One frame to send now.
+
+    Attributes:
+        data: the JSON of the frame's `data`.
+        peer: to whom; None for all nodes of the namespace.
+        link: the link that it belongs to; None for the directory's.
+    """
+
+    data: bytes
+    peer: str | None
+    link: Link | None = None
+
+
+class Traffic:
+    """The links of a node, what the directory has to say, and the order of both.
+
+    Args:
+        pacer: see `Pacer`.
+        route: gives the peer at which a node can be reached now, or None while it can't.
+        room: bytes that a frame's data may take.
+        max_control: directory messages that wait at most; beyond it the oldest is dropped and counted.
+    """
+
+    def __init__(
+        self, pacer: Pacer, route: Callable[[Stamp], str | None], room: int, max_control: int = 10_000
+    ) -> None:
+        self.pacer = pacer
+        self.room = room
+        self.dropped = 0
+        self._route = route
+        self._links: dict[Stamp, Link] = {}
+        self._ready: OrderedDict[Stamp, None] = OrderedDict()
+        self._timers: Agenda[Stamp] = Agenda()
+        self._touched: dict[Stamp, None] = {}
+        self._control: deque[tuple[DirectoryMessage, str | None]] = deque()
+        self._max_control = max_control
+        self._online = False
+
+    # -- links -----------------------------------------------------------------------------------------------
+
+    def link(self, stamp: Stamp) -> Link | None:
+        """Give the link to a life of a node."""
+        return self._links.get(stamp)
+
+    def links(self) -> list[Link]:
+        """Give all links, oldest first."""
+        return list(self._links.values())
+
+    def add(self, link: Link, now: float) -> None:
+        """Serve one more link."""
+        self._links[link.there] = link
+        self.touch(link, now)
+
+    def remove(self, stamp: Stamp) -> Link | None:
+        """Serve a link no more."""
+        self._ready.pop(stamp, None)
+        self._timers.set(stamp, None)
+        return self._links.pop(stamp, None)
+
+    def touch(self, link: Link, now: float) -> None:
+        """Note that something happened on a link: it may have a frame to send, or another deadline."""
+        self._touched[link.there] = None
+        reachable = self._online and self._route(link.there) is not None
+        if reachable and link.wants(now) is not Want.NOTHING:
+            self._ready[link.there] = None
+        at = link.next_deadline(reachable=reachable)
+        self._timers.set(link.there, None if at is None or (at <= now and link.there in self._ready) else at)
+
+    def rewind(self, link: Link, now: float) -> None:
+        """Have a link send again what got no ack: frames may be lost."""
+        link.rewind(now)
+        self.touch(link, now)
+
+    # -- the connection --------------------------------------------------------------------------------------
+
+    def say(self, message: DirectoryMessage, peer: str | None) -> None:
+        """Queue a message of the directory, to one peer or to all nodes."""
+        if len(self._control) >= self._max_control:
+            self._control.popleft()
+            self.dropped += 1
+        self._control.append((message, peer))
+
+    def online(self, now: float) -> None:
+        """Begin on a new connection: what got no ack is sent again."""
+        self._online = True
+        for link in self._links.values():
+            self.rewind(link, now)
+
+    def offline(self, now: float) -> None:
+        """Hold everything back. What the directory had to say is void: it will introduce itself anew."""
+        self._online = False
+        self._control.clear()
+        self._ready.clear()
+        for link in self._links.values():
+            self.touch(link, now)
+
+    # -- out -------------------------------------------------------------------------------------------------
+
+    def frames(self, now: float) -> Iterator[Outgoing]:
+        """Give the frames that may leave now. Deadlines that have come are served first."""
+        for stamp in self._timers.pop_due(now):
+            link = self._links[stamp]
+            link.tick(now)
+            self.touch(link, now)
+        if not self._online:
+            return
+        while self._control and self.pacer.take(now, urgent=True):
+            message, peer = self._control.popleft()
+            yield Outgoing(_encode(message), peer)
+        yield from self._link_frames(now)
+
+    def _link_frames(self, now: float) -> Iterator[Outgoing]:
+        """Go round the links until none has a frame that it may send."""
+        moved = True
+        while moved:
+            moved = False
+            for stamp in list(self._ready):
+                frame = self._link_frame(stamp, now)
+                if frame is not None:
+                    moved = True
+                    yield frame
+
+    def _link_frame(self, stamp: Stamp, now: float) -> Outgoing | None:
+        link = self._links[stamp]
+        peer = self._route(stamp)
+        want = link.wants(now)
+        if peer is None or want is Want.NOTHING or (want is Want.RECEIPTS and not self.pacer.plentiful(now)):
+            del self._ready[stamp]
+            self._timers.set(stamp, link.next_deadline(reachable=peer is not None))
+            return None
+        if not self.pacer.take(now, urgent=want is Want.CONTROL):
+            return None
+        packet = link.take(self.room, now)
+        self._ready.move_to_end(stamp)
+        self._touched[stamp] = None
+        return None if packet is None else Outgoing(_encode(packet), peer, link)
+
+    def next_deadline(self, now: float) -> float | None:
+        """When `frames` may have something next; None if only input can change anything."""
+        times = [self._timers.next()]
+        if self._online and self._control:
+            times.append(self.pacer.ready_at(now, urgent=True))
+        elif self._online and self._ready:
+            urgent = any(self._links[stamp].wants(now) is Want.CONTROL for stamp in self._ready)
+            times.append(self.pacer.ready_at(now, urgent=urgent))
+        return min((time for time in times if time is not None), default=None)
+
+    def settled(self) -> Iterator[Settled]:
+        """Give the fates that became known on all links since the last call."""
+        touched, self._touched = self._touched, {}
+        for stamp in touched:
+            if (link := self._links.get(stamp)) is not None:
+                yield from link.take_settled()
