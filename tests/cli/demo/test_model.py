@@ -80,7 +80,7 @@ def test_an_endpoint_that_gives_no_prose_is_an_error_in_words(
 def test_an_endpoint_that_is_not_there_is_an_error_in_words() -> None:
     writer = Writer(Endpoint("http://127.0.0.1:9/v1", model="tiny", read_timeout=2.0, retries=0))
     with pytest.raises(ConnectionError, match="could not be reached"):
-        writer.summarise(DOCUMENT, str)
+        writer.summarise(DOCUMENT, print)
 
 
 def test_the_key_comes_from_the_environment_and_is_in_no_error(monkeypatch: pytest.MonkeyPatch) -> None:

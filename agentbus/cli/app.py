@@ -1,0 +1,32 @@
+"""The command tree. Each command lives in a file of its own; what it needs is imported when it runs."""
+
+from __future__ import annotations
+
+import typer
+
+from agentbus.cli.commands.doctor import doctor
+from agentbus.cli.commands.keys import keys
+from agentbus.cli.commands.peers import peers
+from agentbus.cli.commands.pub import publish, send
+from agentbus.cli.commands.serve import serve
+from agentbus.cli.commands.sub import subscribe
+from agentbus.cli.commands.token import token
+from agentbus.cli.commands.version import show_version
+
+app = typer.Typer(
+    name="agentbus",
+    help="The message bus that AI agents run on.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("serve")(serve)
+app.command("pub")(publish)
+app.command("send")(send)
+app.command("sub")(subscribe)
+app.command("peers")(peers)
+app.command("token")(token)
+app.add_typer(keys, name="keys")
+app.command("doctor")(doctor)
+app.command("version")(show_version)

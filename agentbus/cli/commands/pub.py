@@ -1,0 +1,76 @@
+"""`agentbus pub` and `agentbus send`: messages to a channel, or to one peer."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Annotated
+
+import msgspec
+import typer
+
+from agentbus.cli import console
+from agentbus.cli.commands.messages import payloads
+from agentbus.cli.options import DEFAULT_URL, Json, Key, Token, Url, access
+from agentbus.cli.session import connected
+from agentbus.protocol import check_channel, check_peer_id
+from agentbus.runtime import Future
+
+IN_FLIGHT = 64  # messages that wait for their acknowledgement at a time
+
+Message = Annotated[
+    str, typer.Argument(metavar="JSON|-", help="One JSON value, or - for one per line of standard input.")
+]
+
+
+def publish(
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL")],
+    message: Message,
+    *,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    token: Token = None,
+    json: Json = False,
+) -> None:
+    """Publish to a channel; done when the hub has acknowledged every message."""
+    check_channel(channel)
+    with connected(access(url, key, token)) as client:
+        count = _pass_on(message, lambda data: client.publish(channel, data))
+    _report(count, {"channel": channel}, f"to {channel}", json=json)
+
+
+def send(
+    peer: Annotated[str, typer.Argument(metavar="PEER", help="A peer id, as `agentbus peers` shows it.")],
+    message: Message,
+    *,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    token: Token = None,
+    json: Json = False,
+) -> None:
+    """Send to one peer; done when the hub has handed every message over."""
+    check_peer_id(peer)
+    with connected(access(url, key, token)) as client:
+        count = _pass_on(message, lambda data: client.send(peer, data))
+    _report(count, {"to": peer}, f"to peer {peer}", json=json)
+
+
+def _pass_on(message: str, call: Callable[[msgspec.Raw], Future[None]]) -> int:
+    """Send every payload, in order, with a bounded number in flight; the first refusal ends it."""
+    count = 0
+    waiting: deque[Future[None]] = deque()
+    for payload in payloads(message):
+        waiting.append(call(payload))
+        count += 1
+        if len(waiting) == IN_FLIGHT:
+            waiting.popleft().get()
+    while waiting:
+        waiting.popleft().get()
+    return count
+
+
+def _report(count: int, where: dict[str, str], whither: str, *, json: bool) -> None:
+    if json:
+        console.data_json({**where, "sent": count})
+    else:
+        console.say(f"{count} message{'' if count == 1 else 's'} {whither}")

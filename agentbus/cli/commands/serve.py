@@ -1,0 +1,97 @@
+"""`agentbus serve`: run a hub until it is told to stop."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agentbus.cli import console
+from agentbus.cli.exits import misused
+from agentbus.cli.logs import configure_logging
+
+if TYPE_CHECKING:
+    from agentbus.hub.server.settings import Settings
+
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+_NO_CONFIGURATION = (
+    "a hub needs a configuration: `agentbus keys init` writes a hub.toml, `agentbus serve --config hub.toml` "
+    "runs it; for development on this machine: `agentbus serve --dev`"
+)
+
+
+class LogLevel(StrEnum):
+    """From which level on lines are printed."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+    CRITICAL = "critical"
+
+
+class LogFormat(StrEnum):
+    """For people, or for machines."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def serve(
+    *,
+    host: Annotated[str | None, typer.Option("--host", metavar="HOST", help="[default: 127.0.0.1]")] = None,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", min=0, max=65535, metavar="PORT", help="0 picks a free one. [default: 7700]"),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="Apps, keys and limits: a hub.toml.")
+    ] = None,
+    dev: Annotated[bool, typer.Option("--dev", help="For development on this machine: public keys.")] = False,
+    tls_cert: Annotated[
+        Path | None, typer.Option("--tls-cert", metavar="FILE", help="PEM; for wss://.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="PEM.")] = None,
+    log_level: Annotated[LogLevel | None, typer.Option("--log-level", help="[default: info]")] = None,
+    log_format: Annotated[LogFormat | None, typer.Option("--log-format", help="[default: text]")] = None,
+) -> None:
+    """Run a hub until Ctrl-C or SIGTERM; a second signal ends it at once."""
+    from agentbus.hub.server.run import run_hub
+    from agentbus.hub.server.server import Listen
+
+    settings = _settings(config, dev=dev)
+    server = settings.server
+    listen = Listen(
+        host=host or server.host,
+        port=server.port if port is None else port,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        shutdown_grace=server.shutdown_grace,
+        trusted_proxies=server.trusted_proxies,
+    )
+    if dev and listen.host not in LOOPBACK:
+        raise misused(f"--dev holds public keys and is for this machine alone, not for {listen.host}")
+    configure_logging(log_level or server.log_level, log_format or server.log_format)
+    for warning in settings.warnings:
+        console.complain(warning)
+    run_hub(
+        settings.hub,
+        listen,
+        on_ready=lambda hub: console.say(f"agentbus hub ready on {hub.url}"),
+        on_stopping=lambda: console.say("agentbus hub stopping; a second signal ends it at once"),
+    )
+
+
+def _settings(config: Path | None, *, dev: bool) -> Settings:
+    from agentbus.hub.server.presets import dev_config
+    from agentbus.hub.server.settings import ServerSettings, Settings, load_settings
+
+    if config and dev:
+        raise misused("--config and --dev exclude each other")
+    if config:
+        return load_settings(config)
+    if dev:
+        return Settings(server=ServerSettings(), hub=dev_config())
+    raise misused(_NO_CONFIGURATION)
