@@ -9,12 +9,14 @@ from agentbus.hub.core.roster import Roster
 from agentbus.hub.core.session import Session
 from agentbus.protocol import PresencePeer, encode_message
 
+Sessions = tuple[Session, ...]
+
 
 class Channel:
     """A channel exists while somebody is subscribed.
 
-    The subscribers are kept as three tuples besides, made anew when they are needed after a change: a publish
-    costs the same for one subscriber and for a thousand, and a command holds the very tuple.
+    Its receivers are kept as tuples too, made anew when they are needed after a change: a publish costs the
+    same for one subscriber and for a thousand, and a command holds the very tuple.
 
     Attributes:
         name: the channel's name.
@@ -22,31 +24,30 @@ class Channel:
         roster: the peers behind them.
     """
 
-    __slots__ = ("_asking", "_plain", "_stale", "_watchers", "name", "roster", "subscribers")
+    __slots__ = ("_audience", "_watchers", "name", "roster", "subscribers")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.subscribers: dict[Session, bool] = {}
         self.roster = Roster(name)
-        self._plain: tuple[Session, ...] = ()
-        self._asking: tuple[Session, ...] = ()
-        self._watchers: tuple[Session, ...] = ()
-        self._stale = False
+        self._audience: tuple[Sessions, Sessions] | None = None
+        self._watchers: Sessions | None = None
 
     def join(self, session: Session, *, include_metadata: bool) -> None:
         """Subscribe `session`, or give its subscription other options."""
         known = self.subscribers.get(session)
         if known is None:
             self.roster.enter(session.peer)
+            self._watchers = None
         if known is not include_metadata:
             self.subscribers[session] = include_metadata
-            self._stale = True
+            self._audience = None
 
     def leave(self, session: Session) -> None:
         """Unsubscribe `session`, which is subscribed."""
         del self.subscribers[session]
         self.roster.leave(session)
-        self._stale = True
+        self._audience = self._watchers = None
 
     def message(
         self, sender: PresencePeer, data: msgspec.Raw, exclude: Session | None = None
@@ -56,30 +57,24 @@ class Channel:
             exclude = None
         elif len(self.subscribers) == 1:
             return []
-        if self._stale:
-            self._refresh()
-        payload = encode_message(self.name, sender.peer_id, data, None)
+        plain, asking = self._audience or self._gather_audience()
         commands: list[Broadcast] = []
-        if self._plain:
-            commands.append(Broadcast(self._plain, payload, exclude))
-        if self._asking:
-            if sender.metadata is not None:
-                payload = encode_message(self.name, sender.peer_id, data, sender.metadata)
-            commands.append(Broadcast(self._asking, payload, exclude))
+        if plain:
+            payload = encode_message(self.name, sender.peer_id, data, None)
+            commands.append(Broadcast(plain, payload, exclude))
+        if asking:
+            payload = encode_message(self.name, sender.peer_id, data, sender.metadata)
+            commands.append(Broadcast(asking, payload, exclude))
         return commands
 
     def flush_presence(self) -> list[Command]:
         """Return the presence deltas that have waited."""
-        if self._stale:
-            self._refresh()
+        if self._watchers is None:
+            self._watchers = tuple(one for one in self.subscribers if one.grant.permits("presence"))
         return self.roster.flush(self._watchers)
 
-    def _refresh(self) -> None:
-        self._plain = _where(self.subscribers, asking=False)
-        self._asking = _where(self.subscribers, asking=True)
-        self._watchers = tuple(one for one in self.subscribers if one.grant.permits("presence"))
-        self._stale = False
-
-
-def _where(subscribers: dict[Session, bool], *, asking: bool) -> tuple[Session, ...]:
-    return tuple(session for session, asks in subscribers.items() if asks is asking)
+    def _gather_audience(self) -> tuple[Sessions, Sessions]:
+        plain = tuple(session for session, asks in self.subscribers.items() if not asks)
+        asking = tuple(session for session, asks in self.subscribers.items() if asks)
+        self._audience = plain, asking
+        return self._audience

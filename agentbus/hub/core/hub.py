@@ -146,13 +146,14 @@ class Hub:
 
         Any other call may change the answer.
         """
+        due = self._presence.next_due()
+        saving = self._ledger.due
+        if saving is not None and (due is None or saving < due):
+            due = saving
         expiry = self._expiry.next_at()
-        times = (
-            self._presence.next_due(),
-            self._ledger.due,
-            None if expiry is None else expiry - self._wall_offset,
-        )
-        return min((time for time in times if time is not None), default=None)
+        if expiry is not None and (due is None or expiry - self._wall_offset < due):
+            due = expiry - self._wall_offset
+        return due
 
     def tick(self, now: Instant) -> list[Command]:
         """Do what is due: close expired tokens' connections, send presence deltas, save the usage."""

@@ -34,7 +34,7 @@ class PresenceSchedule:
 
     def next_due(self) -> float | None:
         """Return the monotonic time at which `flush_due` has something to do."""
-        return next(iter(self._due.values()), None)
+        return next(iter(self._due.values())) if self._due else None
 
     def flush_due(self, now: float) -> list[Command]:
         """Return all deltas that have waited long enough."""

@@ -20,7 +20,7 @@ from agentbus.hub.core.session import Session
 from agentbus.protocol import PresenceFrame, PresencePeer, encode
 
 MAX_FRAME_BYTES = 256 * 1024
-MAX_CHANGES = 256  # more are not gathered: they go out at once
+MAX_CHANGES = 128  # more are not gathered: they go out at once
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):

@@ -15,18 +15,18 @@ LIMITS_EXTENSION = "limits.v1"
 _encode = msgspec.json.Encoder().encode
 
 
-class TrueLimits(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+class TrueLimits(msgspec.Struct, frozen=True, rename="camel"):
     """`welcome.limits` of the extension `limits.v1`: what a client's pacer keeps to. Spec section 9.
 
     Attributes:
-        messages_per_second: sustained inbound frames of this connection; null where the rate is off.
-        message_burst: frames at once after a rest; null where the rate is off.
+        messages_per_second: sustained inbound frames of this connection; 0 means that there is no rate.
+        message_burst: frames at once after a rest.
         channels_per_connection: subscriptions of this connection.
         max_connections: concurrent connections of the whole app.
     """
 
-    messages_per_second: float | None
-    message_burst: int | None
+    messages_per_second: float
+    message_burst: int
     channels_per_connection: int
     max_connections: int
 
@@ -57,11 +57,9 @@ def encode_welcome(config: HubConfig, session: Session, admission: Admission, no
 
 
 def _true_limits(config: HubConfig, session: Session) -> TrueLimits:
-    limits = config.limits
-    paced = limits.messages_per_second > 0
     return TrueLimits(
-        messages_per_second=limits.messages_per_second if paced else None,
-        message_burst=limits.message_burst if paced else None,
-        channels_per_connection=limits.channels_per_connection,
+        messages_per_second=config.limits.messages_per_second,
+        message_burst=config.limits.message_burst,
+        channels_per_connection=config.limits.channels_per_connection,
         max_connections=session.app.config.max_connections,
     )
