@@ -35,7 +35,8 @@ class Limits(ConfigStruct, frozen=True):
     """What the hub allows before it closes, refuses or delays. Spec section 8.
 
     Attributes:
-        max_message_size: bytes of a payload, as told in `welcome`; a frame may be 1 KiB larger.
+        max_message_size: bytes of a payload, as told in `welcome`; a frame may be 1 KiB larger. Clients take
+            frames of up to 1 MiB, metadata and names included: hence its upper limit.
         channels_per_connection: subscriptions of one connection.
         messages_per_second: sustained inbound frames of one connection; 0 turns the rate off.
         message_burst: frames that a rested connection may send at once.
@@ -43,7 +44,7 @@ class Limits(ConfigStruct, frozen=True):
         max_backlog_bytes: unsent bytes of one connection before it is closed with 1013.
     """
 
-    max_message_size: Annotated[int, msgspec.Meta(ge=128, le=1 << 20)] = 65536
+    max_message_size: Annotated[int, msgspec.Meta(ge=128, le=1_000_000)] = 65536
     channels_per_connection: Positive = 100
     messages_per_second: Annotated[float, msgspec.Meta(ge=0, le=1_000_000)] = 100.0
     message_burst: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 200
