@@ -36,7 +36,8 @@ def secure_mask_keys(batch: int = 256) -> MaskKeys:
     def keys() -> Iterator[bytes]:
         while True:
             block = os.urandom(4 * batch)
-            yield from (block[start : start + 4] for start in range(0, len(block), 4))
+            for start in range(0, len(block), 4):
+                yield block[start : start + 4]
 
     return keys().__next__
 
@@ -195,8 +196,12 @@ class ClientConnection(Connection):
 
     def send_text(self, payload: bytes, /) -> None:
         """Send one text message, UTF-8; does nothing unless the connection is open."""
-        if self._pieces is not None:
-            self._send(*mask_text(payload, self._mask_key()))
+        pieces = self._pieces
+        if not pieces:
+            if pieces is None:
+                return
+            self._flusher.mark(self)
+        pieces += mask_text(payload, self._mask_key())
 
     @property
     def write_buffer_bytes(self) -> int:

@@ -40,10 +40,6 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     @abstractmethod
-    def _upgrade(self, data: bytes) -> None:
-        """Take bytes that came before the connection was open."""
-
-    @abstractmethod
     def _ended(self, code: int, reason: str) -> None:
         """Report that the connection has ended."""
 
@@ -83,13 +79,13 @@ class Connection(asyncio.Protocol):
             self._settle(engine)
         return framed
 
-    def _send(self, *pieces: bytes) -> None:
-        waiting = self._pieces
-        if waiting is None:
-            return
-        if not waiting:
+    def _send(self, piece: bytes) -> None:
+        pieces = self._pieces
+        if not pieces:
+            if pieces is None:
+                return
             self._flusher.mark(self)
-        waiting += pieces
+        pieces.append(piece)
 
     def flush(self) -> None:
         """Write what has gathered; the flusher calls it once per turn."""

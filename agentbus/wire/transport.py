@@ -5,6 +5,7 @@ Everything happens on the loop's own thread, and nothing blocks.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -18,17 +19,25 @@ ABNORMAL: Final = 1006
 """The close code of a connection that ended without a close frame, or never came up."""
 
 
+_REQUEST_TARGET: Final = re.compile(r"/[!-~]*")
+
+
 class Target:
     """Where to connect, and what to ask for there.
 
     Args:
         origin: scheme, host and port.
         request_target: path and query. The query carries the credential, so it shows up in no repr.
+
+    Raises:
+        ValueError: the request target is not printable ASCII without blanks; it is not repeated.
     """
 
     __slots__ = ("origin", "request_target")
 
     def __init__(self, origin: Origin, request_target: str) -> None:
+        if not _REQUEST_TARGET.fullmatch(request_target):
+            raise ValueError("a request target is printable ASCII without blanks, and begins with a slash")
         self.origin = origin
         self.request_target = request_target
 

@@ -387,6 +387,13 @@ def test_a_target_shows_and_yields_no_credential() -> None:
     assert isinstance(target(), Target)
 
 
+@pytest.mark.parametrize("bad", ["", "v1", "/v1 HTTP/1.1\r\nX: y", "/v1?key=k\n", "/v1?key=sch\u00f6n"])
+def test_a_target_that_would_break_the_request_is_refused_and_not_quoted(bad: str) -> None:
+    with pytest.raises(ValueError, match="printable ASCII") as caught:
+        Target(target().origin, bad)
+    assert not bad or bad not in str(caught.value)
+
+
 def test_no_log_and_no_report_shows_the_credential(caplog: pytest.LogCaptureFixture) -> None:
     answers = [b"HTTP/1.1 401 No\r\n\r\n", b"garbage\r\n\r\n", raw_frame(0x88, b"\x0f\xa1", masked=False)]
     with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, "websockets"):

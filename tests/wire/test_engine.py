@@ -25,7 +25,7 @@ BOTH = pytest.mark.parametrize("side", [Side.SERVER, Side.CLIENT])
 
 
 @given(data=st.data(), side=st.sampled_from([Side.SERVER, Side.CLIENT]), cuts=cut_positions)
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_the_same_bytes_give_the_same_events_and_replies_under_any_chunking(
     data: st.DataObject, side: Side, cuts: list[int]
 ) -> None:
