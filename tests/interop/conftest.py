@@ -79,8 +79,12 @@ def _serving(folder: Path) -> Generator[RunningHub]:
         assert line, "the hub did not start"
         yield RunningHub(process, line.split()[-1])
     finally:
-        process.terminate()
-        assert process.wait(10) == 0
+        if process.poll() is None:
+            process.terminate()
+        status = process.wait(10)
+        assert process.stderr is not None
+        process.stderr.close()
+        assert status == 0
 
 
 @pytest.fixture(scope="session")

@@ -43,12 +43,13 @@ def test_scenario(scenario: str, hub: RunningHub, sdk: Start) -> None:
 
 
 def test_going_away(own_hub: RunningHub, sdk: Start) -> None:
-    process = sdk("going_away")
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(json.dumps(own_hub.facts()))
-    process.stdin.close()
-    assert process.stdout.readline() == "ready\n"
-    own_hub.process.send_signal(signal.SIGTERM)
-    output = process.stdout.read()
-    assert process.wait(45) == 0, output
+    with sdk("going_away") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(own_hub.facts()))
+        process.stdin.close()
+        assert process.stdout.readline() == "ready\n"
+        own_hub.process.send_signal(signal.SIGTERM)
+        output = process.stdout.read()
+        assert process.wait(45) == 0, output
+    assert own_hub.process.wait(10) == 0

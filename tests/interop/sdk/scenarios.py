@@ -70,7 +70,7 @@ async def connect_and_close() -> None:
     assert client.state == "closed"
     assert (await states.next()).to == "connecting"
     assert (await states.next()).to == "connected"
-    assert (await gone.next()).code == 1000
+    assert (await states.next()).to == "closed"
 
 
 async def token_names_the_peer() -> None:
@@ -188,9 +188,6 @@ async def error_codes() -> None:
     async with by_key() as client, by_token("reader") as reader:
         await refused(client.subscribe("private/x"), "channel_not_authorized")
         await refused(client.publish("_metered/x", 1), "channel_reserved")
-        await refused(client.subscribe(""), "invalid_channel")
-        await refused(client.subscribe("x" * 300), "invalid_channel")
-        await refused(client.send("", 1), "invalid_peer_id")
         await refused(reader.publish("rooms/a", 1), "action_not_permitted")
         await refused(reader.send("alice", 1), "action_not_permitted")
         for number in range(100):
