@@ -6,13 +6,13 @@ import asyncio
 import logging
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Final, NoReturn, Self, TypeVar, Unpack, cast
+from typing import Any, Final, NoReturn, Self, TypeVar, Unpack, cast, overload
 
 from msgspec import Struct
 
 from agentbus.client.connection import ConnectionActor
 from agentbus.client.events import ConnectedEvent, Event, EventLost, PresencePeer
-from agentbus.client.listeners import KINDS, Home, Listeners
+from agentbus.client.listeners import KINDS, OF_CHANNELS, Home, Listeners
 from agentbus.client.options import SignallingClientFields, SignallingClientOptions, SubscribeOptions
 from agentbus.client.requests import Reply, not_connected
 from agentbus.client.states import SignallingClientState
@@ -274,7 +274,13 @@ class SignallingClient(Streams):
 
         return decorate
 
-    def events(self, *kinds: type[E], channel: str | None = None, capacity: int = 1024) -> EventStream[E]:
+    @overload
+    def events(self, *, channel: str | None = None, capacity: int = 1024) -> EventStream[Event]: ...
+
+    @overload
+    def events(self, *kinds: type[E], channel: str | None = None, capacity: int = 1024) -> EventStream[E]: ...
+
+    def events(self, *kinds: type[Any], channel: str | None = None, capacity: int = 1024) -> EventStream[Any]:
         """Give a stream of events of these kinds (of all, if none is named) from now on, in order.
 
         Args:
@@ -289,10 +295,9 @@ class SignallingClient(Streams):
         Raises:
             TypeError: as in `on`.
         """
-        lost = cast("Callable[[int], E]", EventLost)
-        stream: EventStream[E] = EventStream(capacity, lost_event=lost)
-        sources = [self._listeners.of(kind, channel) for kind in kinds or cast("tuple[type[E], ...]", KINDS)]
-        for source in sources:
+        stream: EventStream[Any] = EventStream(capacity, lost_event=EventLost)
+        every = KINDS if channel is None else OF_CHANNELS
+        for source in [self._listeners.of(kind, channel) for kind in kinds or every]:
             stream.follow(source)
         return stream
 

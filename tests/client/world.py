@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 from agentbus.client import SignallingClient, SignallingClientOptions
 from agentbus.client.events import Event
 from agentbus.client.options import SignallingClientFields
-from agentbus.runtime import Future, Runtime, VirtualLoop
+from agentbus.runtime import Future, Runtime, VirtualLoop, virtual_sleep
 from agentbus.wire import Flusher, MemoryListener, Reject, ServerConnection, ServerOptions, UpgradeRequest
 from agentbus.wire.client import ClientOptions
 from agentbus.wire.memory import memory_dialler
@@ -42,10 +42,10 @@ class Session:
         self.received: list[Frame] = []
         self.closed: tuple[int, str] | None = None
         self.connected_at = 0.0
-        self._connection: ServerConnection | None = None
+        self._connection: HubConnection | None = None
 
     @property
-    def connection(self) -> ServerConnection:
+    def connection(self) -> HubConnection:
         assert self._connection is not None
         return self._connection
 
@@ -78,6 +78,7 @@ class Session:
         return self.hub.on_request(self)
 
     def on_open(self, connection: ServerConnection, /) -> None:
+        assert isinstance(connection, HubConnection)
         self._connection = connection
         self.connected_at = self.hub.loop.time()
         self.hub.on_open(self)
@@ -97,10 +98,20 @@ class Session:
         self.closed = code, reason
 
 
+class HubConnection(ServerConnection):
+    """A hub's end that can go deaf: then it answers nothing, closing frames included."""
+
+    deaf = False
+
+    def data_received(self, data: bytes) -> None:
+        if not self.deaf:
+            super().data_received(data)
+
+
 class ScriptedHub:
     """Accepts, welcomes and acks everything, unless a test says otherwise."""
 
-    def __init__(self, loop: VirtualLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.dials: list[float] = []
         self.sessions: list[Session] = []
@@ -111,11 +122,11 @@ class ScriptedHub:
         options = ClientOptions(mask_keys=lambda: lambda: b"\0\0\0\0")
         self._dial = memory_dialler(self._listener, options)
 
-    def _accept(self) -> ServerConnection:
+    def _accept(self) -> HubConnection:
         session = Session(self)
         self.sessions.append(session)
         self.dials.append(self.loop.time())
-        return ServerConnection(session, Flusher(self.loop), ServerOptions(ping_interval=0))
+        return HubConnection(session, Flusher(self.loop), ServerOptions(ping_interval=0))
 
     @property
     def transport_factory(self) -> Any:
@@ -148,6 +159,7 @@ class World:
         self.runtime = Runtime(loop=self.loop, random=random.Random(1), inline_callbacks=True)
         self.hub = ScriptedHub(self.loop)
         self.clients: list[SignallingClient] = []
+        self._failures = 0
 
     def client(self, **fields: Unpack[SignallingClientFields]) -> SignallingClient:
         if "token_provider" not in fields:
@@ -172,9 +184,7 @@ class World:
         await self.sleep(1e-6)
 
     async def sleep(self, seconds: float) -> None:
-        done = self.loop.create_future()
-        self.loop.call_later(seconds, done.set_result, None)
-        await done
+        await virtual_sleep(seconds)
 
     def collect(self, client: SignallingClient, *kinds: type[E]) -> list[E]:
         """Give a list that the events of these kinds are appended to as they are told."""
@@ -182,6 +192,11 @@ class World:
         for kind in kinds:
             client.on(kind)(seen.append)
         return seen
+
+    def expect_failures(self, count: int) -> bool:
+        """Say how many calls of callbacks are meant to raise; whether so many have by now."""
+        self._failures = count
+        return self.runtime.callbacks.statistics().failures == count
 
     # -- the end ---------------------------------------------------------------------------------------------
 
@@ -204,7 +219,7 @@ class World:
         scheduled = self.loop._scheduled  # pyright: ignore[reportPrivateUsage] -- asyncio shows its timers nowhere
         timers = [timer for timer in scheduled if not timer.cancelled()]
         assert timers == []
-        assert self.runtime.callbacks.statistics().failures == 0
+        assert self.runtime.callbacks.statistics().failures == self._failures
 
 
 async def _done(future: Future[T]) -> T:
