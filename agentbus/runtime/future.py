@@ -30,6 +30,7 @@ from agentbus.runtime.views import Viewable
 from agentbus.runtime.waiting import LoopWaiter, ThreadWaiter
 
 T = TypeVar("T")
+M = TypeVar("M")
 
 ExcInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 
@@ -69,10 +70,10 @@ class _Failure:
             exc_info = (type(self.error), self.error, self.traceback)
             _log.error("a Future failed and nobody looked at it", exc_info=exc_info)
 
-    def reraise(self) -> None:
-        """Raise the error with the traceback of its origin, however often it was raised since."""
+    def as_new(self) -> BaseException:
+        """Give the error with the traceback of its origin, however often it was raised since."""
         self.read = True
-        raise self.error.with_traceback(self.traceback)
+        return self.error.with_traceback(self.traceback)
 
 
 class Future(Viewable[T]):
@@ -93,17 +94,17 @@ class Future(Viewable[T]):
         if cancellable_by_waiter:
             self._cancellable_by_waiter = True
 
-    @classmethod
-    def completed(cls, value: T) -> Self:
+    @staticmethod
+    def completed(value: M) -> Future[M]:
         """Make a future that has its value."""
-        future = cls()
-        future.try_set(value)
+        future: Future[M] = Future()
+        future.set(value)
         return future
 
-    @classmethod
-    def failed(cls, error: BaseException) -> Self:
+    @staticmethod
+    def failed(error: BaseException) -> Future[Any]:
         """Make a future that has failed."""
-        future = cls()
+        future: Future[Any] = Future()
         future.set_exception(error)
         return future
 
@@ -180,13 +181,11 @@ class Future(Viewable[T]):
         """
         if not self.done():
             raise FutureStateError("this future has no result yet")
-        if self._state == _VALUE:
-            return None
+        hook = self._hook
         try:
-            self._outcome(None)
-        except Exception as error:  # noqa: BLE001 -- the caller asked for it as a value
-            return error
-        return None
+            return self._failure() if hook is None else hook.failure()
+        finally:
+            del self  # see _outcome
 
     def add_done_callback(self, fn: Callable[[Self], object]) -> None:
         """Call `fn(self)` once done, on the thread that resolves this; at once if it is done."""
@@ -213,7 +212,10 @@ class Future(Viewable[T]):
             self._wait(timeout)
         if self._state == _VALUE:
             return cast("T", self._result)
-        return self._outcome(timeout)
+        try:
+            return self._outcome(timeout)
+        finally:
+            del self  # see _outcome
 
     def __await__(self) -> Generator[Any, None, T]:
         if self._state < 0:
@@ -223,7 +225,10 @@ class Future(Viewable[T]):
         hook = self._hook
         if hook is not None:
             return (yield from self._compute_async(hook))
-        return self._outcome(None)
+        try:
+            return self._outcome(None)
+        finally:
+            del self  # see _outcome
 
     __iter__ = __await__
 
@@ -356,12 +361,20 @@ class Future(Viewable[T]):
         hook = self._hook
         if hook is not None:
             return cast("T", hook.evaluate(timeout))
-        if self._state == _CANCELLED:
-            raise FutureCancelledError("the result was cancelled before it came")
+        failure = self._failure()
+        if failure is None:
+            return cast("T", self._result)
         try:
-            return cast("T", cast("_Failure", self._result).reraise())
+            raise failure
         finally:
-            del self  # the traceback holds this frame: leave no cycle behind
+            del self, failure  # the traceback holds this frame: a cycle would keep all it knows alive
+
+    def _failure(self) -> BaseException | None:
+        if self._state == _VALUE:
+            return None
+        if self._state == _CANCELLED:
+            return FutureCancelledError("the result was cancelled before it came")
+        return cast("_Failure", self._result).as_new()
 
 
 def _as_error(given: BaseException | ExcInfo | None) -> tuple[BaseException, TracebackType | None]:

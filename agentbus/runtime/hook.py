@@ -54,6 +54,14 @@ class Hook(forks.ProcessBound):
         finally:
             self._turn.release()
 
+    def failure(self) -> Exception | None:
+        """Give what computing fails with, None if it does not."""
+        try:
+            self.evaluate(None)
+        except Exception as error:  # noqa: BLE001 -- the caller asked for it as a value
+            return error
+        return None
+
     def ready(self) -> bool:
         """Whether asking is known not to wait."""
         if self.sources is None:

@@ -63,11 +63,12 @@ class Loop(Burst, forks.ProcessBound):
         forks.ProcessBound.__init__(self)
         self.name = name
         self.clock = clock
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[Any], Future[Any] | None] = {}
         self._due: float | None = None
         self._lag = 0.0
         self._max_lag = 0.0
         self._watchdog = watchdog
+        self._ending = False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
@@ -131,12 +132,12 @@ class Loop(Burst, forks.ProcessBound):
         """Run a coroutine that nobody awaits: the loop keeps it alive, and a failure is logged."""
         self.check_fork()
         task = self._target().create_task(coro, name=name)
-        self._tasks.add(task)
+        self._tasks[task] = None
         task.add_done_callback(self._ended)
         return task
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         if task.cancelled():
             return
         error = task.exception()
@@ -145,16 +146,17 @@ class Loop(Burst, forks.ProcessBound):
             self._target().call_exception_handler(context)
 
     def _launch(self, coro: Coroutine[Any, Any, T], future: Future[T]) -> None:
-        if future.cancelled():
+        if self._ending or future.cancelled():
             coro.close()
+            future.try_set_exception(self._closed_error())
             return
         task = self._target().create_task(coro)
-        self._tasks.add(task)
+        self._tasks[task] = future
         task.add_done_callback(functools.partial(self._deliver, future))
         future.on_cancel(functools.partial(self._cancel, task))
 
     def _deliver(self, future: Future[Any], task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         if task.cancelled():
             future.cancel()
             return
@@ -182,15 +184,25 @@ class Loop(Burst, forks.ProcessBound):
                 coro.close()
                 future.try_set_exception(self._closed_error())
 
+    def _abandon_tasks(self) -> None:
+        """Fail the futures of those that would not be cancelled."""
+        for future in self._tasks.values():
+            if future is not None:
+                future.try_set_exception(self._closed_error())
+
     def _closed_error(self) -> RuntimeFault:
         return RuntimeFault(f"the loop {self.name!r} is closed")
 
     def _arm(self) -> None:
         try:
-            super()._arm()
+            if not self._ending or self.is_current():
+                super()._arm()
+                return
         except RuntimeError as error:
             self._abandon()
             raise self._closed_error() from error
+        self._abandon()
+        raise self._closed_error()
 
 
 class HostedLoop(Loop):

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from agentbus.runtime import blocking, forks
 from agentbus.runtime.clock import Clock, SystemClock
 from agentbus.runtime.loop import Loop
+from agentbus.runtime.wakeup import CALLS_PER_TURN
 from agentbus.runtime.watchdog import Watchdog
 
 LAG_INTERVAL = 0.5
@@ -130,7 +131,7 @@ class LoopThread(Loop):
         if self._watchdog is not None:
             self._watchdog.stop()
         try:
-            self._run()  # what was called before the end still happens
+            self._run_rest()
             loop.run_until_complete(_cancel_all(loop))
             loop.run_until_complete(loop.shutdown_asyncgens())
         except BaseException:  # noqa: BLE001 -- whatever ends the thread, the loop gets closed
@@ -138,6 +139,13 @@ class LoopThread(Loop):
         finally:
             loop.close()
             self._abandon()
+            self._abandon_tasks()
+
+    def _run_rest(self) -> None:
+        """Run what was called before the end; from now on only the loop's own thread may call."""
+        for _ in range(len(self._calls) // CALLS_PER_TURN + 1):
+            self._run()
+        self._ending = True
 
     def _look_at_lag(self, loop: asyncio.AbstractEventLoop) -> None:
         now = self.clock.monotonic()

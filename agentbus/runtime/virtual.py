@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
@@ -68,7 +69,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         super().__init__()
         self.clock = clock or VirtualClock()
         self.exceptions: list[BaseException] = []
-        self._clock_resolution = 1e-9
+        self._clock_resolution = 0.0
         self._selector = self
         self._horizon: float | None = None
         self._thread_wait = thread_wait
@@ -128,6 +129,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self._called.clear()
             if not self._ready:  # else another thread was faster
                 self._pass_time()
+        self._clock_resolution = math.ulp(self.time())  # a timer is due at its time, however late that is
         return ()
 
     def _pass_time(self) -> None:
