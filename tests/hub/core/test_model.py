@@ -146,6 +146,7 @@ class HubModel(RuleBasedStateMachine):
             self._gone(session)
 
     def _gone(self, session: Believer) -> None:
+        session.read()  # what came before the end was still right
         if session in self.open:
             self.open.remove(session)
             session.channels.clear()
