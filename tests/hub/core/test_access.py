@@ -85,3 +85,10 @@ def test_a_scope_that_holds_a_channel_is_not_empty(key: list[str], token: list[s
 )
 def test_a_scope_without_any_channel_is_empty(key: list[str], token: list[str], empty: bool) -> None:
     assert grant(key, token).is_empty is empty
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    scope = grant(["**"], memory=10)
+    for number in range(1000):
+        assert scope.refusal("publish", f"rooms/{number}") is None
+        assert len(scope._authorized) <= 10  # pyright: ignore[reportPrivateUsage] -- the bound to hold
