@@ -123,5 +123,5 @@ class Callbacks(forks.ProcessBound):
 
 def is_async(callback: Callable[..., object]) -> bool:
     """Whether calling it gives a coroutine, as far as can be seen without calling it."""
-    call = getattr(callback, "__call__", None)  # noqa: B004 -- an object may have an async __call__
+    call = getattr(type(callback), "__call__", None)  # noqa: B004 -- an object may have an async __call__
     return inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(call)
