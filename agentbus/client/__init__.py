@@ -25,12 +25,14 @@ from agentbus.client.states import SignallingClientState
 from agentbus.protocol.backoff import ReconnectOptions
 from agentbus.protocol.codes import CloseCode, ErrorCode
 from agentbus.protocol.ice import IceServer
+from agentbus.protocol.limits import ConnectionLimits
 
 __all__ = [
     "ChannelMessage",
     "ClientStatistics",
     "CloseCode",
     "ConnectedEvent",
+    "ConnectionLimits",
     "DirectMessage",
     "DisconnectedEvent",
     "ErrorCode",

@@ -20,6 +20,7 @@ from agentbus.protocol.codes import CloseCode
 from agentbus.protocol.frames import DirectFrame, GoingAway, MessageFrame, PresenceFrame, Welcome
 from agentbus.protocol.frames import PresencePeer as WirePeer
 from agentbus.protocol.ice import IceServer, ice_servers
+from agentbus.protocol.limits import LIMITS_EXTENSION, ConnectionLimits
 
 T = TypeVar("T")
 E = TypeVar("E", bound=type[Struct])
@@ -197,6 +198,7 @@ class ConnectedEvent(Event, frozen=True):
         is_reconnect: whether the client came back by itself.
         max_message_size: bytes that the hub takes per message.
         ice_servers: TURN servers from the token's metadata; None without well-formed ones.
+        limits: the rates and caps that the hub announced; None where it announced none.
     """
 
     peer_id: str
@@ -205,6 +207,7 @@ class ConnectedEvent(Event, frozen=True):
     is_reconnect: bool
     max_message_size: int
     ice_servers: list[IceServer] | None
+    limits: ConnectionLimits | None = None
 
 
 class DisconnectedEvent(Event, frozen=True):
@@ -307,6 +310,7 @@ def connected_event(frame: Welcome, *, is_reconnect: bool) -> ConnectedEvent:
         is_reconnect=is_reconnect,
         max_message_size=frame.max_message_size,
         ice_servers=ice_servers(frame.metadata),
+        limits=frame.limits if LIMITS_EXTENSION in frame.extensions else None,
     )
 
 

@@ -39,15 +39,18 @@ from agentbus.protocol.frames import (
     Welcome,
 )
 from agentbus.protocol.ice import IceServer, ice_servers
+from agentbus.protocol.limits import LIMITS_EXTENSION, ConnectionLimits
 from agentbus.protocol.names import check_asserted_peer_id, check_channel, check_peer_id, is_reserved
 from agentbus.protocol.patterns import Pattern, compile_pattern
 from agentbus.protocol.url import Origin, check_origin
 
 __all__ = [
+    "LIMITS_EXTENSION",
     "Ack",
     "Chance",
     "ClientFrame",
     "CloseCode",
+    "ConnectionLimits",
     "DirectFrame",
     "ErrorCode",
     "ErrorFrame",

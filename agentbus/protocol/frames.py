@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from msgspec import Meta, Raw, Struct, field
 from msgspec.structs import force_setattr
 
+from agentbus.protocol.limits import ConnectionLimits
+
 DEFAULT_RETRY_AFTER_MS = 1000
 LONGEST_RETRY_AFTER_MS = 300_000
 
@@ -101,6 +103,7 @@ class Welcome(Frame, frozen=True, tag="welcome"):
         max_message_size: bytes that the hub takes per message; positive.
         metadata: private to this connection; `iceServers` lives here by convention.
         extensions: names of the extensions that the hub offers (spec section 9).
+        limits: what the extension `limits.v1` announces; None where the hub does not offer it.
     """
 
     peer_id: str
@@ -109,6 +112,7 @@ class Welcome(Frame, frozen=True, tag="welcome"):
     max_message_size: Whole
     metadata: dict[str, Any] | None = None
     extensions: tuple[str, ...] = ()
+    limits: ConnectionLimits | None = None
 
     def __post_init__(self) -> None:
         """Make numbers whole, as the official SDKs do; ValueError for a size that is not positive."""

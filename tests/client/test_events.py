@@ -24,6 +24,7 @@ from agentbus.client.events import (
 from agentbus.errors import EncodeError
 from agentbus.protocol.codec import decode_server_frame
 from agentbus.protocol.frames import DirectFrame, GoingAway, MessageFrame, PresenceFrame, Welcome
+from agentbus.protocol.limits import ConnectionLimits
 
 json_values = st.recursive(
     st.none()
@@ -160,3 +161,11 @@ def test_going_away_is_in_seconds() -> None:
     frame = received(b'{"type":"going_away","retryAfterMs":2500}')
     assert isinstance(frame, GoingAway)
     assert going_away_event(frame).retry_after == 2.5
+
+
+def test_limits_are_taken_only_where_the_hub_offers_them() -> None:
+    limits = ConnectionLimits(100.0, 200, 100, 1000)
+    announced = Welcome("p", None, 1, 65536, None, ("limits.v1",), limits)
+    assert connected_event(announced, is_reconnect=False).limits == limits
+    unannounced = Welcome("p", None, 1, 65536, None, (), limits)
+    assert connected_event(unannounced, is_reconnect=False).limits is None

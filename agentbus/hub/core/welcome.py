@@ -9,26 +9,9 @@ from agentbus.hub.core.config import HubConfig
 from agentbus.hub.core.instant import Instant
 from agentbus.hub.core.session import Session
 from agentbus.protocol.frames import Frame
-
-LIMITS_EXTENSION = "limits.v1"
+from agentbus.protocol.limits import LIMITS_EXTENSION, ConnectionLimits
 
 _encode = msgspec.json.Encoder().encode
-
-
-class TrueLimits(msgspec.Struct, frozen=True, rename="camel"):
-    """`welcome.limits` of the extension `limits.v1`: what a client's pacer keeps to. Spec section 9.
-
-    Attributes:
-        messages_per_second: sustained inbound frames of this connection; 0 means that there is no rate.
-        message_burst: frames at once after a rest.
-        channels_per_connection: subscriptions of this connection.
-        max_connections: concurrent connections of the whole app.
-    """
-
-    messages_per_second: float
-    message_burst: int
-    channels_per_connection: int
-    max_connections: int
 
 
 class _Welcome(Frame, frozen=True, tag="welcome"):
@@ -38,7 +21,7 @@ class _Welcome(Frame, frozen=True, tag="welcome"):
     max_message_size: int
     metadata: msgspec.Raw | None = None
     extensions: tuple[str, ...] = ()
-    limits: TrueLimits | None = None
+    limits: ConnectionLimits | None = None
 
 
 def encode_welcome(config: HubConfig, session: Session, admission: Admission, now: Instant) -> bytes:
@@ -56,8 +39,8 @@ def encode_welcome(config: HubConfig, session: Session, admission: Admission, no
     )
 
 
-def _true_limits(config: HubConfig, session: Session) -> TrueLimits:
-    return TrueLimits(
+def _true_limits(config: HubConfig, session: Session) -> ConnectionLimits:
+    return ConnectionLimits(
         messages_per_second=config.limits.messages_per_second,
         message_burst=config.limits.message_burst,
         channels_per_connection=config.limits.channels_per_connection,
