@@ -97,7 +97,7 @@ class MemoryNetwork:
         self._connections: list[NetworkConnection] = []
         self._faults: list[Fault] = []
         self._numbers = itertools.count(1)
-        self._change: asyncio.Future[None] | None = None
+        self._changes: list[asyncio.Future[None]] = []
 
     # -- the two sides ---------------------------------------------------------------------------------------
 
@@ -222,9 +222,9 @@ class MemoryNetwork:
         if delay:
             await asyncio.sleep(delay)
         while any(fault.hold for fault in self._hitting(connection)):
-            if self._change is None:
-                self._change = self._loop.create_future()
-            await asyncio.shield(self._change)
+            change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._changes.append(change)
+            await change
         if any(fault.refuse for fault in self._hitting(connection)):
             raise ConnectionRefusedError("the network refuses it")
 
@@ -244,9 +244,10 @@ class MemoryNetwork:
         return stream
 
     def _wake(self) -> None:
-        change, self._change = self._change, None
-        if change is not None:
-            change.set_result(None)
+        changes, self._changes = self._changes, []
+        for change in changes:
+            if not change.done():
+                change.set_result(None)
         for connection in self.connections:
             for stream in connection.streams:
                 stream.wake()

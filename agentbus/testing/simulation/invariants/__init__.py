@@ -1,0 +1,58 @@
+"""What must hold after every run: one function per rule, each of which names the rule's source.
+
+An invariant looks at the evidence and yields a line for each violation; none is the good news.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from agentbus.testing.simulation.evidence import Evidence
+from agentbus.testing.simulation.invariants import delivery, ends, lives
+
+Invariant = Callable[[Evidence], Iterator[str]]
+
+INVARIANTS: tuple[Invariant, ...] = (
+    ends.nothing_fails_unseen,
+    lives.states_follow_the_table,
+    lives.events_agree_with_states,
+    lives.will_reconnect_is_the_truth,
+    lives.gives_up_only_for_a_reason,
+    lives.retries_keep_their_distance,
+    lives.the_floor_holds,
+    delivery.acks_mean_delivery,
+    delivery.nobody_hears_himself,
+    delivery.what_is_heard_is_what_was_handed,
+    delivery.requests_arrive_in_order,
+    delivery.outcomes_are_true,
+    ends.every_future_resolves,
+    ends.everybody_comes_to_rest,
+    ends.the_hub_knows_who_is_there,
+    ends.subscriptions_agree,
+    ends.rosters_agree,
+    ends.nothing_is_left,
+)
+
+
+class Violation(msgspec.Struct, frozen=True):
+    """Something that must not happen, and did.
+
+    Attributes:
+        invariant: the name of the rule's function.
+        message: what happened.
+    """
+
+    invariant: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.invariant}: {self.message}"
+
+
+def judge(evidence: Evidence) -> list[Violation]:
+    """Hold the evidence against every invariant."""
+    return [
+        Violation(invariant.__name__, message) for invariant in INVARIANTS for message in invariant(evidence)
+    ]

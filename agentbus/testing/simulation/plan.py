@@ -1,0 +1,130 @@
+"""A scenario as data: who takes part, and what happens when. Drawn from a seed, or written down by hand.
+
+A plan can be printed, kept in a file and made smaller; running it needs nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from agentbus.testing.simulation.stage import Stage
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Something that is done to the world.
+
+    Attributes:
+        at: virtual seconds since the beginning.
+    """
+
+    at: float
+
+    def run(self, stage: Stage) -> None:
+        """Do it."""
+        raise TypeError(f"{type(self).__name__} on {stage!r}: every step says what it does")
+
+    def __str__(self) -> str:
+        fields = ((name, getattr(self, name)) for name in self.__struct_fields__ if name != "at")
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in fields)})"
+
+
+class TokenMood(msgspec.Struct, frozen=True, kw_only=True):
+    """How a token provider behaves.
+
+    Attributes:
+        delay: seconds that it takes.
+        fails: it raises.
+        gives: "good", "empty", "nonsense" (no string), "malformed", "forged" or "powerless" (no channel).
+        lifetime: seconds until its tokens expire.
+    """
+
+    delay: float = 0.0
+    fails: bool = False
+    gives: str = "good"
+    lifetime: int = 3600
+
+
+class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One client.
+
+    Attributes:
+        name: on the network and in the trace.
+        peer: the `sub` of its tokens; None: it has a publishable key.
+        mood: of its token provider, to begin with.
+        async_provider: whether that is a coroutine function.
+        auto_reconnect: as in the client's options, as is the rest.
+    """
+
+    name: str
+    peer: str | None = None
+    mood: TokenMood = TokenMood()
+    async_provider: bool = True
+    auto_reconnect: bool = True
+    auto_resubscribe: bool = True
+    size_check: bool = True
+    initial_delay: float = 0.5
+    max_delay: float = 30.0
+    max_attempts: int = 100
+    jitter_ratio: float = 0.2
+    inactivity_timeout: float = 60.0
+
+
+class HubSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """The hub's limits, as in its configuration."""
+
+    max_connections: int = 1000
+    max_messages: int = 0
+    suspended: bool = False
+    max_message_size: int = 65_536
+    channels_per_connection: int = 100
+    messages_per_second: float = 0.0
+    message_burst: int = 200
+    connects_per_minute: int = 0
+    max_backlog_bytes: int = 4 << 20
+    presence_delay: float = 0.05
+    ping_interval: float = 20.0
+    ping_timeout: float = 20.0
+
+    @property
+    def tight(self) -> bool:
+        """Whether something here can keep a client out, or its requests, for longer than a moment."""
+        return bool(
+            self.max_connections < 1000 or self.max_messages or self.suspended or self.connects_per_minute
+        )
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """One run.
+
+    Attributes:
+        seed: of all chance that the run itself draws.
+        scenario: which family it was drawn from.
+        clients: who takes part.
+        hub: its limits.
+        latency: seconds on the way, each way, all the time.
+        jitter: seconds on top of it, at most.
+        splitting: whether all chunks arrive in pieces.
+        steps: what happens, in the order of time.
+    """
+
+    seed: int
+    scenario: str
+    clients: tuple[ClientSpec, ...]
+    hub: HubSpec = HubSpec()
+    latency: float = 0.0
+    jitter: float = 0.0
+    splitting: bool = False
+    steps: tuple[Any, ...] = ()
+
+    def describe(self) -> list[str]:
+        """Give the plan as lines to read."""
+        quirks = f"latency {self.latency:g} s + {self.jitter:g} s" + (", splitting" if self.splitting else "")
+        head = [f"scenario {self.scenario!r}, seed {self.seed}, {quirks}", str(self.hub)]
+        return (
+            head
+            + [str(client) for client in self.clients]
+            + [f"{step.at:9.3f}  {step}" for step in self.steps]
+        )
