@@ -7,8 +7,26 @@ Nothing here knows frames, sockets or agents. Time and chance are parameters: `V
 from __future__ import annotations
 
 from agentbus.runtime.actor import LoopActor
+from agentbus.runtime.adopt import adopt_pykka
 from agentbus.runtime.buffer import Buffer
 from agentbus.runtime.callbacks import Callbacks, CallbackStatistics
+from agentbus.runtime.cell import Behaviour, CellOptions, CellRef, start_cell
+from agentbus.runtime.cell_context import CellContext
+from agentbus.runtime.cell_core import CellGoneError
+from agentbus.runtime.cell_events import (
+    CellEvent,
+    CellState,
+    ChildDown,
+    Failed,
+    GaveUp,
+    Restarted,
+    Restarting,
+    Started,
+    Stopped,
+    StopReason,
+)
+from agentbus.runtime.cell_group import CellGroup
+from agentbus.runtime.cell_job import CancelToken
 from agentbus.runtime.clock import Clock, SystemClock, VirtualClock
 from agentbus.runtime.dead_letters import DeadLetter, DeadLetterReason, DeadLetters
 from agentbus.runtime.dispatch import receives
@@ -32,10 +50,20 @@ __all__ = [
     "ActorGoneError",
     "ActorRegistry",
     "Backoff",
+    "Behaviour",
     "BlockReport",
     "Buffer",
     "CallbackStatistics",
     "Callbacks",
+    "CancelToken",
+    "CellContext",
+    "CellEvent",
+    "CellGoneError",
+    "CellGroup",
+    "CellOptions",
+    "CellRef",
+    "CellState",
+    "ChildDown",
     "Clock",
     "DeadLetter",
     "DeadLetterReason",
@@ -45,9 +73,11 @@ __all__ = [
     "DownReason",
     "EventSource",
     "EventStream",
+    "Failed",
     "Future",
     "FutureStateError",
     "FutureTimeout",
+    "GaveUp",
     "HostedLoop",
     "Lane",
     "Loop",
@@ -60,16 +90,23 @@ __all__ = [
     "OwnedTimer",
     "RestartMode",
     "RestartPolicy",
+    "Restarted",
+    "Restarting",
     "Runtime",
     "StartOptions",
+    "Started",
+    "StopReason",
+    "Stopped",
     "Strategy",
     "Subscription",
     "SystemClock",
     "VirtualClock",
     "VirtualLoop",
     "Watchdog",
+    "adopt_pykka",
     "default_runtime",
     "receives",
     "run_virtual",
+    "start_cell",
     "virtual_sleep",
 ]

@@ -46,3 +46,13 @@ class Watch:
     def __init__(self, future: Future[bool], value: bool) -> None:
         self.future = future
         self.value = value
+
+
+class Again:
+    """An item whose handling has failed, back at the head of the mailbox for another try."""
+
+    __slots__ = ("attempts", "item")
+
+    def __init__(self, item: Any, attempts: int) -> None:
+        self.item = item
+        self.attempts = attempts

@@ -7,7 +7,7 @@ from typing import Any
 
 from agentbus.errors import MessageDroppedError
 from agentbus.runtime.dead_letters import DeadLetterReason, DeadLetters
-from agentbus.runtime.envelope import Ask, Stop, Watch
+from agentbus.runtime.envelope import Again, Ask, Stop, Watch
 from agentbus.runtime.mailbox import Overflow
 
 _DROPS = {
@@ -25,6 +25,7 @@ def bury(letters: DeadLetters, recipient: str, gone: Callable[[], Exception], it
         gone: makes the error that askers get.
         item: anything from a mailbox.
     """
+    item = item.item if isinstance(item, Again) else item
     if isinstance(item, Stop):
         if item.future is not None:
             item.future.try_set(value=True)
@@ -38,6 +39,7 @@ def bury(letters: DeadLetters, recipient: str, gone: Callable[[], Exception], it
 
 def drop(letters: DeadLetters, recipient: str, overflow: Overflow, item: Any) -> None:
     """Deal with an item that a full mailbox dropped; see `bury`."""
+    item = item.item if isinstance(item, Again) else item
     message = item
     if isinstance(item, Ask):
         message = item.message

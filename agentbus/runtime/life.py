@@ -109,7 +109,6 @@ class LivingActor(pykka.Actor):
     def abandon(self) -> None:
         """End without another turn: the loop is closed. No hook runs, and `on_exit` is not called."""
         self._phase = Phase.ENDED
-        self._mailbox.refuse(partial(self._gone, self._ref))
         self._leave()
         self._tell_watchers()
 
@@ -193,7 +192,7 @@ class LivingActor(pykka.Actor):
             future.try_set_exception(error)
             return
         if future is not None:
-            future.try_set_exception(self._gone(self._ref, error))
+            future.try_set_exception(self._gone(self._address, error))
         self._fail(error)
 
     # -- work of its own: control messages, timers, tasks ---------------------------------------------------
@@ -302,7 +301,7 @@ class LivingActor(pykka.Actor):
         self._free = 0
         self._phase = Phase.ENDING
         self._end = (reason, error)
-        self._mailbox.refuse(partial(self._gone, self._ref))
+        self._mailbox.refuse(partial(self._gone, self._address, error))
         self._cancel_own()
         if hook is None:
             self._hook_ended(None, None)
@@ -339,8 +338,10 @@ class LivingActor(pykka.Actor):
 
     def _leave(self) -> None:
         """Hand over what is left, and be forgotten."""
-        gone = partial(self._gone, self._ref)  # not `self`: a ref that is kept must not keep the actor
-        self._mailbox.bury(partial(bury, self.runtime.dead_letters, str(self._ref), gone))
+        address = self._address
+        gone = partial(self._gone, address, self._end[1])  # not `self`: a kept ref must not keep the actor
+        self._mailbox.refuse(gone)
+        self._mailbox.bury(partial(bury, self.runtime.dead_letters, address, gone))
         self.runtime.registry.unregister(self._ref)
 
     def _tell_exit(self, on_exit: Callable[[Down], object]) -> None:
@@ -351,20 +352,24 @@ class LivingActor(pykka.Actor):
 
     # -- leftovers ------------------------------------------------------------------------------------------
 
+    @property
+    def _address(self) -> str:
+        """What dead letters and errors call the actor."""
+        return str(self._ref)
+
     @staticmethod
-    def _gone(ref: LoopActorRef[Any], cause: BaseException | None = None) -> Exception:
+    def _gone(address: str, cause: BaseException | None = None) -> Exception:
         """Make the error for who asks an actor that has ended."""
-        error = ActorGoneError(f"{ref} has ended")
+        error = ActorGoneError(f"{address} has ended")
         error.__cause__ = cause
         return error
 
     def _bury(self, item: Any) -> None:
-        gone = partial(self._gone, self._ref)
-        bury(self.runtime.dead_letters, str(self._ref), gone, item)
+        bury(self.runtime.dead_letters, self._address, partial(self._gone, self._address), item)
 
     def _dropped(self, item: Any) -> None:
         overflow = self._options.mailbox.overflow
-        drop(self.runtime.dead_letters, str(self._ref), overflow, item)
+        drop(self.runtime.dead_letters, self._address, overflow, item)
 
     @staticmethod
     def _create_actor_inbox() -> Any:

@@ -47,6 +47,11 @@ class OwnedTasks:
         for task in list(self._running):
             task.cancel()
 
+    def abandon(self) -> None:
+        """Wait no more for those that don't give in: what they still do is nobody's business."""
+        self._running.clear()
+        self._look_if_empty()
+
     def when_empty(self, then: Callable[[], object]) -> None:
         """Call `then` once, when all have ended; at once if they have."""
         self._on_empty = then

@@ -71,7 +71,7 @@ class LoopActorRef(pykka.ActorRef[A]):
     """
 
     def __init__(self, actor: A, mailbox: Mailbox, urn: str, name: str | None) -> None:
-        self._actor_weakref = weakref.ref(actor)
+        self._actor_weakref = self._living = weakref.ref(actor)
         self._mailbox = mailbox
         self.actor_class = actor.__class__
         self.actor_urn = urn
@@ -194,9 +194,14 @@ class LoopActorRef(pykka.ActorRef[A]):
 
     def abandon(self) -> None:
         """End the actor without another turn, and tell who waits for it: its loop is closed."""
-        actor = self._actor_weakref()
+        actor = self._living()
         if isinstance(actor, Abandonable):
             actor.abandon()
+
+    def stand_for(self, actor: Any) -> None:
+        """Show `actor` to proxies and registries, instead of the cell that it lives in."""
+        self._actor_weakref = weakref.ref(actor)
+        self.actor_class = type(actor)
 
     def inherit(self) -> None:
         """Refuse everything from now on: a fork made this copy of the ref, but none of the actor's loop."""

@@ -1,0 +1,272 @@
+"""A cell on an event loop: takes the steps of its life between its messages, and never blocks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+from types import CoroutineType
+from typing import Any
+
+from agentbus.runtime.actor import LoopActor
+from agentbus.runtime.cell_context import Timer
+from agentbus.runtime.cell_core import CellCore, cell_gone
+from agentbus.runtime.cell_job import Job, current_job
+from agentbus.runtime.cell_life import (
+    Clear,
+    Ending,
+    Failure,
+    Interrupted,
+    Pause,
+    Run,
+    Serve,
+    SiblingFailure,
+    Step,
+    StopRequest,
+)
+from agentbus.runtime.down import DownReason
+from agentbus.runtime.envelope import Stop
+from agentbus.runtime.life import Phase
+from agentbus.runtime.owned import is_interrupt
+
+CANCEL_GRACE = 5.0
+"""Seconds that a cancelled handler gets to end; then the cell goes on without it."""
+
+_log = logging.getLogger("agentbus.runtime")
+
+
+class LoopCell(LoopActor):
+    """The shell of a core that lives on a loop.
+
+    Args:
+        core: what lives in it.
+    """
+
+    def __init__(self, core: CellCore) -> None:
+        super().__init__()
+        self._core = core
+        self._life = core.life()
+        self._step: Step | None = None
+        self._pending: Ending | None = None
+        self._draining = False
+        self._jobs: dict[Job, None] = {}
+        self._parting: Callable[[], Exception] = partial(cell_gone, core.name)
+        self._failure: Failure | SiblingFailure | None = None
+        self._pause: asyncio.TimerHandle | None = None
+        core.move_in(self, self.actor_ref, self._mailbox)
+
+    def put_off(self, delay: float, work: Callable[[], object]) -> Timer:
+        """Call `work()` in `delay` seconds, between messages; a failure is the behaviour's."""
+        return self.call_later(delay, work)
+
+    # -- the life, step by step -----------------------------------------------------------------------------
+
+    def _started(self, _value: Any, error: BaseException | None) -> None:
+        del error  # there is none: `on_start` is the core's business
+        self._phase = Phase.RUNNING
+        self._go_on()
+
+    def _go_on(self, value: Any = None, error: BaseException | None = None) -> None:
+        """Give the outcome of the last step to the life, and take the next."""
+        self._step = None
+        try:
+            step = self._life.send(value) if error is None else self._life.throw(error)
+        except StopIteration as over:
+            self._over(over.value)
+            return
+        self._step = step
+        if self._pending is not None and isinstance(step, Serve | Pause):
+            self._interrupt_now(self._pending)
+        else:
+            self._take(step)
+
+    def _take(self, step: Step) -> None:
+        match step:
+            case Run():
+                self._run(step.work, self._ran)
+            case Serve():
+                self._serve()
+            case Clear():
+                self._clear(step.error)
+            case Pause():
+                self._pause = self.loop.call_later(step.delay, self._go_on)
+
+    def _ran(self, value: Any, error: BaseException | None) -> None:
+        if error is not None and self._pending is not None:
+            self._interrupt_now(self._pending)
+        else:
+            self._go_on(value, error)
+
+    def _serve(self) -> None:
+        self._free = self._options.concurrency
+        if not self._turning:
+            self._turn()
+
+    def _clear(self, parting: Callable[[], Exception]) -> None:
+        self._parting = parting
+        self._free = 0
+        for job in self._jobs:
+            job.token.cancel()
+        self._cancel_own()
+        grace = self.loop.call_later(CANCEL_GRACE, self._own_tasks().abandon)
+        self._own_tasks().when_empty(partial(self._cleared, grace))
+
+    def _cleared(self, grace: asyncio.TimerHandle) -> None:
+        grace.cancel()
+        stubborn, self._jobs = self._jobs, {}
+        self._busy = 0
+        for job in stubborn:
+            _log.warning("%s goes on without a handler that does not give in to its cancelling", self)
+            self._core.dismiss(job, self._parting())
+        self._go_on()
+
+    def _over(self, failure: Failure | SiblingFailure | None) -> None:
+        self._failure = failure
+        if failure is None:
+            self._finish(DownReason.STOPPED, None, None)
+        else:
+            self._finish(DownReason.FAILED, failure.error, None)
+
+    def _tell_watchers(self) -> None:
+        self._core.conclude(self._failure)
+        super()._tell_watchers()
+
+    # -- what ends a behaviour's time -----------------------------------------------------------------------
+
+    def _end_serving(self, ending: Ending) -> None:
+        self._free = 0
+        if self._draining and not isinstance(ending, StopRequest):
+            self._draining = False
+            self._mailbox.put_back(Stop(None))  # its turn comes again, after the restart
+        self._go_on(ending)
+
+    def _interrupt(self, ending: SiblingFailure | StopRequest) -> None:
+        """Let an ending through that does not wait for its turn."""
+        if isinstance(ending, SiblingFailure) and not self._core.concerns(ending):
+            return
+        if isinstance(self._step, Serve | Pause):
+            self._interrupt_now(ending)
+            return
+        self._pending = ending
+        if isinstance(self._step, Run):
+            self._cancel_own()
+
+    def _interrupt_now(self, ending: Ending) -> None:
+        self._pending = None
+        self._free = 0
+        if self._pause is not None:
+            self._pause.cancel()
+        self._go_on(error=Interrupted(ending))
+
+    def _stop_in_order(self, stop: Any) -> None:
+        if isinstance(stop, Stop):
+            self._watchers += (stop,)
+        self._free = 0
+        self._draining = True
+        self._stop_if_idle()
+
+    def _stop_if_idle(self) -> None:
+        if not self._busy:
+            self._end_serving(StopRequest())
+
+    def _stop_now(self, stop: Stop) -> None:
+        self._watchers += (stop,)
+        self._interrupt(StopRequest())
+
+    def _fail(self, error: BaseException) -> None:
+        """Take a failure of a timer, a task or a control message."""
+        if isinstance(self._step, Serve):
+            self._end_serving(Failure(error))
+        else:
+            self._log_failure(error)
+
+    # -- messages -------------------------------------------------------------------------------------------
+
+    def _handle(self, item: Any) -> None:
+        if item.__class__ is Stop:
+            self._stop_in_order(item)
+            return
+        job = Job(item)
+        if job.over:
+            return  # cancelled before its turn: it never starts
+        token = current_job.set(job)
+        try:
+            result = self._core.call(job)
+        except BaseException as error:
+            self._job_raised(job, error)
+            if is_interrupt(error):
+                raise
+        else:
+            if result.__class__ is CoroutineType:
+                self._await_job(job, result)
+            else:
+                job.reply(result)
+        finally:
+            current_job.reset(token)
+
+    def _await_job(self, job: Job, coroutine: Any) -> None:
+        self._free -= 1
+        self._busy += 1
+        self._jobs[job] = None
+        task = self._own_tasks().start(coroutine, partial(self._job_ended, job))
+        if job.future is not None and not task.done():
+            job.future.on_cancel(lambda: self.loop.call_soon(task.cancel))
+
+    def _job_ended(self, job: Job, value: Any, error: BaseException | None) -> None:
+        if self._jobs.pop(job, self) is self:
+            return  # the cell went on without it
+        self._busy -= 1
+        if not isinstance(self._step, Serve):
+            self._cut_off(job, value, error)
+            return
+        if not self._draining:
+            self._free += 1
+        if error is None:
+            job.reply(value)
+        else:
+            self._job_raised(job, error)
+        if self._draining:
+            self._stop_if_idle()
+        elif not self._turning:
+            self._turn()
+
+    def _job_raised(self, job: Job, error: BaseException) -> None:
+        if isinstance(error, asyncio.CancelledError) and job.token.cancelled:
+            return  # as its asker wished
+        if self._core.is_reply(error):
+            self._core.reply_error(job, error)
+        else:
+            self._end_serving(Failure(error, job))
+
+    def _cut_off(self, job: Job, value: Any, error: BaseException | None) -> None:
+        """Take the outcome of a handler after its behaviour's time has ended."""
+        if error is None:
+            job.reply(value)
+        elif isinstance(error, asyncio.CancelledError):
+            self._core.dismiss(job, self._parting())
+        elif self._core.is_reply(error):
+            self._core.reply_error(job, error)
+        else:
+            self._core.settle(job, error)
+
+    def _handle_control(self, item: Any) -> None:
+        if isinstance(item, SiblingFailure):
+            self._interrupt(item)
+        else:
+            super()._handle_control(item)
+
+    def on_control(self, message: Any) -> Any:
+        """Hand a control message to the behaviour, if there is one."""
+        if self._core.behaviour is None:
+            self._bury(message)
+            return None
+        return self._core.behaviour.on_control(message)
+
+    # -- the end --------------------------------------------------------------------------------------------
+
+    @property
+    def _address(self) -> str:
+        return self._core.name
+
+    _gone = staticmethod(cell_gone)
