@@ -119,8 +119,10 @@ class Inbound:
 
     def _ack(self, frame: Ack) -> None:
         reply = self._requests.take(frame.request_id)
-        if reply is not None:  # spec 7: a late ack is ignored
+        if reply is not None:
             reply.try_set(None)
+        else:
+            self._requests.late_ack(frame.request_id)
 
     def _error(self, frame: ErrorFrame) -> None:
         request_id = frame.request_id

@@ -19,6 +19,9 @@ from agentbus.errors import (
 ACK_TIMEOUT = 15.0
 """Seconds that the hub has to answer a request. Spec section 7."""
 
+MOST_LATE_ACKS = 1024
+"""Unanswered subscribes of one connection whose acks may still come; beyond, a late one means nothing."""
+
 
 class Reply(Protocol):
     """Who waits for a request's outcome: the caller's `Future`, or a subscription's `Claim`."""
@@ -45,18 +48,18 @@ class WhenAcked:
 
     Args:
         reply: who waits.
-        then: what is to be done at the ack.
+        then: what is to be done at the ack, also at one that comes too late for whoever waited.
     """
 
-    __slots__ = ("_reply", "_then")
+    __slots__ = ("_reply", "then")
 
     def __init__(self, reply: Reply, then: Callable[[], object]) -> None:
         self._reply = reply
-        self._then = then
+        self.then = then
 
     def try_set(self, value: None = None) -> bool:
         """Do it, and pass the ack on."""
-        self._then()
+        self.then()
         return self._reply.try_set(value)
 
     def try_set_exception(self, error: BaseException) -> bool:
@@ -82,6 +85,7 @@ class Requests:
         self.next_deadline = self._pending.next_deadline
         self.take = self._pending.take
         self.max_message_size = 0
+        self._late: dict[str, WhenAcked] = {}
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -126,8 +130,20 @@ class Requests:
 
     def expire(self, now: float) -> None:
         """Fail what has had no answer for too long. Spec section 7, *ack timeout*."""
-        for _, reply in self._pending.take_expired(now):
+        for request_id, reply in self._pending.take_expired(now):
+            if isinstance(reply, WhenAcked) and len(self._late) < MOST_LATE_ACKS:
+                self._late[request_id] = reply
             reply.try_set_exception(AckTimeoutError(ACK_TIMEOUT))
+
+    def late_ack(self, request_id: str) -> None:
+        """Do what an ack calls for on the read path, though nobody waits any more.
+
+        Spec section 7: a late ack is ignored. But the hub has subscribed this connection now, and what
+        follows is a snapshot.
+        """
+        late = self._late.pop(request_id, None)
+        if late is not None:
+            late.then()
 
     def fail_all(self, close_code: int) -> None:
         """Fail everything: the connection is gone. Spec section 7, *disconnect*."""

@@ -11,6 +11,7 @@ from agentbus.client import (
     CloseCode,
     ConnectedEvent,
     DisconnectedEvent,
+    PresenceEvent,
     ReconnectOptions,
     ServerErrorEvent,
     SignallingClientState,
@@ -107,6 +108,19 @@ async def test_duty_ack_timeout_a_late_ack_is_ignored(world: World) -> None:
     world.hub.on_frame = world.hub.answer
     await client.publish("room", 2)
     assert (client.state, errors) == (SignallingClientState.CONNECTED, [])
+
+
+@on_virtual_time
+async def test_duty_ack_timeout_what_follows_a_late_ack_of_a_subscribe_is_a_snapshot(world: World) -> None:
+    client = await world.connected()
+    presence = world.collect(client, PresenceEvent)
+    world.hub.on_frame = silent
+    assert isinstance(await outcome(client.subscribe("room")), AckTimeoutError)
+    world.hub.last.ack(world.hub.last.received[0])
+    world.hub.last.send(type="presence", channel="room", joined=[{"peerId": "bob"}], left=[])
+    await world.settle()
+    assert [event.is_snapshot for event in presence] == [True]
+    assert [peer.peer_id for peer in client.roster("room")] == ["bob"]
 
 
 # -- disconnect ----------------------------------------------------------------------------------------------
