@@ -54,7 +54,7 @@ def in_child(hook: Callable[[], object]) -> None:
 
 
 def keep(inherited: object) -> None:
-    """Keep an inherited object alive for ever, so that no finalizer closes what the parent still uses."""
+    """Keep an inherited object as long as the child lives: no finalizer is to close what the parent uses."""
     _inherited.append(inherited)
 
 

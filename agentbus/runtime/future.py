@@ -176,6 +176,7 @@ class Future(Settling[T]):
     # -- resolving ------------------------------------------------------------------------------------------
 
     def _fail(self, error: BaseException, traceback: TracebackType | None) -> bool:
+        self._refuse_stale()
         failure = Failure(error, traceback, read=self._quiet)
         taken = self._resolve(FAILED, failure)
         if not taken:

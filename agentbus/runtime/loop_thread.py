@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import importlib
 import logging
+import socket
 import threading
 import weakref
 from collections.abc import Callable
@@ -27,8 +29,22 @@ _live: weakref.WeakSet[LoopThread] = weakref.WeakSet()
 
 
 def _enter_child() -> None:
-    for inherited in list(_live):
-        forks.keep(inherited)
+    inherited = list(_live)
+    for loop in inherited:
+        forks.keep(loop)
+    if any(loop.runs_uvloop for loop in inherited):
+        atexit.register(_renew_uv_threads)
+
+
+def _renew_uv_threads() -> None:
+    """Let libuv make its name resolving threads anew, in a child that is about to exit.
+
+    At the end of a process libuv joins them; those of the parent, which the child does not have, would crash
+    it (libuv issue 4443). Asking for a name that needs no look-up is enough.
+    """
+    loop = _new_loop(uvloop=True)
+    loop.run_until_complete(loop.getnameinfo(("127.0.0.1", 0), socket.NI_NUMERICHOST | socket.NI_NUMERICSERV))
+    loop.close()
 
 
 forks.in_child(_enter_child)
@@ -63,6 +79,11 @@ class LoopThread(Loop):
     def thread(self) -> threading.Thread | None:
         """The loop's thread; None before it was needed."""
         return self._thread
+
+    @property
+    def runs_uvloop(self) -> bool:
+        """Whether the thread was started, and runs on uvloop."""
+        return type(self._asyncio_loop).__module__ == "uvloop"
 
     def close(self, timeout: float = 5.0) -> bool:
         """Cancel what runs on the loop and end its thread; idempotent.
