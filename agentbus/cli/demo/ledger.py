@@ -64,6 +64,11 @@ class Ledger:
         """Whether every file has its answer."""
         return len(self._answered) == len(self.sources)
 
+    @property
+    def waiting(self) -> int:
+        """How many files wait for a worker."""
+        return sum(file not in self._answered for file in self._waiting)
+
     def out_at(self, worker: str) -> int:
         """How many files a worker has now."""
         return sum(task.worker == worker for task in self._out.values())

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import openai
-from msgspec import Struct
 from openai.types.chat import ChatCompletionChunk
 
+from agentbus.cli.demo.endpoint import Endpoint
 from agentbus.cli.demo.extract import Extract
 
 _INSTRUCTIONS = (
@@ -24,22 +24,6 @@ _CHARACTERS_SENT = 12_000
 _CHARACTERS_KEPT = 2_000
 _TOKENS = 300
 _STREAMS = 3  # a stream that breaks or makes no sense is asked for again; the library retries the request
-
-
-class Endpoint(Struct, frozen=True):
-    """Whom the workers ask.
-
-    Attributes:
-        url: base URL of the API, such as `http://127.0.0.1:8080/v1`.
-        model: its name; the first that the endpoint lists, if it is empty.
-        read_timeout: seconds without a sign of life from the endpoint.
-        retries: of one request that was refused or not answered.
-    """
-
-    url: str
-    model: str = ""
-    read_timeout: float = 60.0
-    retries: int = 2
 
 
 class Writer:

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 import pytest
 
+from agentbus.cli.demo.endpoint import Endpoint
 from agentbus.cli.demo.extract import Extract
-from agentbus.cli.demo.model import Endpoint, Writer
+from agentbus.cli.demo.model import Writer
 from agentbus.cli.demo.passages import Sentence
 from tests.cli.demo.endpoint import FakeEndpoint, Step, serving
 
