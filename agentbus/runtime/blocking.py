@@ -14,6 +14,9 @@ from collections.abc import Callable
 
 from agentbus.errors import BlockingCallError
 
+running_loop = _get_running_loop
+"""Give the asyncio loop that runs on this thread, None if none does; the hot paths ask often."""
+
 _loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
 
 
@@ -22,11 +25,6 @@ class _PerThread(threading.local):
 
 
 _thread = _PerThread()
-
-
-def running_loop() -> asyncio.AbstractEventLoop | None:
-    """Give the asyncio loop that runs on this thread, if one does."""
-    return _get_running_loop()
 
 
 def forbid_on(loop: asyncio.AbstractEventLoop) -> None:
@@ -43,7 +41,7 @@ def check(what: str) -> None:
     Raises:
         BlockingCallError: this thread runs such a loop.
     """
-    loop = _get_running_loop()
+    loop = running_loop()
     if loop is not None and loop in _loops:
         raise BlockingCallError(
             f"{what} would block the loop thread {threading.current_thread().name!r}; await it"

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast
 
 from agentbus.errors import StreamClosedError
@@ -52,11 +53,12 @@ class Subscription:
 class _Pipe(Generic[T]):
     """What a stream and its sources share; sources hold this and not the stream, which may be forgotten."""
 
-    __slots__ = ("buffer", "closed", "waiters")
+    __slots__ = ("buffer", "closed", "open_sources", "waiters")
 
     def __init__(self, buffer: Buffer[T]) -> None:
         self.buffer = buffer
         self.closed = False
+        self.open_sources: list[object] = []
         self.waiters: deque[Callable[[], object]] = deque()
 
     def put(self, event: T) -> None:
@@ -69,6 +71,11 @@ class _Pipe(Generic[T]):
     def close(self) -> None:
         self.closed = True
         self.wake()
+
+    def end_of(self, source: object) -> None:
+        self.open_sources.remove(source)
+        if not self.open_sources:
+            self.close()
 
     def wake(self) -> None:
         while self.waiters:
@@ -231,8 +238,11 @@ class EventStream(forks.ProcessBound, Generic[T]):
 
     # -- sources -------------------------------------------------------------------------------------------
 
-    def follow(self, source: EventSource[T]) -> Self:
-        """Listen to one more source."""
+    def follow(self, *sources: EventSource[T]) -> Self:
+        """Listen to these sources too; the stream ends once all that it listens to have."""
         pipe = self._pipe
-        self._subscriptions.append(source.attach(pipe.put, pipe.close))
+        feeds = [(source, object()) for source in sources]
+        pipe.open_sources.extend(feed for _source, feed in feeds)
+        for source, feed in feeds:
+            self._subscriptions.append(source.attach(pipe.put, partial(pipe.end_of, feed)))
         return self

@@ -164,6 +164,13 @@ class LoopLane(Lane[T]):
     def _spawn(self) -> None:
         self._loop.create_task(self._turn(), name=f"callback {name_of(self._callback)}")
 
+    def drain(self) -> Future[None]:
+        """Give the future of the moment at which no event waits; on a closed loop none does."""
+        if self._loop.closed:
+            self.close()
+            self._idle = True
+        return super().drain()
+
     async def _turn(self) -> None:
         try:
             while not await self._some():  # noqa: ASYNC110 -- waits for nothing, lets others have the loop

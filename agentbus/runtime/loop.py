@@ -78,6 +78,11 @@ class Loop(Burst, forks.ProcessBound):
         """The asyncio loop behind it."""
         return self._target()
 
+    @property
+    def closed(self) -> bool:
+        """Whether it will never run again."""
+        return self._asyncio_loop is not None and self._asyncio_loop.is_closed()
+
     def is_current(self) -> bool:
         """Whether the calling thread runs this loop right now."""
         running = blocking.running_loop()

@@ -70,8 +70,8 @@ class Runtime(forks.ProcessBound):
         self.io, self.agents = _loops(loop, block_threshold)
         self.clock: Clock = self.io.clock
         self.registry = ActorRegistry(self.new_id())
-        self.dead_letters = DeadLetters()
         self.callbacks = Callbacks(self.agents, threads=callback_threads, inline=inline_callbacks)
+        self.dead_letters = DeadLetters(self.callbacks)
         self._closers: dict[object, Closer] = {}
         self._closed = False
         _live.add(self)

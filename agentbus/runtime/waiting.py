@@ -53,7 +53,9 @@ class LoopWaiter:
     def __call__(self, _source: object = None) -> None:
         """Wake the task; from any thread, also when its loop is closed."""
         if running_loop() is self._loop:
-            self._wake()
+            woken = self.woken
+            if not woken.done():
+                woken.set_result(None)
             return
         try:
             self._burst.post(self._wake)

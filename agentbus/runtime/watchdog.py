@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import sysconfig
 import threading
@@ -22,10 +23,10 @@ from agentbus.runtime.clock import SystemClock
 
 _log = logging.getLogger("agentbus.runtime")
 
-_NOT_USER_CODE = tuple(
-    {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    | {str(Path(__file__).parent.parent)}
-    | {"<frozen"}
+_NOT_USER_CODE = (
+    *(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+    str(Path(__file__).parent.parent) + os.sep,
+    "<frozen",
 )
 
 

@@ -219,6 +219,18 @@ def test_a_lane_whose_loop_is_gone_closes(callbacks: Callbacks) -> None:
     assert len(lane) == 0
 
 
+def test_a_lane_whose_loop_closed_with_events_in_it_has_nothing_to_wait_for(callbacks: Callbacks) -> None:
+    async def note(_event: int) -> None:
+        raise AssertionError
+
+    loop = asyncio.new_event_loop()
+    lane = callbacks.lane(note, loop=loop)
+    lane.post(1)
+    loop.close()
+    drain(callbacks)
+    assert len(lane) == 0
+
+
 @pytest.mark.parametrize("error", [KeyError, SystemExit, asyncio.CancelledError])
 def test_an_async_callback_that_raises_is_logged_counted_and_called_again(
     callbacks: Callbacks, error: type[BaseException], caplog: pytest.LogCaptureFixture

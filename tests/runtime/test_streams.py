@@ -349,6 +349,19 @@ def test_a_stream_can_follow_several_sources() -> None:
     assert not second.listened_to
 
 
+def test_a_stream_of_several_sources_ends_with_the_last_of_them() -> None:
+    first: EventSource[int] = EventSource()
+    second: EventSource[int] = EventSource()
+    stream = EventStream[int]().follow(first, second)
+    first.emit(1)
+    first.close()
+    second.emit(2)
+    assert not stream.closed
+    second.close()
+    assert list(stream) == [1, 2]
+    assert list(EventStream[int]().follow(first, second)) == []
+
+
 def test_events_reach_a_thread_from_a_loop_thread(source: EventSource[int]) -> None:
     loop = LoopThread("emitter")
     stream = source.listen()
