@@ -126,6 +126,7 @@ class Fetch:
         self._deliver: Deliver | None = deliver
         self._timeout = timeout
         self._running: Future[Outcome] | None = None
+        self._awaitable: Any = None
         self._timer = loop.call_later(timeout, self._time_out)
 
     def came(self, outcome: Any) -> None:
@@ -141,10 +142,12 @@ class Fetch:
         """Want the outcome no more; a call that hangs goes on hanging, alone."""
         self._timer.cancel()
         self._deliver = None
-        if self._running is not None:
-            self._running.cancel()
+        if self._running is not None and self._running.cancel():
+            with contextlib.suppress(RuntimeFault):  # its loop has ended, and with it all that ran there
+                self._async_loop.call_soon(_discard_unstarted, self._awaitable)
 
     def _run(self, awaitable: Awaitable[Any]) -> None:
+        self._awaitable = awaitable
         try:
             self._running = self._async_loop.run(_await(awaitable))
         except RuntimeFault:
@@ -198,6 +201,12 @@ def _sealed_token(token: object) -> Outcome:
     if not isinstance(token, str):
         return TokenProviderError(f"the token provider returned {type(token).__name__}, not a string")
     return Credential.token(token) if token else TokenProviderError("the token provider returned no token")
+
+
+def _discard_unstarted(awaitable: Any) -> None:
+    """Close a coroutine whose turn never came, or Python warns that nobody awaited it; on its own loop."""
+    if inspect.iscoroutine(awaitable) and inspect.getcoroutinestate(awaitable) == inspect.CORO_CREATED:
+        awaitable.close()
 
 
 def _discard(awaitable: Any) -> None:

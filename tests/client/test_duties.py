@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -631,6 +633,25 @@ async def test_duty_close_fails_a_connect_that_waits_for_a_token(world: World) -
     assert isinstance(await outcome(connecting), SignallingConnectError)
     await world.sleep(10.0)
     assert (len(world.hub.sessions), [event.will_reconnect for event in ended]) == (0, [False])
+
+
+@on_virtual_time
+async def test_duty_close_at_once_leaves_no_provider_behind_that_never_began(world: World) -> None:
+    calls: list[float] = []
+
+    async def provider() -> str:
+        calls.append(world.now)
+        return "token"
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        client = world.client(token_provider=provider)
+        connecting, closing = client.connect(), client.close()
+        await closing
+        assert isinstance(await outcome(connecting), SignallingConnectError)
+        await world.settle()
+        gc.collect()
+    assert (calls, [str(warning.message) for warning in caught]) == ([], [])
 
 
 # -- hostile server ------------------------------------------------------------------------------------------
