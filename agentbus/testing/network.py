@@ -14,6 +14,7 @@ order of their causes.
 from __future__ import annotations
 
 import asyncio
+import base64
 import functools
 import itertools
 from collections.abc import Callable, Generator
@@ -92,7 +93,8 @@ class MemoryNetwork:
     def __init__(self, loop: asyncio.AbstractEventLoop, random: Random) -> None:
         self._loop = loop
         self._random = random
-        self._masks = Random(random.getrandbits(64))
+        self._keys = Random(random.getrandbits(64))
+        self._options = ClientOptions(mask_keys=self._mask_keys, handshake_key=self._handshake_key)
         self._listeners: dict[str, MemoryListener] = {}
         self._connections: list[NetworkConnection] = []
         self._faults: list[Fault] = []
@@ -200,13 +202,16 @@ class MemoryNetwork:
     # -- the dial --------------------------------------------------------------------------------------------
 
     def _dial(self, name: str, target: Target, handler: TransportHandler, loop: Loop) -> Transport:
-        protocol = ClientConnection(target, handler, loop, ClientOptions(mask_keys=self._mask_keys))
+        protocol = ClientConnection(target, handler, loop, self._options)
         connection = NetworkConnection(name, target.origin.text)
         protocol.start(functools.partial(self._open, protocol, connection))
         return protocol
 
     def _mask_keys(self) -> MaskKeys:
-        return functools.partial(self._masks.randbytes, 4)
+        return functools.partial(self._keys.randbytes, 4)
+
+    def _handshake_key(self) -> str:
+        return base64.b64encode(self._keys.randbytes(16)).decode()
 
     async def _open(self, protocol: ClientConnection, connection: NetworkConnection) -> None:
         await self._way(connection)

@@ -50,11 +50,14 @@ class ClientOptions:
         max_inbound_bytes: largest message that is taken; a larger one closes with 1009.
         close_timeout: seconds from the beginning of the closing handshake to an abort.
         mask_keys: called once per connection; gives the source of its masking keys.
+        handshake_key: called once per connection; gives its `Sec-WebSocket-Key`. By default, and wherever
+            the network is a real one, both keys come from the operating system.
     """
 
     max_inbound_bytes: int = MAX_INBOUND_BYTES
     close_timeout: float = 1.0
     mask_keys: Callable[[], MaskKeys] = secure_mask_keys
+    handshake_key: Callable[[], str] | None = None
 
 
 class ClientConnection(Connection):
@@ -90,7 +93,8 @@ class ClientConnection(Connection):
         self._loop = loop
         self._mask_key = options.mask_keys()
         self._max_inbound_bytes = options.max_inbound_bytes
-        self._offer = UpgradeOffer(target.origin)
+        key = None if options.handshake_key is None else options.handshake_key()
+        self._offer = UpgradeOffer(target.origin, key)
         self._collector: HeadCollector | None = HeadCollector()
         self._dialling: asyncio.Task[None] | None = None
         self._aborted: int | None = None

@@ -178,14 +178,17 @@ class UpgradeOffer:
 
     Args:
         origin: of the server.
+        key: `Sec-WebSocket-Key`, 16 bytes in Base64; None for a fresh one from the operating system.
     """
 
     __slots__ = ("_protocol",)
 
-    def __init__(self, origin: Origin) -> None:
+    def __init__(self, origin: Origin, key: str | None = None) -> None:
         # websockets is told neither path nor query: the credential is in them, and its objects show theirs.
         uri = WebSocketURI(origin.secure, origin.host, origin.port, "/", "")
         self._protocol = ClientProtocol(uri, logger=MUTED)
+        if key is not None:
+            self._protocol.key = key
 
     def request(self, request_target: str) -> bytes:
         """Build the request head: no extensions, no subprotocol."""

@@ -15,6 +15,7 @@ from agentbus.runtime.loop import HostedLoop
 from agentbus.runtime.virtual import VirtualLoop
 from agentbus.testing.faults import Toward
 from agentbus.testing.network import MemoryNetwork
+from agentbus.testing.simulation.process import Process
 from agentbus.wire import Flusher, ServerConnection, ServerOptions, Target, Transport
 from tests.wire.fakes import ClientEar, ServerEar
 
@@ -302,6 +303,41 @@ def test_the_same_seed_gives_the_same_run() -> None:
     first = trace(3)
     assert trace(3) == first
     assert trace(4) != first
+
+
+def test_the_same_seed_gives_the_same_bytes_keys_included(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sent(seed: int) -> list[bytes]:
+        town, seen = Town(seed), list[bytes]()
+
+        def data_received(connection: ServerConnection, data: bytes) -> None:
+            seen.append(data)
+            receive(connection, data)
+
+        with monkeypatch.context() as patch, town.aio:
+            patch.setattr(ServerConnection, "data_received", data_received)
+            _, transport = town.open()
+            transport.send_text(b"hello")
+            town.run()
+        return seen
+
+    receive = ServerConnection.data_received
+    first = sent(3)
+    assert len(first) == 2
+    assert sent(3) == first
+    other = sent(4)
+    assert [other[0] != first[0], other[1] != first[1]] == [True, True]
+
+
+def test_a_dial_from_another_loop_waits_for_the_end_of_a_partition(town: Town) -> None:
+    with town.network.partition():
+        process = Process(town.aio, "other", "seed")
+        ear = ClientEar()
+        target = Target(check_origin("ws://localhost"), "/v1?key=k")
+        town.network.dialler("alice")(target, ear, process.home)
+        town.run(5.0)
+        assert ear.told == []
+    town.run()
+    assert ear.told == ["open"]
 
 
 def _note(told: list[object], town: Town, number: int, payload: bytes) -> None:

@@ -104,6 +104,18 @@ def test_a_client_refuses_an_answer_that_is_not_to_its_offer() -> None:
             offer.check(parse_response(wrong))
 
 
+def test_an_offer_has_the_key_that_it_was_given_or_a_fresh_one() -> None:
+    origin, given = check_origin("ws://localhost"), "AAECAwQFBgcICQoLDA0ODw=="
+    offer = UpgradeOffer(origin, given)
+    request = offer.request("/v1")
+    assert parse_request(request).headers["Sec-WebSocket-Key"] == given
+    offer.check(parse_response(upgrade_response(parse_request(request))))
+    fresh = {
+        parse_request(UpgradeOffer(origin).request("/v1")).headers["Sec-WebSocket-Key"] for _ in range(9)
+    }
+    assert len(fresh) == 9
+
+
 def test_an_offer_names_the_host_as_http_wants_it() -> None:
     request = parse_request(UpgradeOffer(check_origin("ws://[::1]:7700")).request("/v1?key=k"))
     assert (request.path, request.headers["Host"]) == ("/v1?key=k", "[::1]:7700")

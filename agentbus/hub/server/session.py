@@ -55,7 +55,7 @@ class SessionHandler:
         if request is None:
             connection.abort()
             return
-        shell.handlers.add(self)
+        shell.handlers[self] = None
         self._connection = connection
         session, commands = shell.hub.connect(request, shell.now())
         session.handle = connection

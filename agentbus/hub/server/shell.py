@@ -65,7 +65,7 @@ class HubShell:
         self.loop = loop
         self.trusted_proxies = frozenset(trusted_proxies)
         self.slow_consumers = 0
-        self.handlers: set[SessionHandler] = set()
+        self.handlers: dict[SessionHandler, None] = {}  # in order, so that a run can be repeated
         self._new_flusher: Flusher | None = None
         self._max_backlog = config.limits.max_backlog_bytes
         given = options or ServerOptions()
@@ -179,7 +179,7 @@ class HubShell:
 
     def left(self, handler: SessionHandler) -> None:
         """Hear from a handler that its connection has ended."""
-        self.handlers.discard(handler)
+        self.handlers.pop(handler, None)
         if self._idle is not None and not self.handlers:
             self._idle.set()
 
