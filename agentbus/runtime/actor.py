@@ -20,9 +20,10 @@ from agentbus.runtime.dispatch import build_table, receives
 from agentbus.runtime.down import StartOptions
 from agentbus.runtime.envelope import Stop
 from agentbus.runtime.future import Future
-from agentbus.runtime.life import LivingActor, Phase
+from agentbus.runtime.life import LivingActor
 from agentbus.runtime.owned import OwnedTimer, OwnedTimers
 from agentbus.runtime.ref import ActorGoneError, LoopActorRef
+from agentbus.runtime.turns import Phase
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -76,7 +77,7 @@ class LoopActor(LivingActor):
         return actor.actor_ref
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
-        if "_options" not in self.__dict__:
+        if not self._attached:
             self._attach(StartOptions())
 
     # -- hooks: each may be a coroutine ---------------------------------------------------------------------

@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 class CellState(enum.Enum):
     """Where in its life a cell is.
 
-    STARTING ─► RUNNING ─► STOPPING ─► STOPPED
-        │ ▲        │
-        ▼ │        ▼
-       BACKING_OFF ◄ (a failure; or STOPPING, if it is one too many)
+    From STARTING to RUNNING and, once it is asked to, through STOPPING to STOPPED. A failure leads from
+    STARTING or RUNNING to BACKING_OFF and from there to STARTING, or, if it is one too many, to STOPPING.
     """
 
     STARTING = "starting"

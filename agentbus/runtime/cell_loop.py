@@ -27,8 +27,8 @@ from agentbus.runtime.cell_life import (
 )
 from agentbus.runtime.down import DownReason
 from agentbus.runtime.envelope import Stop
-from agentbus.runtime.life import Phase
 from agentbus.runtime.owned import is_interrupt
+from agentbus.runtime.turns import Phase
 
 CANCEL_GRACE = 5.0
 """Seconds that a cancelled handler gets to end; then the cell goes on without it."""

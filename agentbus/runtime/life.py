@@ -1,244 +1,41 @@
-"""The life of an actor on a loop, and the turns in which it handles its mailbox.
+"""The life of an actor on a loop, from its start to its last act.
 
-STARTING ── on_start ──► RUNNING ── stop, in mailbox order or at once ──► STOPPING ── handlers end ──┐
-   │ on_start raised        │ a told message's handler raised                                        │
-   └────────────────────────┴──────────────────► ENDING ◄────────────────────────────────────────────┘
-                                                   │ on_stop or on_failure has run, tasks have given in
-                                                   ▼
-                                                 ENDED: leftovers to the dead letters, then on_exit(Down)
+    STARTING ── on_start ──► RUNNING ── stop, in mailbox order or at once ──► STOPPING ── handlers end ──┐
+       │ on_start raised        │ a told message's handler raised                                        │
+       └────────────────────────┴──────────────────► ENDING ◄────────────────────────────────────────────┘
+                                                       │ on_stop or on_failure has run, tasks have given in
+                                                       ▼
+                                                     ENDED: leftovers to the dead letters, then on_exit(Down)
+
+Messages are handled while it runs, in the turns of `agentbus.runtime.turns`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
-import threading
-from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
-from types import CoroutineType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
-import pykka
 from pykka import messages
 
-from agentbus.errors import ForkedError, FutureCancelledError, RuntimeFault
-from agentbus.runtime.dispatch import HandlerTable, find_handler, receives
-from agentbus.runtime.down import Down, DownReason, StartOptions
-from agentbus.runtime.envelope import Ask, Stop, Watch
-from agentbus.runtime.future import Future
-from agentbus.runtime.leftovers import bury, drop
-from agentbus.runtime.loop import Loop
-from agentbus.runtime.mailbox import Mailbox, make_mailbox
-from agentbus.runtime.owned import OwnedTasks, OwnedTimers, Then, is_interrupt
-from agentbus.runtime.ref import ActorGoneError, LoopActorRef
-
-if TYPE_CHECKING:
-    from agentbus.runtime.runtime import Runtime
-
-MESSAGES_PER_TURN = 64
-"""After so many messages of one actor its loop serves the others."""
+from agentbus.runtime.dispatch import receives
+from agentbus.runtime.down import Down, DownReason
+from agentbus.runtime.envelope import Stop
+from agentbus.runtime.leftovers import bury
+from agentbus.runtime.turns import Phase, TurningActor
 
 _log = logging.getLogger("agentbus.runtime")
 
 
-class Phase(enum.Enum):
-    """Where in its life an actor is."""
+class LivingActor(TurningActor):
+    """The middle of `LoopActor`: which phase follows which, and what is done between them."""
 
-    NEW = "new"
-    STARTING = "starting"
-    RUNNING = "running"
-    STOPPING = "stopping"
-    ENDING = "ending"
-    ENDED = "ended"
-
-
-class LivingActor(pykka.Actor):
-    """What lies under `LoopActor`: mailbox, turns and phases. Its state belongs to the loop's thread."""
-
-    runtime: Runtime
-    loop: Loop
-    _handlers: ClassVar[HandlerTable] = {}
-    _mailbox: Mailbox
-    _options: StartOptions
-    _ref: LoopActorRef[Any]
-
-    # what few actors ever change lives on the class: it costs an idle actor nothing
-    _phase = Phase.NEW
-    _free = 0
-    _busy = 0
-    _turning = False
-    _tasks: OwnedTasks | None = None
-    _timers: OwnedTimers | None = None
-    _watchers: tuple[Stop | Watch, ...] = ()
-    _end: tuple[DownReason, BaseException | None] = (DownReason.STOPPED, None)
-
-    def _attach(self, options: StartOptions) -> None:
-        """Give the actor its place: runtime, loop, mailbox, address."""
-        runtime = options.runtime or _default_runtime()
-        runtime.check_fork()
-        self.runtime = runtime
-        self.loop = options.loop or runtime.agents
-        self._options = options
-        self._mailbox = make_mailbox(options.mailbox, self._wake, self._dropped)
-        self.actor_urn = runtime.registry.new_urn()
-        self._ref = LoopActorRef(self, self._mailbox, self.actor_urn, options.name)
-        self._actor_ref = self._ref
-
-    @property
-    def actor_stopped(self) -> threading.Event:  # type: ignore[override]  # made when asked for: memory
-        """Whether the actor takes no more messages, as an event."""
-        return self._ref.actor_stopped
-
-    # -- turns ----------------------------------------------------------------------------------------------
+    # -- from phase to phase --------------------------------------------------------------------------------
 
     def _start_actor_loop(self) -> None:
         self.loop.call_soon(self._boot)
-
-    def _wake(self) -> None:
-        if self._phase is Phase.NEW:
-            return  # it looks as soon as it has started
-        try:
-            self.loop.call_soon(self._turn)
-        except ForkedError:
-            raise
-        except RuntimeFault:
-            self.abandon()
-
-    def abandon(self) -> None:
-        """End without another turn: the loop is closed. No hook runs, and `on_exit` is not called."""
-        self._phase = Phase.ENDED
-        self._leave()
-        self._tell_watchers()
-
-    def _turn(self) -> None:
-        """Handle what has come, the control lane first, but no more than others on the loop can wait for."""
-        mailbox = self._mailbox
-        items = mailbox.items
-        self._turning = True
-        try:
-            for _ in range(MESSAGES_PER_TURN):
-                if mailbox.control:
-                    self._handle_control(mailbox.take_control())
-                elif self._free and items:
-                    self._handle(mailbox.take())
-                elif not self._free or mailbox.rest():
-                    return  # whoever frees it, or puts something, calls for the next turn
-        finally:
-            self._turning = False
-        self._wake()
-
-    def _handle(self, item: Any) -> None:
-        """Handle one item of the mailbox."""
-        message, future = item, None
-        if item.__class__ is Ask:
-            message, future = item.message, item.future
-            if future.done():
-                return  # cancelled before its turn: it never starts
-        elif item.__class__ is Stop:
-            self._stop_in_order(item)
-            return
-        try:
-            handler = self._handlers.get(message.__class__)
-            result = handler(self, message) if handler is not None else self._dispatch(message)
-        except BaseException as error:  # whatever it is, it ends this actor at most
-            self._handling_raised(message, future, error)
-            if is_interrupt(error):
-                raise
-            return
-        if result.__class__ is CoroutineType:
-            self._await_handler(message, future, result)
-        elif future is not None:
-            future.try_set(result)
-
-    def _dispatch(self, message: Any) -> Any:
-        """Call the handler of a message, which `on_receive` is by default."""
-        handler = find_handler(self._handlers, message.__class__, type(self).on_receive)
-        return handler(self, message)
-
-    def _await_handler(self, message: Any, future: Future[Any] | None, coroutine: Any) -> None:
-        self._free -= 1
-        self._busy += 1
-        task = self._own_tasks().start(coroutine, partial(self._handler_ended, message, future))
-        if future is not None and not task.done():
-            future.on_cancel(lambda: self.loop.call_soon(task.cancel))
-
-    def _handler_ended(
-        self, message: Any, future: Future[Any] | None, value: Any, error: BaseException | None
-    ) -> None:
-        self._busy -= 1
-        if self._phase is Phase.RUNNING:
-            self._free += 1
-        if error is not None:
-            self._handling_raised(message, future, error)
-        elif future is not None:
-            future.try_set(value)
-        if self._phase is Phase.STOPPING:
-            self._stop_if_idle()
-        elif not self._turning:
-            self._turn()
-
-    def _handling_raised(self, message: Any, future: Future[Any] | None, error: BaseException) -> None:
-        """Tell the asker; without one, or if this is no `Exception`, the actor fails."""
-        if isinstance(error, asyncio.CancelledError):
-            if future is not None and future.cancelled():
-                return  # as its asker wished
-            if self._phase is not Phase.RUNNING:
-                self._bury(message if future is None else Ask(message, future))
-                return
-            error = FutureCancelledError("the handler was cancelled")
-        if future is not None and isinstance(error, Exception):
-            future.try_set_exception(error)
-            return
-        if future is not None:
-            future.try_set_exception(self._gone(self._address, error))
-        self._fail(error)
-
-    # -- work of its own: control messages, timers, tasks ---------------------------------------------------
-
-    def _handle_control(self, item: Any) -> None:
-        if item.__class__ is Watch:
-            self._watchers += (item,)
-        elif item.__class__ is Stop:
-            self._stop_now(item)
-        elif self._phase is Phase.ENDING:
-            self._bury(item)
-        else:
-            self._run_own(partial(self.on_control, item))
-
-    @abstractmethod
-    def on_control(self, message: Any) -> Any:
-        """Handle a message from the control lane."""
-
-    def _run_own(self, work: Callable[[], Any]) -> None:
-        if self._phase is not Phase.ENDED:
-            self._run(work, self._own_work_ended)
-
-    def _own_work_ended(self, _value: Any, error: BaseException | None) -> None:
-        if error is not None and not isinstance(error, asyncio.CancelledError):
-            self._fail(error)
-
-    def _run(self, work: Callable[[], Any], then: Then) -> None:
-        """Call `work`, await it if it is a coroutine, and hand its outcome to `then`."""
-        try:
-            result = work()
-        except BaseException as error:  # `then` decides
-            then(None, error)
-            if is_interrupt(error):
-                raise
-            return
-        if result.__class__ is CoroutineType:
-            self._own_tasks().start(result, then)
-        else:
-            then(result, None)
-
-    def _own_tasks(self) -> OwnedTasks:
-        if self._tasks is None:
-            self._tasks = OwnedTasks(self.loop)
-        return self._tasks
-
-    # -- from phase to phase --------------------------------------------------------------------------------
 
     def _boot(self) -> None:
         self._phase = Phase.STARTING
@@ -350,33 +147,8 @@ class LivingActor(pykka.Actor):
         except Exception:  # noqa: BLE001 -- the actor is over; its observer's failure is no reason to stay
             _log.exception("on_exit of %s failed", self)
 
-    # -- leftovers ------------------------------------------------------------------------------------------
-
-    @property
-    def _address(self) -> str:
-        """What dead letters and errors call the actor."""
-        return str(self._ref)
-
-    @staticmethod
-    def _gone(address: str, cause: BaseException | None = None) -> Exception:
-        """Make the error for who asks an actor that has ended."""
-        error = ActorGoneError(f"{address} has ended")
-        error.__cause__ = cause
-        return error
-
-    def _bury(self, item: Any) -> None:
-        bury(self.runtime.dead_letters, self._address, partial(self._gone, self._address), item)
-
-    def _dropped(self, item: Any) -> None:
-        overflow = self._options.mailbox.overflow
-        drop(self.runtime.dead_letters, self._address, overflow, item)
-
-    @staticmethod
-    def _create_actor_inbox() -> Any:
-        return Mailbox(lambda: None)  # for pykka's constructor, which does not run; see `_attach`
-
-
-def _default_runtime() -> Runtime:
-    from agentbus.runtime.runtime import default_runtime  # it imports the modules above
-
-    return default_runtime()
+    def abandon(self) -> None:
+        """End without another turn: the loop is closed. No hook runs, and `on_exit` is not called."""
+        self._phase = Phase.ENDED
+        self._leave()
+        self._tell_watchers()
