@@ -31,14 +31,14 @@ from agentbus.runtime.clock import Clock, SystemClock, VirtualClock
 from agentbus.runtime.dead_letters import DeadLetter, DeadLetterReason, DeadLetters
 from agentbus.runtime.dispatch import receives
 from agentbus.runtime.down import Down, DownReason, StartOptions
-from agentbus.runtime.faults import FutureStateError, FutureTimeout
+from agentbus.runtime.faults import ActorGoneError, FutureStateError, FutureTimeout
 from agentbus.runtime.future import Future
 from agentbus.runtime.lanes import Lane
 from agentbus.runtime.loop import HostedLoop, Loop, LoopStatistics
 from agentbus.runtime.loop_thread import LoopThread
 from agentbus.runtime.mailbox import MailboxOptions, Overflow
 from agentbus.runtime.owned import OwnedTimer
-from agentbus.runtime.ref import ActorGoneError, LoopActorRef
+from agentbus.runtime.ref import LoopActorRef
 from agentbus.runtime.registry import ActorRegistry
 from agentbus.runtime.runtime import Runtime, default_runtime
 from agentbus.runtime.streams import EventSource, EventStream, Subscription

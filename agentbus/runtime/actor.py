@@ -19,10 +19,11 @@ from agentbus.runtime.clock import Clock
 from agentbus.runtime.dispatch import build_table, receives
 from agentbus.runtime.down import StartOptions
 from agentbus.runtime.envelope import Stop
+from agentbus.runtime.faults import ActorGoneError
 from agentbus.runtime.future import Future
 from agentbus.runtime.life import LivingActor
 from agentbus.runtime.owned import OwnedTimer, OwnedTimers
-from agentbus.runtime.ref import ActorGoneError, LoopActorRef
+from agentbus.runtime.ref import LoopActorRef
 from agentbus.runtime.turns import Phase
 
 T = TypeVar("T")

@@ -25,8 +25,9 @@ from agentbus.runtime.cell_job import Job
 from agentbus.runtime.cell_life import Ending, Failure, Life, SiblingFailure, live
 from agentbus.runtime.dead_letters import DeadLetterReason
 from agentbus.runtime.envelope import Again
+from agentbus.runtime.faults import ActorGoneError
 from agentbus.runtime.mailbox import Mailbox
-from agentbus.runtime.ref import ActorGoneError, LoopActorRef
+from agentbus.runtime.ref import LoopActorRef
 from agentbus.runtime.supervision import GiveUp, Restart, RestartTracker
 
 if TYPE_CHECKING:

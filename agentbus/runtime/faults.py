@@ -7,7 +7,7 @@ import queue
 
 import pykka
 
-from agentbus.errors import FutureTimeoutError, RuntimeFault
+from agentbus.errors import ActorStoppedError, FutureTimeoutError, RuntimeFault
 
 
 class FutureTimeout(FutureTimeoutError, pykka.Timeout):  # noqa: N818 -- both bases end differently
@@ -16,3 +16,7 @@ class FutureTimeout(FutureTimeoutError, pykka.Timeout):  # noqa: N818 -- both ba
 
 class FutureStateError(RuntimeFault, asyncio.InvalidStateError, queue.Full):
     """A future was set twice (pykka says `queue.Full`), or asked for an outcome that it does not have yet."""
+
+
+class ActorGoneError(ActorStoppedError, pykka.ActorDeadError):
+    """The actor ended before it handled the message, also for those who catch `pykka.ActorDeadError`."""

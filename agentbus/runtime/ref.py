@@ -11,14 +11,11 @@ import pykka
 from agentbus.errors import ActorStoppedError, MailboxFullError
 from agentbus.runtime import blocking, forks
 from agentbus.runtime.envelope import Ask, Stop, Watch
+from agentbus.runtime.faults import ActorGoneError
 from agentbus.runtime.future import Future
 from agentbus.runtime.mailbox import Mailbox
 
 A = TypeVar("A", bound=pykka.Actor)
-
-
-class ActorGoneError(ActorStoppedError, pykka.ActorDeadError):
-    """The actor ended before it handled the message; pykka's `ActorDeadError` too."""
 
 
 @runtime_checkable

@@ -22,12 +22,13 @@ from agentbus.errors import ForkedError, FutureCancelledError, RuntimeFault
 from agentbus.runtime.dispatch import HandlerTable, find_handler
 from agentbus.runtime.down import DownReason, StartOptions
 from agentbus.runtime.envelope import Ask, Stop, Watch
+from agentbus.runtime.faults import ActorGoneError
 from agentbus.runtime.future import Future
 from agentbus.runtime.leftovers import bury, drop
 from agentbus.runtime.loop import Loop
 from agentbus.runtime.mailbox import Mailbox, make_mailbox
 from agentbus.runtime.owned import OwnedTasks, OwnedTimers, Then, is_interrupt
-from agentbus.runtime.ref import ActorGoneError, LoopActorRef
+from agentbus.runtime.ref import LoopActorRef
 
 if TYPE_CHECKING:
     from agentbus.runtime.runtime import Runtime
