@@ -12,6 +12,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from agentbus.errors import InvalidNameError
+from agentbus.protocol.names import check_channel
 
 # Channels are at most 256 bytes (spec section 2): "agentbus/" + namespace + "/n/" + node must fit.
 MAX_PART_BYTES = 100
@@ -116,3 +117,14 @@ def inbox_channel(namespace: str, node: str) -> str:
 def topic_channel(namespace: str, topic: str) -> str:
     """Name the channel of a broadcast topic. Slashes stay: a topic may be a path, as channels are."""
     return f"agentbus/{encode_part(namespace, 'namespace')}/t/{topic}"
+
+
+def check_topic(namespace: str, topic: str) -> None:
+    """Refuse a topic whose channel the protocol forbids.
+
+    Raises:
+        InvalidNameError: it is empty, too long, or holds control characters.
+    """
+    if not topic:
+        raise InvalidNameError("topic", "it is empty")
+    check_channel(topic_channel(namespace, topic))

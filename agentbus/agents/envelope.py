@@ -107,6 +107,7 @@ class Packet(
         ack: every item of the other direction up to this sequence number has arrived.
         items: in order.
         gap: an item arrived whose predecessor is missing: send again from `ack` + 1.
+        ping: nothing was to be said for a while; an ack is asked for as a sign of life.
     """
 
     source: Stamp
@@ -114,6 +115,7 @@ class Packet(
     ack: int = 0
     items: tuple[Item, ...] = ()
     gap: bool = False
+    ping: bool = False
 
 
 def encode_envelope(envelope: Envelope) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import Any
 
 import msgspec
 
@@ -146,3 +147,40 @@ class ProcessExited(BusEvent, frozen=True):
     node: str
     exit_code: int
     restart_delay: float | None
+
+
+class AgentProgress(BusEvent, frozen=True):
+    """An agent says how far it is.
+
+    Attributes:
+        address: which.
+        note: for people.
+        done: how much is done, 0 to 1; None if it does not say.
+    """
+
+    address: str
+    note: str
+    done: float | None = None
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A message that nobody handled, or whose handling failed.
+
+    Attributes:
+        address: of its recipient.
+        message_type: wire name.
+        reason: a stable word: "stopped", "failed", "restarted", "dropped_oldest", "dropped_newest",
+            "mailbox_full", "no_such_agent", "undecodable", "unhandled", "not_trusted".
+        message: what was sent; a `Body` if nobody decoded it.
+        sender: address of the agent that sent it, or None.
+        error: what was raised, if anything was.
+        traceback: where, as text.
+    """
+
+    address: str
+    message_type: str
+    reason: str
+    message: Any
+    sender: str | None = None
+    error: BaseException | None = None
+    traceback: str = ""

@@ -128,7 +128,11 @@ def _evaluate(annotation: str, method: Callable[..., Any], mark: Mark) -> Any:
 
 
 class HandlerTable:
-    """The handlers of one agent class, by message type."""
+    """The handlers of one agent class, by message type.
+
+    Attributes:
+        handlers: all of them.
+    """
 
     def __init__(self, cls: type) -> None:
         """Read the class and its ancestors.
@@ -139,7 +143,8 @@ class HandlerTable:
         self._by_type: dict[type, Handler] = {}
         self._catch_all: Handler | None = None
         self._by_wire: dict[tuple[str, int], type[Message]] = {}
-        for handler in _scan(cls):
+        self.handlers = tuple(_scan(cls))
+        for handler in self.handlers:
             self._enter(handler, cls)
         self._found: dict[type, Handler | None] = dict(self._by_type)
 
@@ -170,6 +175,16 @@ class HandlerTable:
         if handler is None:
             raise UnhandledMessageError(f"there is no handler for {message_type.__name__}")
         return handler
+
+    def check_known(self, name: str, version: int) -> None:
+        """Refuse early what can't be read or handled, without looking into any body.
+
+        Raises:
+            UndecodableMessageError: unknown name or version.
+            UnhandledMessageError: the class is known and no handler takes it.
+        """
+        if (name, version) not in self._by_wire:
+            self.find(message_types.find(name, version))
 
     def decode(self, name: str, version: int, body: msgspec.Raw | bytes) -> Message:
         """Read a body as the class that a handler names, else as the class this process knows by that name.

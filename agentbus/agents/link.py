@@ -51,6 +51,9 @@ class Inbound(msgspec.Struct, frozen=True):
 class Link:
     """Both halves of a link, its timers and its packets.
 
+    Attributes:
+        heard_at: when the other side was heard last.
+
     Args:
         here: this node's stamp.
         there: the other's.
@@ -72,6 +75,8 @@ class Link:
         self._resend_delay = options.resend_after
         self._quiet_until = now
         self._spoke_at = now
+        self._ping = False
+        self.heard_at = now
 
     # -- in --------------------------------------------------------------------------------------------------
 
@@ -110,6 +115,9 @@ class Link:
         if self._sender.acked(packet.ack):
             self._resend_delay = self._options.resend_after
             self._resend_at = now + self._resend_delay if self._sender.in_flight else None
+        self.heard_at = now
+        if packet.ping and self._ack_at is None:
+            self._ack_at = now + self._options.ack_delay
         if packet.gap and now >= self._quiet_until:
             self._rewind_for_a_while(now)
         inbound: list[Inbound] = []
@@ -164,8 +172,8 @@ class Link:
         items = self._take_items(room - self._header_bytes, now)
         if not items and not ack_due:
             return None
-        packet = Packet(self.here, self.there, self._received, items, self._gap)
-        self._ack_at, self._unacked, self._gap = None, 0, False
+        packet = Packet(self.here, self.there, self._received, items, self._gap, self._ping)
+        self._ack_at, self._unacked, self._gap, self._ping = None, 0, False, False
         self._spoke_at = now
         if items and self._resend_at is None:
             self._resend_at = now + self._resend_delay
@@ -193,7 +201,7 @@ class Link:
             self._resend_at = None
         beat = self._options.beat_interval
         if beat is not None and now - self._spoke_at >= beat:
-            self._ack_at = now
+            self._ack_at, self._ping = now, True
 
     def next_deadline(self, *, reachable: bool = True) -> float | None:
         """When `tick`, then `take`, should be called next; None if only input can change anything.

@@ -41,7 +41,8 @@ class LinkOptions(msgspec.Struct, frozen=True):
         ack_delay: seconds that an ack waits for something to travel with.
         resend_after: seconds without an ack before everything in the window is sent again; doubles each time.
         resend_max: where the doubling ends.
-        beat_interval: seconds of silence after which an empty packet shows that we live; None for never.
+        beat_interval: seconds without a packet of ours after which an empty one asks for a sign of life;
+            None for never: then the hub's own pings have to do.
     """
 
     window: int = 256

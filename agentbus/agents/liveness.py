@@ -96,6 +96,11 @@ class Liveness:
         """Whether the roster shows nobody else."""
         return self._roster is not None and not self._roster
 
+    @property
+    def roster(self) -> frozenset[str]:
+        """The other peers on the directory channel, as far as they are shown."""
+        return frozenset(self._roster or ())
+
     def present(self, peer: str) -> bool:
         """Whether that peer may be connected: it is in the roster, or there is no roster to tell."""
         return self._roster is None or peer in self._roster

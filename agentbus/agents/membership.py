@@ -81,6 +81,7 @@ class Membership:
         self.liveness = Liveness(self.nodes, stamp.node, options.liveness, self._tell, now)
         self._join = Join(options.join)
         self._list = OwnList(namespace, options.page_bytes)
+        self._page_bytes = options.page_bytes
         self._peer = ""
         self._online = self._guest = False
         self._beat_at: float | None = None
@@ -157,9 +158,11 @@ class Membership:
         self._enter_self(hosted, now)
         self._introduce(want=self._join.attempt if self._join.active else None)
 
-    def presence(self, *, joined: Iterable[str], left: Iterable[str], now: float) -> None:
-        """Take a change of the roster of the directory channel."""
-        self.liveness.presence(joined=joined, left=left, snapshot=False, now=now)
+    def presence(
+        self, *, joined: Iterable[str], left: Iterable[str], now: float, snapshot: bool = False
+    ) -> None:
+        """Take a change of the roster of the directory channel, or with `snapshot` the whole of it."""
+        self.liveness.presence(joined=joined, left=left, snapshot=snapshot, now=now)
 
     def leave(self) -> None:
         """Say goodbye."""
@@ -225,6 +228,15 @@ class Membership:
             self._handlers[type(message)](message, peer, now)
         elif isinstance(message, Hello) and message.want is not None:
             self._answer(peer, message, public_only=True)
+
+    def introduce_to(self, peer: str) -> None:
+        """Answer a peer that takes us for an earlier life of ourselves."""
+        self._introduce(want=None, peer=peer)
+
+    def limit(self, page_bytes: int) -> None:
+        """Keep every message below so many bytes of JSON: the hub's limit became known."""
+        self._page_bytes = min(page_bytes, self.options.page_bytes)
+        self._list.limit(self._page_bytes)
 
     def heard(self, stamp: Stamp, peer: str, now: float) -> bool:
         """Take a trusted packet as a sign of life; False if it comes from a life that is over, or is news."""
@@ -364,7 +376,7 @@ class Membership:
         if rank > attempt or self._join.active or not self._listed:
             return  # who is about to ask for the directory itself knows yesterday's
         entries = [_as_entry(record, public_only=public_only) for record in self.nodes if record.version >= 0]
-        for page in make_pages(self.namespace, entries, self.options.page_bytes):
+        for page in make_pages(self.namespace, entries, self._page_bytes):
             self._tell(Direct(peer, page))
 
     # -- time ------------------------------------------------------------------------------------------------

@@ -94,18 +94,20 @@ class NodeTable:
         """Give the agents of a name, of a capability, of both, or all; those on living nodes first."""
         found: list[tuple[NodeRecord, AgentEntry]] = []
         for node, agent in self._candidates(name, capability):
-            record = self._nodes[node]
-            entry = record.agents[agent]
+            record = self._nodes.get(node)
+            entry = None if record is None else record.agents.get(agent)
+            if record is None or entry is None:
+                continue  # gone since the line above: other threads read while the loop writes
             if (name is None or agent == name) and (capability is None or capability in entry.capabilities):
                 found.append((record, entry))
         return sorted(found, key=lambda pair: pair[0].state is NodeState.SUSPECT)
 
     def _candidates(self, name: str | None, capability: str | None) -> Iterable[tuple[str, str]]:
         if name is not None:
-            return [(node, name) for node in self._by_name.get(name, ())]
+            return [(node, name) for node in list(self._by_name.get(name, ()))]
         if capability is not None:
             return list(self._by_capability.get(capability, ()))
-        return [(node, agent) for node, record in self._nodes.items() for agent in record.agents]
+        return [(node, agent) for node, record in list(self._nodes.items()) for agent in list(record.agents)]
 
     # -- change ----------------------------------------------------------------------------------------------
 

@@ -33,6 +33,10 @@ class OwnList:
         self._added: dict[str, AgentEntry] = {}
         self._removed: dict[str, None] = {}
 
+    def limit(self, page_bytes: int) -> None:
+        """Keep every message below so many bytes."""
+        self._room = page_bytes - FRAME_BYTES
+
     def add(self, entry: AgentEntry) -> None:
         """List an agent, or list it otherwise than before."""
         self._added[entry.name] = entry

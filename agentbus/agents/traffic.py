@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
 
@@ -18,6 +19,7 @@ from agentbus.agents.envelope import Stamp
 from agentbus.agents.link import Link, Want
 from agentbus.agents.link_sender import Settled
 from agentbus.agents.pacer import Pacer
+from agentbus.errors import MailboxFullError
 
 _encode = msgspec.json.Encoder().encode
 
@@ -27,13 +29,17 @@ class Outgoing(msgspec.Struct, frozen=True):
 
     Attributes:
         data: the JSON of the frame's `data`.
-        peer: to whom; None for all nodes of the namespace.
-        link: the link that it belongs to; None for the directory's.
+        peer: to whom; None for all nodes of the namespace, or for all who listen to `channel`.
+        link: the link that it belongs to; None for the directory's, and for broadcasts.
+        channel: of a broadcast; None for what concerns nodes.
+        token: comes back with a broadcast.
     """
 
     data: bytes
     peer: str | None
     link: Link | None = None
+    channel: str | None = None
+    token: Any = None
 
 
 class Traffic:
@@ -44,10 +50,16 @@ class Traffic:
         route: gives the peer at which a node can be reached now, or None while it can't.
         room: bytes that a frame's data may take.
         max_control: directory messages that wait at most; beyond it the oldest is dropped and counted.
+        max_casts: broadcasts that wait at most.
     """
 
     def __init__(
-        self, pacer: Pacer, route: Callable[[Stamp], str | None], room: int, max_control: int = 10_000
+        self,
+        pacer: Pacer,
+        route: Callable[[Stamp], str | None],
+        room: int,
+        max_control: int = 10_000,
+        max_casts: int = 1000,
     ) -> None:
         self.pacer = pacer
         self.room = room
@@ -59,6 +71,8 @@ class Traffic:
         self._touched: dict[Stamp, None] = {}
         self._control: deque[tuple[DirectoryMessage, str | None]] = deque()
         self._max_control = max_control
+        self._casts: deque[Outgoing] = deque()
+        self._max_casts = max_casts
         self._online = False
 
     # -- links -----------------------------------------------------------------------------------------------
@@ -105,6 +119,22 @@ class Traffic:
             self.dropped += 1
         self._control.append((message, peer))
 
+    def cast(self, channel: str, data: bytes, token: Any) -> None:
+        """Queue a broadcast; it waits for a connection.
+
+        Raises:
+            MailboxFullError: too many wait.
+        """
+        if len(self._casts) >= self._max_casts:
+            raise MailboxFullError(self._max_casts)
+        self._casts.append(Outgoing(data, None, channel=channel, token=token))
+
+    def take_casts(self) -> list[Outgoing]:
+        """Give back the broadcasts that have not left."""
+        casts = list(self._casts)
+        self._casts.clear()
+        return casts
+
     def online(self, now: float) -> None:
         """Begin on a new connection: what got no ack is sent again."""
         self._online = True
@@ -132,6 +162,8 @@ class Traffic:
         while self._control and self.pacer.take(now, urgent=True):
             message, peer = self._control.popleft()
             yield Outgoing(_encode(message), peer)
+        while self._casts and self.pacer.take(now):
+            yield self._casts.popleft()
         yield from self._link_frames(now)
 
     def _link_frames(self, now: float) -> Iterator[Outgoing]:
@@ -165,6 +197,8 @@ class Traffic:
         times = [self._timers.next()]
         if self._online and self._control:
             times.append(self.pacer.ready_at(now, urgent=True))
+        elif self._online and self._casts and not self._ready:
+            times.append(self.pacer.ready_at(now))
         elif self._online and self._ready:
             urgent = any(self._links[stamp].wants(now) is Want.CONTROL for stamp in self._ready)
             times.append(self.pacer.ready_at(now, urgent=urgent))

@@ -1,0 +1,176 @@
+"""What users subclass: `AgentActor` has a thread of its own, `AsyncAgentActor` lives on the agents' loop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+
+from agentbus.agents.events import AgentProgress
+from agentbus.agents.scope import current_scope
+from agentbus.errors import AgentError
+from agentbus.runtime import Clock, Runtime
+from agentbus.runtime.cell_context import CellContext
+from agentbus.runtime.cell_job import current_job
+
+if TYPE_CHECKING:
+    from agentbus.agents.bus import Bus
+    from agentbus.agents.delivery import Delivery
+    from agentbus.agents.ref import AgentRef
+
+
+class AgentContext(msgspec.Struct, frozen=True):
+    """Where an agent lives; a new one after each restart.
+
+    Attributes:
+        bus: its bus.
+        name: its name on it.
+        address: the same as text, for everyone.
+        cell: what its cell gives it.
+    """
+
+    bus: Bus
+    name: str
+    address: str
+    cell: CellContext
+
+
+class ChildLost(msgspec.Struct, frozen=True):
+    """A child has given up, or stopped by a failure.
+
+    Attributes:
+        child: its ref; it leads nowhere any more.
+        error: the last failure.
+    """
+
+    child: AgentRef
+    error: BaseException
+
+
+class Agent:
+    """What both kinds of agent have in common.
+
+    Attributes:
+        capabilities: what an agent of this class is found by, on every node.
+        public: peers without a node's token may ask and tell it too.
+    """
+
+    capabilities: ClassVar[tuple[str, ...]] = ()
+    public: ClassVar[bool] = False
+    _context: AgentContext
+
+    # -- hooks -----------------------------------------------------------------------------------------------
+
+    def on_start(self) -> Any:
+        """Run before the first message, after a restart too; what it raises is a failure."""
+
+    def on_stop(self) -> Any:
+        """Run after the last message, if it ends without a failure."""
+
+    def on_failure(self, error: BaseException) -> Any:
+        """Run after a failure, before this object is replaced or the agent ends."""
+
+    def on_child_lost(self, lost: ChildLost) -> Any:
+        """Hear that a child has given up; raise to fail with it. By default the event of it is enough."""
+
+    # -- the agent -------------------------------------------------------------------------------------------
+
+    @property
+    def bus(self) -> Bus:
+        """The bus that hosts this agent."""
+        return self._context.bus
+
+    @property
+    def name(self) -> str:
+        """The agent's name on its node."""
+        return self._context.name
+
+    @property
+    def ref(self) -> AgentRef:
+        """The agent's own address; the same after a restart."""
+        return self.bus.ref_to(self.name)
+
+    @property
+    def runtime(self) -> Runtime:
+        """The runtime that it lives on; source of chance and ids too."""
+        return self._context.cell.runtime
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that deadlines are read on."""
+        return self.runtime.clock
+
+    @property
+    def restarts(self) -> int:
+        """How often this agent was restarted so far."""
+        return self._context.cell.incarnation - 1
+
+    def spawn(self, cls: type[Any], *args: Any, **options: Any) -> AgentRef:
+        """Start a child: it is stopped when this agent stops or restarts, unless `detached=True`.
+
+        Args:
+            cls: see `Bus.spawn`.
+            args: see `Bus.spawn`.
+            options: see `Bus.spawn`, and `detached`.
+        """
+        return self.bus.spawn_child(self._context, cls, *args, **options)
+
+    # -- the message that is being handled -------------------------------------------------------------------
+
+    @property
+    def _delivery(self) -> Delivery:
+        scope = current_scope.get()
+        if scope is None or scope.delivery is None:
+            raise AgentError("there is no message here: this can be asked in a handler only")
+        return scope.delivery
+
+    @property
+    def sender(self) -> AgentRef | None:
+        """The agent that sent the message; None for a program outside any agent."""
+        sender = self._delivery.sender
+        return None if sender is None else self.bus.ref(sender)
+
+    @property
+    def deadline(self) -> float | None:
+        """When the sender stops waiting, on `self.clock`; None if it waits for ever."""
+        return self._delivery.deadline
+
+    @property
+    def time_left(self) -> float | None:
+        """Seconds until the deadline, below 0 when it has passed; None without one."""
+        deadline = self.deadline
+        return None if deadline is None else deadline - self.clock.monotonic()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody wants the result any more: the asker gave up, or the agent is being stopped."""
+        return self._context.cell.cancel_token.cancelled
+
+    def reply(self, value: Any) -> None:
+        """Answer now; what the handler returns later is ignored. Without an asker nothing happens."""
+        job = current_job.get()
+        if job is not None:
+            job.reply(value)
+
+    def progress(self, note: str = "", *, done: float | None = None) -> None:
+        """Report progress as an event of this node's bus.
+
+        Args:
+            note: for people.
+            done: how much of it is done, 0 to 1.
+        """
+        self.bus.report(AgentProgress(self._context.address, note, done))
+
+
+class AgentActor(Agent):
+    """An agent on a thread of its own: handlers may block; one message at a time."""
+
+
+class AsyncAgentActor(Agent):
+    """An agent on the agents' loop: `async def` handlers, one message at a time unless it asks for more.
+
+    Attributes:
+        concurrency: messages that may be handled at a time.
+    """
+
+    concurrency: ClassVar[int] = 1

@@ -1,0 +1,208 @@
+"""What a cell runs for an agent: decode, look at the deadline, call the handler, settle the message."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, cast
+
+import pykka
+from pykka import messages
+
+from agentbus.agents.agent import Agent, AgentContext, ChildLost
+from agentbus.agents.delivery import Body, Delivery
+from agentbus.agents.handlers import Handler, HandlerTable, decode_reply
+from agentbus.agents.outcome import Outcome
+from agentbus.agents.scope import Scope, current_scope
+from agentbus.errors import AskTimeoutError, UndecodableMessageError, UnhandledMessageError
+from agentbus.runtime.cell_events import ChildDown
+from agentbus.runtime.cell_job import current_job
+
+if TYPE_CHECKING:
+    from agentbus.runtime.cell_context import CellContext
+
+
+class AgentBehaviour:
+    """An agent in its cell.
+
+    Args:
+        context: where it lives.
+        table: its handlers.
+        make: makes the agent's object, bound to the context.
+    """
+
+    def __init__(
+        self, context: AgentContext, table: HandlerTable, make: Callable[[AgentContext], Agent]
+    ) -> None:
+        self._context = context
+        self._table = table
+        self._idle = Scope(context, None)
+        self._agent: Agent = self._in_scope(self._idle, make, context)
+
+    @staticmethod
+    def _in_scope(scope: Scope, fn: Callable[..., Any], *args: Any) -> Any:
+        token = current_scope.set(scope)
+        try:
+            result = fn(*args)
+        finally:
+            current_scope.reset(token)
+        return _scoped(scope, result) if inspect.iscoroutine(result) else result
+
+    # -- hooks -----------------------------------------------------------------------------------------------
+
+    def on_start(self) -> Any:
+        """Run the agent's hook."""
+        return self._in_scope(self._idle, self._agent.on_start)
+
+    def on_stop(self) -> Any:
+        """Run the agent's hook."""
+        return self._in_scope(self._idle, self._agent.on_stop)
+
+    def on_failure(self, error: BaseException) -> Any:
+        """Run the agent's hook."""
+        return self._in_scope(self._idle, self._agent.on_failure, error)
+
+    def on_control(self, message: Any) -> Any:
+        """Tell the agent of a child that has given up."""
+        if isinstance(message, ChildDown):
+            child = self._context.bus.ref(message.child.name)
+            return self._in_scope(self._idle, self._agent.on_child_lost, ChildLost(child, message.error))
+        return None
+
+    # -- messages --------------------------------------------------------------------------------------------
+
+    def on_message(self, message: Any) -> Any:
+        """Handle one `Delivery`; the result, which may be a coroutine, is the reply."""
+        delivery: Delivery = message
+        try:
+            body, handler = self._prepare(delivery)
+        except (AskTimeoutError, UndecodableMessageError, UnhandledMessageError) as error:
+            self._refuse(delivery, error)
+            return None
+        scope = Scope(self._context, delivery)
+        token = current_scope.set(scope)
+        try:
+            result = getattr(self._agent, handler.method)(body)
+        except handler.raises as error:
+            _answer_with(delivery, error)
+            return None
+        finally:
+            current_scope.reset(token)
+        if inspect.iscoroutine(result):
+            return self._finish(delivery, handler, scope, result)
+        delivery.settle(Outcome.DELIVERED)
+        return result
+
+    def _prepare(self, delivery: Delivery) -> tuple[Any, Handler]:
+        if delivery.deadline is not None and delivery.deadline <= self._context.cell.clock.monotonic():
+            raise AskTimeoutError("the deadline had passed before the agent came to this message")
+        message = delivery.message
+        if isinstance(message, Body):
+            message = self._table.decode(message.type, message.version, message.json)
+            delivery.message = message
+        return message, self._table.find(cast("type", type(message)))
+
+    def _refuse(self, delivery: Delivery, error: Exception) -> None:
+        """Answer without bothering the agent: nothing of its own has failed."""
+        _fail_job(error)
+        if isinstance(error, AskTimeoutError):
+            delivery.settle(Outcome.EXPIRED)
+        else:
+            delivery.settle(Outcome.DEAD_LETTERED)
+            reason = "undecodable" if isinstance(error, UndecodableMessageError) else "unhandled"
+            self._context.bus.bury(delivery, reason, error)
+
+    async def _finish(
+        self, delivery: Delivery, handler: Handler, scope: Scope, coroutine: Coroutine[Any, Any, Any]
+    ) -> Any:
+        try:
+            result = await _scoped(scope, coroutine)
+        except asyncio.CancelledError:
+            raise
+        except handler.raises as error:
+            _answer_with(delivery, error)
+            return None
+        delivery.settle(Outcome.DELIVERED)
+        return result
+
+
+async def _scoped(scope: Scope, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine in its scope; it has a task, and so a context, of its own."""
+    token = current_scope.set(scope)
+    try:
+        return await coroutine
+    finally:
+        current_scope.reset(token)
+
+
+def _answer_with(delivery: Delivery, error: Exception) -> None:
+    """Give a declared exception to the asker: it is a reply."""
+    _fail_job(error)
+    delivery.settle(Outcome.DELIVERED)
+
+
+def _fail_job(error: Exception) -> None:
+    job = current_job.get()
+    if job is not None:
+        job.fail(error)
+
+
+def _decoded(message: Any) -> Any:
+    """Read what came over the wire for an actor that names no types."""
+    if not isinstance(message, Body):
+        return message
+    return decode_reply(message.type, message.version, message.json, expected=None, near=None)
+
+
+class PykkaBehaviour:
+    """A plain pykka actor in a cell: its hooks and handlers as they are, with our mailbox and supervision.
+
+    Args:
+        cell: what the cell gives.
+        make: makes the actor's object; its own loop is never started.
+    """
+
+    def __init__(self, cell: CellContext, make: Callable[[], pykka.Actor]) -> None:
+        self._cell = cell
+        self._actor = make()
+        self._actor._actor_ref = cell.ref.actor_ref  # pyright: ignore[reportPrivateUsage] -- its address is the cell's
+
+    def on_start(self) -> Any:
+        """Run the actor's hook."""
+        return self._actor.on_start()
+
+    def on_stop(self) -> Any:
+        """Run the actor's hook."""
+        return self._actor.on_stop()
+
+    def on_failure(self, error: BaseException) -> Any:
+        """Run the actor's hook."""
+        return self._actor.on_failure(type(error), error, error.__traceback__)
+
+    def on_control(self, message: Any) -> Any:
+        """Ignore it: pykka knows no control lane."""
+
+    def on_message(self, message: Any) -> Any:
+        """Handle what came over the bus, or through the actor's own ref."""
+        if not isinstance(message, Delivery):
+            return self._receive(message)
+        if message.deadline is not None and message.deadline <= self._cell.clock.monotonic():
+            _fail_job(AskTimeoutError("the deadline had passed before the actor came to this message"))
+            message.settle(Outcome.EXPIRED)
+            return None
+        try:
+            body = _decoded(message.message)
+        except UndecodableMessageError as error:
+            _fail_job(error)
+            message.settle(Outcome.DEAD_LETTERED)
+            return None
+        result = self._receive(body)
+        message.settle(Outcome.DELIVERED)
+        return result
+
+    def _receive(self, message: Any) -> Any:
+        if isinstance(message, messages._ActorStop):  # pyright: ignore[reportPrivateUsage] -- what `self.stop()` sends
+            self._cell.ref.stop()
+            return None
+        return self._actor._handle_receive(message)  # pyright: ignore[reportPrivateUsage] -- proxies included

@@ -1,0 +1,152 @@
+"""Messages to agents of other nodes, and what their senders wait for. Lives on the I/O loop."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import msgspec
+
+from agentbus.agents.address import Address
+from agentbus.agents.envelope import Envelope, Stamp
+from agentbus.agents.failures import Failure, rebuild
+from agentbus.agents.handlers import decode_reply
+from agentbus.agents.message import Message, reply_type
+from agentbus.agents.outcome import Outcome
+from agentbus.errors import AskTimeoutError, OutcomeUnknownError, UndecodableMessageError
+from agentbus.runtime import Future
+
+
+class Parcel(msgspec.Struct, frozen=True):
+    """A message that is to leave the node.
+
+    Attributes:
+        address: to whom.
+        kind: see `Kind`.
+        body: its JSON.
+        type: wire name; empty for plain JSON.
+        version: of the type.
+        sender: address of the agent that sends it, or None.
+        deadline: on the runtime's clock, or None.
+        call: who waits for what becomes of it; None if nobody does.
+        message: the object that was sent, for dead letters.
+    """
+
+    address: Address
+    kind: str
+    body: msgspec.Raw
+    type: str = ""
+    version: int = 1
+    sender: str | None = None
+    deadline: float | None = None
+    call: Call | None = None
+    message: Any = None
+
+
+class Call(Protocol):
+    """Who waits for what becomes of a parcel."""
+
+    @property
+    def over(self) -> bool:
+        """Whether nobody waits any more."""
+        ...
+
+    def settle(self, outcome: Outcome) -> None:
+        """Take the link's word of what became of it."""
+        ...
+
+    def fail(self, error: Exception, outcome: Outcome) -> None:
+        """It never left, or never will."""
+        ...
+
+
+class Tell:
+    """Somebody may want to know what became of a told message."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self, future: Future[Outcome]) -> None:
+        self._future = future
+
+    @property
+    def over(self) -> bool:
+        """Whether nobody waits any more."""
+        return self._future.done()
+
+    def settle(self, outcome: Outcome) -> None:
+        """Take the link's word of what became of it."""
+        self._future.try_set(outcome)
+
+    def fail(self, error: Exception, outcome: Outcome) -> None:
+        """It never left, or never will."""
+        del error
+        self._future.try_set(outcome)
+
+
+_FATES: dict[Outcome, tuple[type[Exception], str]] = {
+    Outcome.EXPIRED: (AskTimeoutError, "the deadline passed before the agent came to this message"),
+    Outcome.DEAD_LETTERED: (UndecodableMessageError, "the message could not be handled there"),
+    Outcome.UNKNOWN: (
+        OutcomeUnknownError,
+        "the agent's node is gone; the message may or may not have been handled",
+    ),
+}
+
+
+class Ask:
+    """Somebody waits for a reply.
+
+    Args:
+        future: of the reply.
+        message: what is asked, which says how the reply is read.
+
+    Attributes:
+        future: of the reply.
+        stamp: the life of the node that it was sent to; None while it waits here.
+    """
+
+    __slots__ = ("_expected", "_near", "future", "stamp")
+
+    def __init__(self, future: Future[Any], message: Any) -> None:
+        self.future = future
+        self.stamp: Stamp | None = None
+        known = isinstance(message, Message)
+        self._expected = reply_type(type(message)) if known else None
+        self._near: str | None = type(message).__module__ if known else None
+
+    @property
+    def over(self) -> bool:
+        """Whether nobody waits any more."""
+        return self.future.done()
+
+    def settle(self, outcome: Outcome) -> None:
+        """Take the link's word; after *delivered* the reply is on its way; errors precede their receipts."""
+        fate = _FATES.get(outcome)
+        if fate is not None:
+            self.future.try_set_exception(fate[0](fate[1]))
+
+    def fail(self, error: Exception, outcome: Outcome) -> None:
+        """It never left, or never will."""
+        del outcome
+        self.future.try_set_exception(error)
+
+    def reply(self, envelope: Envelope) -> None:
+        """Take the reply."""
+        try:
+            value = decode_reply(
+                envelope.type, envelope.version, envelope.body, expected=self._expected, near=self._near
+            )
+        except UndecodableMessageError as error:
+            self.future.try_set_exception(error)
+        else:
+            self.future.try_set(value)
+
+    def error(self, failure: Failure | None) -> None:
+        """Take the error that came instead of a reply."""
+        self.future.try_set_exception(rebuild(failure or Failure("AgentFailed", "no reason was given")))
+
+
+def type_and_version(message: Any) -> tuple[str, int]:
+    """Give what names a message's type on the wire."""
+    if isinstance(message, Message):
+        return message.__wire_name__, message.__wire_version__
+    return "", 1

@@ -1,0 +1,85 @@
+"""Ask time-outs: futures that fail when their time has come, on one loop, with one timer for all."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import count
+from typing import Any
+
+from agentbus.agents.agenda import Agenda
+from agentbus.errors import AskTimeoutError
+from agentbus.runtime import Future, Loop
+
+MIN_SWEEP = 1024
+
+
+class Deadlines:
+    """Fail futures in time. `add` is for any thread; the rest happens on the loop.
+
+    A future that is done meanwhile is forgotten when its time comes, or when such futures make up half of
+    what is kept.
+
+    Args:
+        loop: whose clock the deadlines are read on.
+    """
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._waiting: dict[int, Future[Any]] = {}
+        self._agenda: Agenda[int] = Agenda()
+        self._numbers = count()
+        self._timer: asyncio.TimerHandle | None = None
+        self._sweep_at = MIN_SWEEP
+
+    def __len__(self) -> int:
+        """Count the futures that are kept in mind."""
+        return len(self._waiting)
+
+    def add(self, future: Future[Any], deadline: float) -> None:
+        """Fail the future with `AskTimeoutError` at the deadline, unless it is done before."""
+        if self._loop.is_current():
+            self._add(future, deadline)
+        else:
+            self._loop.call_soon(self._add, future, deadline)
+
+    def _add(self, future: Future[Any], deadline: float) -> None:
+        if future.done():
+            return
+        number = next(self._numbers)
+        self._waiting[number] = future
+        self._agenda.set(number, deadline)
+        if len(self._waiting) >= self._sweep_at:
+            self._sweep()
+        self._arm()
+
+    def _sweep(self) -> None:
+        for number in [number for number, future in self._waiting.items() if future.done()]:
+            del self._waiting[number]
+            self._agenda.set(number, None)
+        self._sweep_at = max(MIN_SWEEP, 2 * len(self._waiting))
+
+    def _arm(self) -> None:
+        at = self._agenda.next()
+        if self._timer is not None and (at is None or self._timer.when() > self._when(at)):
+            self._timer.cancel()
+            self._timer = None
+        if at is not None and self._timer is None:
+            self._timer = self._loop.call_later(at - self._loop.clock.monotonic(), self._due)
+
+    def _when(self, at: float) -> float:
+        return self._loop.asyncio_loop.time() + at - self._loop.clock.monotonic()
+
+    def _due(self) -> None:
+        self._timer = None
+        for number in self._agenda.pop_due(self._loop.clock.monotonic()):
+            future = self._waiting.pop(number)
+            if not future.done():
+                future.try_set_exception(AskTimeoutError("the deadline passed before the reply"))
+        self._arm()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

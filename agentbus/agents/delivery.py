@@ -1,0 +1,77 @@
+"""One message on its way into a mailbox, with all that is known about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from agentbus.agents.message import Message
+from agentbus.agents.outcome import Outcome
+
+if TYPE_CHECKING:
+    from agentbus.agents.hosting import LocalAgent
+
+
+class Body(msgspec.Struct, frozen=True):
+    """A message as it came over the wire: its recipient decodes it, on its own thread.
+
+    Attributes:
+        type: wire name; empty for plain JSON.
+        version: of the type.
+        json: the text.
+    """
+
+    type: str
+    version: int
+    json: msgspec.Raw
+
+
+class Delivery:
+    """What lies in an agent's mailbox.
+
+    Args:
+        agent: the recipient.
+        message: the object that was sent, or a `Body`.
+        sender: address text of the agent that sent it; None for a program outside any agent.
+        deadline: on the runtime's clock; None without one.
+        on_outcome: told exactly once what became of it; None if nobody asks.
+    """
+
+    __slots__ = ("_on_outcome", "agent", "deadline", "message", "sender")
+
+    def __init__(
+        self,
+        agent: LocalAgent,
+        message: Any,
+        sender: str | None,
+        deadline: float | None,
+        on_outcome: Callable[[Outcome], object] | None = None,
+    ) -> None:
+        self.agent = agent
+        self.message = message
+        self.sender = sender
+        self.deadline = deadline
+        self._on_outcome = on_outcome
+
+    def __repr__(self) -> str:
+        return f"<Delivery of {self.type_name} to {self.agent.name}>"
+
+    @property
+    def type_name(self) -> str:
+        """Wire name of the message; the class's name for what is no `Message`."""
+        return type_name(self.message)
+
+    def settle(self, outcome: Outcome) -> None:
+        """Tell whoever asked what became of it; the first time counts."""
+        told, self._on_outcome = self._on_outcome, None
+        if told is not None:
+            told(outcome)
+
+
+def type_name(message: Any) -> str:
+    """Name the type of a message: its wire name; the class's name for what is no `Message`."""
+    if isinstance(message, Body):
+        return message.type or "plain JSON"
+    return message.__wire_name__ if isinstance(message, Message) else type(message).__qualname__

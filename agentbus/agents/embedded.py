@@ -1,0 +1,136 @@
+"""The one door to the hub: a bus that brings its own. Imported only when it is needed."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Protocol
+
+from agentbus.errors import InvalidUrlError
+from agentbus.hub.server.embedded import EMBEDDED_ORIGIN, EmbeddedHub
+from agentbus.hub.server.keys import new_publishable_key
+from agentbus.hub.server.presets import embedded_config
+from agentbus.runtime import Runtime
+from agentbus.wire.transport import TransportFactory
+
+
+class OwnHub(Protocol):
+    """A hub that lives and dies with one bus."""
+
+    @property
+    def url(self) -> str:
+        """Where clients reach it."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """A publishable key for everything, which nobody else knows."""
+        ...
+
+    @property
+    def transport_factory(self) -> TransportFactory | None:
+        """How clients of this process dial it; None for a socket."""
+        ...
+
+    async def start(self) -> None:
+        """Begin to accept connections."""
+        ...
+
+    async def stop(self) -> None:
+        """Let nobody in any more, and say goodbye."""
+        ...
+
+
+class MemoryHub:
+    """A hub in memory, for one process.
+
+    Args:
+        runtime: whose I/O loop it lives on.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.key = f"pk_live_{runtime.new_id()}"
+        self.url = EMBEDDED_ORIGIN
+        self._hub = EmbeddedHub(
+            embedded_config(self.key), loop=runtime.io, new_id=lambda: _as_uuid(runtime.new_id())
+        )
+
+    @property
+    def transport_factory(self) -> TransportFactory | None:
+        """Dial in memory."""
+        return self._hub.dial
+
+    async def start(self) -> None:
+        """Do nothing: it is there."""
+
+    async def stop(self) -> None:
+        """Close every connection."""
+        await self._hub.stop(grace=0.1)
+
+
+class ListeningHub:
+    """A hub on a port of this machine, which other processes may join with its key.
+
+    Args:
+        listen: `host:port`; port 0 picks a free one.
+        runtime: whose I/O loop it lives on.
+
+    Raises:
+        InvalidUrlError: `listen` is no host and port.
+    """
+
+    def __init__(self, listen: str, runtime: Runtime) -> None:
+        from agentbus.hub.server.server import HubServer, Listen  # needs the `hub` extra
+
+        host, port = _host_and_port(listen)
+        self.key = new_publishable_key()
+        self._server = HubServer(
+            embedded_config(self.key),
+            Listen(host=host, port=port, shutdown_grace=0.5),
+            loop=runtime.io,
+            new_id=lambda: str(uuid.uuid4()),
+        )
+
+    @property
+    def url(self) -> str:
+        """Where clients reach it; the port is known once it is started."""
+        return self._server.url
+
+    @property
+    def transport_factory(self) -> TransportFactory | None:
+        """Dial by socket."""
+        return None
+
+    async def start(self) -> None:
+        """Bind, and accept connections.
+
+        Raises:
+            HubConfigError: the address is taken or not ours.
+        """
+        await self._server.start()
+
+    async def stop(self) -> None:
+        """Close every connection, and the port."""
+        await self._server.stop()
+
+
+def own_hub(listen: str | None, runtime: Runtime) -> OwnHub:
+    """Make the hub of a bus that names no other: on a port, or in memory.
+
+    Raises:
+        InvalidUrlError: `listen` is no host and port.
+    """
+    return MemoryHub(runtime) if listen is None else ListeningHub(listen, runtime)
+
+
+def _host_and_port(listen: str) -> tuple[str, int]:
+    host, colon, port = listen.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise InvalidUrlError('listen is "host:port", such as "127.0.0.1:0"')
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def _as_uuid(text: str) -> str:
+    try:
+        return str(uuid.UUID(hex=text))
+    except ValueError:
+        return text

@@ -1,0 +1,334 @@
+"""Envelopes between this node and others: which link they take, who waits, what becomes of them.
+
+Lives on the I/O loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from agentbus.agents.calls import Ask, Parcel
+from agentbus.agents.envelope import Envelope, Kind, Packet, Stamp, encode_envelope
+from agentbus.agents.guests import Guests
+from agentbus.agents.link import Inbound, Link
+from agentbus.agents.link_sender import ITEM_BYTES, LinkOptions, Unsent
+from agentbus.agents.membership import Membership
+from agentbus.agents.nodes import NodeState
+from agentbus.agents.outcome import Outcome
+from agentbus.agents.traffic import Traffic
+from agentbus.errors import (
+    BodyTooLargeError,
+    BusClosedError,
+    MailboxFullError,
+    NoSuchAgentError,
+)
+from agentbus.runtime import Future, Loop
+
+MAX_LIMBO = 10_000
+PACKET_BYTES = 1000
+CONTROL_KINDS = frozenset({Kind.ERROR, Kind.STOP, Kind.WATCH, Kind.UNWATCH, Kind.DOWN})
+
+
+class Host(Protocol):
+    """Who handles what arrives, and is told what does not leave."""
+
+    def take(self, stamp: Stamp, inbound: Inbound, *, trusted: bool) -> None:
+        """An envelope has arrived, once and in order."""
+        ...
+
+    def lost(self, parcel: Parcel, reason: str, error: Exception) -> None:
+        """A message will not reach its agent."""
+        ...
+
+
+class Exchange:
+    """The envelopes of one node.
+
+    Attributes:
+        ready: whether the directory is known.
+        gates: nodes whose queue is half full; a gate opens once it is short again.
+
+    Args:
+        membership: who is where.
+        traffic: the links.
+        host: see `Host`.
+        link_options: limits and times of links.
+        loop: the I/O loop.
+    """
+
+    def __init__(
+        self,
+        membership: Membership,
+        traffic: Traffic,
+        host: Host,
+        link_options: LinkOptions,
+        loop: Loop,
+    ) -> None:
+        self._membership = membership
+        self._traffic = traffic
+        self._host = host
+        self.link_options = link_options
+        self._on_loop = loop.call_soon
+        self._now = loop.clock.monotonic
+        self._numbers = 0
+        self._asks: dict[str, Ask] = {}
+        self._limbo: list[Parcel] = []
+        self._orphans: dict[str, list[Unsent]] = {}
+        self._guests = Guests()
+        self.ready = False
+        self.gates: dict[str, Future[None]] = {}
+
+    @property
+    def waiting_asks(self) -> int:
+        """Count the asks to other nodes that have no reply yet."""
+        return len(self._asks)
+
+    # -- out -------------------------------------------------------------------------------------------------
+
+    def send(self, parcel: Parcel) -> None:
+        """Send a message to an agent of another node.
+
+        Before the directory is known, it waits here; afterwards a node that is not in it does not exist.
+        """
+        record = self._membership.nodes.get(parcel.address.node)
+        if record is not None:
+            self._post(self._link_to(record.stamp), parcel)
+        elif self.ready:
+            self._fail(parcel, "no_such_agent", NoSuchAgentError(str(parcel.address)))
+        elif len(self._limbo) >= MAX_LIMBO:
+            self._fail(parcel, "mailbox_full", MailboxFullError(MAX_LIMBO))
+        else:
+            self._limbo.append(parcel)
+
+    def joined(self) -> None:
+        """Send what has waited for the directory."""
+        self.ready = True
+        limbo, self._limbo = self._limbo, []
+        for parcel in limbo:
+            self.send(parcel)
+
+    def _link_to(self, stamp: Stamp) -> Link:
+        link = self._traffic.link(stamp)
+        if link is None:
+            link = Link(self._membership.stamp, stamp, self.link_options, self._now())
+            self._traffic.add(link, self._now())
+        return link
+
+    def _post(self, link: Link, parcel: Parcel) -> None:
+        call = parcel.call
+        if call is not None and call.over:
+            return
+        self._numbers += 1
+        number = f"{self._numbers:x}"
+        envelope = Envelope(
+            number,
+            parcel.kind,
+            parcel.address.agent,
+            parcel.sender,
+            None,
+            parcel.type,
+            parcel.version,
+            parcel.body,
+        )
+        try:
+            self._put(link, envelope, parcel.deadline, call)
+        except BodyTooLargeError as error:
+            self._fail(parcel, "body_too_large", error)
+        except MailboxFullError as error:
+            self._fail(parcel, "mailbox_full", error)
+        else:
+            if isinstance(call, Ask):
+                self._remember(number, call, link.there)
+
+    def _put(self, link: Link, envelope: Envelope, deadline: float | None, token: Any) -> None:
+        data = encode_envelope(envelope)
+        cap = self._traffic.room - PACKET_BYTES
+        if len(data) + ITEM_BYTES > cap:
+            raise BodyTooLargeError(len(data), cap)
+        link.post(data, deadline=deadline, token=token, urgent=envelope.kind in CONTROL_KINDS)
+        self._traffic.touch(link, self._now())
+        if link.queued > self.link_options.capacity // 2 and link.there.node not in self.gates:
+            self.gates[link.there.node] = Future()
+
+    def _remember(self, number: str, ask: Ask, stamp: Stamp) -> None:
+        """Keep a slot for the reply until the asker has it, or gave up."""
+        ask.stamp = stamp
+        self._asks[number] = ask
+        ask.future.add_done_callback(lambda _future: self._on_loop(self._forget, number))
+
+    def _forget(self, number: str) -> None:
+        self._asks.pop(number, None)
+
+    def _fail(self, parcel: Parcel, reason: str, error: Exception) -> None:
+        if parcel.call is not None:
+            parcel.call.fail(error, Outcome.DEAD_LETTERED)
+        if not isinstance(parcel.call, Ask):
+            self._host.lost(parcel, reason, error)
+
+    def answer(
+        self, stamp: Stamp, envelope: Envelope | None, sequence: int | None, outcome: Outcome | None
+    ) -> None:
+        """Send an envelope back to where another came from, and settle that one.
+
+        Args:
+            stamp: the life of the node; if it is gone, nobody waits there.
+            envelope: a reply, an error, a notice; None to settle only.
+            sequence: the number of what is settled; None to settle nothing.
+            outcome: what became of it.
+
+        Raises:
+            BodyTooLargeError: the envelope does not fit a frame; nothing was done.
+        """
+        link = self._traffic.link(stamp)
+        if link is None:
+            return
+        if envelope is not None:
+            self._put(link, envelope, None, None)
+        if sequence is not None and outcome is not None:
+            link.settle(sequence, outcome, self._now())
+            self._traffic.touch(link, self._now())
+
+    # -- in --------------------------------------------------------------------------------------------------
+
+    def receive(self, packet: Packet, peer: str, *, trusted: bool) -> None:
+        """Take a packet. One that is not for this life of this node, or comes from the dead, is dropped."""
+        now = self._now()
+        if packet.target != self._membership.stamp:
+            if packet.target.node == self._membership.stamp.node and trusted:
+                self._membership.introduce_to(peer)
+            return
+        if trusted:
+            if not self._membership.heard(packet.source, peer, now):
+                return
+        elif self._membership.nodes.get(packet.source.node) is not None:
+            return  # a guest that borrows the name of a node
+        else:
+            self._guests.heard(packet.source, peer, now)
+        link = self._link_to(packet.source)
+        for inbound in link.receive(packet, now):
+            self._host.take(packet.source, inbound, trusted=trusted)
+        self._traffic.touch(link, now)
+
+    def replied(self, stamp: Stamp, envelope: Envelope) -> None:
+        """Take a reply or an error from the node that was asked."""
+        ask = self._asks.get(envelope.correlation or "")
+        if ask is None or ask.stamp != stamp:
+            return
+        if envelope.kind == Kind.REPLY:
+            ask.reply(envelope)
+        else:
+            ask.error(envelope.failure)
+
+    def settle_calls(self) -> None:
+        """Tell senders what links have learned since the last time."""
+        for settled in self._traffic.settled():
+            settled.token.settle(settled.outcome)
+        for node in list(self.gates):
+            self._open_gate(node)
+
+    def _open_gate(self, node: str) -> None:
+        """Let threads send to a node again once its queue is short."""
+        record = self._membership.nodes.get(node)
+        link = None if record is None else self._traffic.link(record.stamp)
+        if link is None or link.queued < self.link_options.capacity // 4:
+            self.gates.pop(node).try_set(None)
+
+    # -- nodes come, move and go -----------------------------------------------------------------------------
+
+    def route(self, stamp: Stamp) -> str | None:
+        """Give the peer at which a life can be reached now; None while it is suspect or gone."""
+        record = self._membership.nodes.living(stamp)
+        if record is None:
+            return self._guests.peer(stamp)
+        return record.peer if record.state is NodeState.ALIVE else None
+
+    def node_up(self, stamp: Stamp) -> None:
+        """Send to a new life what never left for the one before."""
+        self._post_again(stamp, self._orphans.pop(stamp.node, []))
+
+    def node_moved(self, stamp: Stamp) -> None:
+        """Send again what may be lost: the node has a new connection, or is back."""
+        link = self._traffic.link(stamp)
+        if link is not None:
+            self._traffic.rewind(link, self._now())
+
+    def node_dead(self, stamp: Stamp, *, replaced: bool) -> None:
+        """End the link to a life that is over; what never left waits for the next life, or fails."""
+        unsent = self._close_link(stamp)
+        for ask in [ask for ask in self._asks.values() if ask.stamp == stamp]:
+            ask.settle(Outcome.UNKNOWN)
+        if replaced:
+            self._orphans[stamp.node] = unsent
+            return
+        for each in unsent:
+            each.token.fail(NoSuchAgentError(stamp.node), Outcome.DEAD_LETTERED)
+
+    def new_life(self) -> None:
+        """Begin all links anew, after this node was declared dead: what left before is unknown."""
+        for link in self._traffic.links():
+            unsent = self._close_link(link.there)
+            for ask in [ask for ask in self._asks.values() if ask.stamp == link.there]:
+                ask.settle(Outcome.UNKNOWN)
+            if self._membership.nodes.living(link.there) is not None:
+                self._post_again(link.there, unsent)
+
+    def _close_link(self, stamp: Stamp) -> list[Unsent]:
+        """Remove a link; give what never left and is waited for."""
+        link = self._traffic.remove(stamp)
+        if link is None:
+            return []
+        unsent = [each for each in link.close() if each.token is not None]
+        for settled in link.take_settled():
+            settled.token.settle(settled.outcome)
+        return unsent
+
+    def _post_again(self, stamp: Stamp, unsent: Iterable[Unsent]) -> None:
+        link = self._link_to(stamp)
+        for each in unsent:
+            if isinstance(each.token, Ask):
+                each.token.stamp = stamp
+            link.post(bytes(each.envelope), deadline=each.deadline, token=each.token)
+        self._traffic.touch(link, self._now())
+
+    # -- time ------------------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Expire what waits for the directory; forget silent guests; suspect nodes that answer no ping."""
+        self._listen_for_silence(now)
+        for stamp in self._guests.take_gone(now):
+            self._close_link(stamp)
+        late = [parcel for parcel in self._limbo if parcel.deadline is not None and parcel.deadline <= now]
+        if late:
+            self._limbo = [parcel for parcel in self._limbo if parcel not in late]
+        for parcel in late:
+            if parcel.call is not None:
+                parcel.call.settle(Outcome.EXPIRED)
+
+    def _listen_for_silence(self, now: float) -> None:
+        interval = self.link_options.beat_interval
+        for link in self._traffic.links() if interval is not None else ():
+            record = self._membership.nodes.living(link.there)
+            if record is not None and interval is not None and now - link.heard_at > 3 * interval:
+                self._membership.liveness.suspect(record, now)
+
+    def next_deadline(self) -> float | None:
+        """When `tick` has something to do next."""
+        times = (parcel.deadline for parcel in self._limbo)
+        return min((time for time in times if time is not None), default=None)
+
+    def close(self, error: BusClosedError) -> None:
+        """End: whoever still waits is told."""
+        for link in self._traffic.links():
+            for each in self._close_link(link.there):
+                each.token.fail(error, Outcome.DEAD_LETTERED)
+        for parcel in self._limbo:
+            if parcel.call is not None:
+                parcel.call.fail(error, Outcome.DEAD_LETTERED)
+        for ask in list(self._asks.values()):
+            ask.future.try_set_exception(error)
+        self._limbo.clear()
+        self._asks.clear()
+        for gate in self.gates.values():
+            gate.try_set(None)
+        self.gates.clear()

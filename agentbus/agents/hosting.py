@@ -1,0 +1,405 @@
+"""The agents of one node: cells by name, groups of replicas, and what becomes known of their lives."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+import pykka
+
+from agentbus.agents.address import Address
+from agentbus.agents.agent import Agent, AgentActor, AgentContext, AsyncAgentActor
+from agentbus.agents.behaviour import AgentBehaviour, PykkaBehaviour
+from agentbus.agents.delivery import Delivery
+from agentbus.agents.directory import AgentEntry, check_entry
+from agentbus.agents.events import (
+    AgentEnded,
+    AgentFailure,
+    AgentGaveUp,
+    AgentRestarting,
+    AgentStarted,
+    BusEvent,
+)
+from agentbus.agents.handlers import HandlerTable, handler_table
+from agentbus.agents.outcome import Outcome
+from agentbus.errors import AgentStopped, MailboxFullError
+from agentbus.runtime import Future, LoopActor, MailboxOptions, RestartMode, RestartPolicy, Runtime
+from agentbus.runtime.cell import Behaviour, CellOptions, CellRef, start_cell
+from agentbus.runtime.cell_context import CellContext
+from agentbus.runtime.cell_events import (
+    CellEvent,
+    Failed,
+    GaveUp,
+    Restarting,
+    Started,
+    Stopped,
+)
+
+if TYPE_CHECKING:
+    from agentbus.agents.bus import Bus
+
+DEFAULT_MAILBOX = MailboxOptions(capacity=100_000)
+ROOT_POLICY = RestartPolicy(mode=RestartMode.STOP)
+REPLICA_POLICY = RestartPolicy(mode=RestartMode.RESTART)
+
+
+class SpawnOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How an agent is started.
+
+    Attributes:
+        name: on its node; None for a fresh one.
+        replicas: how many of it share the name; messages go round.
+        supervision: what follows a failure; by default a root stops and replicas restart, 5 times in 60 s.
+        mailbox: how much it holds, and what happens beyond.
+        detached: for children: outlive the parent's restarts and end.
+    """
+
+    name: str | None = None
+    replicas: int = 1
+    supervision: RestartPolicy | None = None
+    mailbox: MailboxOptions | None = None
+    detached: bool = False
+
+
+class Listing(Protocol):
+    """What the outside is told about the agents here; from any thread."""
+
+    def listed(self, entry: AgentEntry) -> None:
+        """An agent is there."""
+        ...
+
+    def unlisted(self, name: str) -> None:
+        """An agent is gone."""
+        ...
+
+    def report(self, event: BusEvent) -> None:
+        """Something happened to an agent."""
+        ...
+
+    def bury(self, delivery: Delivery, reason: str, error: BaseException | None = None) -> None:
+        """A message was not handled."""
+        ...
+
+
+class LocalAgent:
+    """One agent of this node.
+
+    Attributes:
+        name: on the node.
+        address: as text.
+        entry: as the directory lists it.
+        table: its handlers; None for a plain pykka actor.
+        cell: its cell; set once it is started.
+    """
+
+    def __init__(
+        self, name: str, address: str, entry: AgentEntry, table: HandlerTable | None, listing: Listing
+    ) -> None:
+        self.name = name
+        self.address = address
+        self.entry = entry
+        self.table = table
+        self.cell: CellRef | None = None
+        self._listing = listing
+
+    def belongs_to(self, listing: object) -> bool:
+        """Whether this is an agent of that bus."""
+        return self._listing is listing
+
+    def pick(self) -> LocalAgent | None:
+        """Give itself while it takes messages."""
+        return self if self.cell is not None and self.cell.is_alive() else None
+
+    def tell(self, delivery: Delivery) -> None:
+        """Put a message into the mailbox; what becomes of it is told through the delivery."""
+        try:
+            self._started_cell().tell(delivery)
+        except AgentStopped as error:
+            self._refused(delivery, "stopped", error)
+        except MailboxFullError as error:
+            self._refused(delivery, "mailbox_full", error)
+
+    def _refused(self, delivery: Delivery, reason: str, error: Exception) -> None:
+        self._listing.bury(delivery, reason, error)
+        delivery.settle(Outcome.DEAD_LETTERED)
+
+    def ask(self, delivery: Delivery) -> Future[Any]:
+        """Put a message into the mailbox; the future is of the reply."""
+        return self._started_cell().ask(delivery)
+
+    def _started_cell(self) -> CellRef:
+        if self.cell is None:
+            raise AgentStopped(f"{self.address} has not started yet")
+        return self.cell
+
+    def stop(self, *, now: bool = False) -> Future[bool]:
+        """Ask it to end."""
+        return Future.completed(False) if self.cell is None else self.cell.stop(now=now)  # noqa: FBT003
+
+    def ended(self) -> Future[bool]:
+        """Give the future of its end."""
+        return Future.completed(False) if self.cell is None else self.cell.ended()  # noqa: FBT003
+
+
+class ReplicaGroup:
+    """Agents of one class under one name; messages go round those that live.
+
+    Attributes:
+        name: on the node.
+        entry: as the directory lists it.
+        members: the replicas.
+    """
+
+    def __init__(self, name: str, address: str, entry: AgentEntry, members: Sequence[LocalAgent]) -> None:
+        self.name = name
+        self.address = address
+        self.entry = entry
+        self.members = members
+        self._turns = count()
+
+    @property
+    def table(self) -> HandlerTable | None:
+        """The handlers that all of them have."""
+        return self.members[0].table
+
+    def pick(self) -> LocalAgent | None:
+        """Give the next one that takes messages."""
+        start = next(self._turns)
+        for turn in range(len(self.members)):
+            member = self.members[(start + turn) % len(self.members)]
+            if member.pick() is not None:
+                return member
+        return None
+
+    def stop(self, *, now: bool = False) -> Future[bool]:
+        """Ask all to end."""
+        return _all_of([member.stop(now=now) for member in self.members])
+
+    def ended(self) -> Future[bool]:
+        """Give the future of the end of the last one."""
+        return _all_of([member.ended() for member in self.members])
+
+
+Hosted = LocalAgent | ReplicaGroup
+
+
+def _all_of(futures: Sequence[Future[bool]]) -> Future[bool]:
+    """Give the future of the moment when all are done: whether any gave True."""
+    together: Future[bool] = Future()
+    waiting = list(futures)
+
+    def one_done(future: Future[bool]) -> None:
+        waiting.remove(future)
+        if not waiting:
+            together.try_set(any(each.exception() is None and each.get() for each in futures))
+
+    for future in futures:
+        future.add_done_callback(one_done)
+    return together
+
+
+class House:
+    """The agents of one node by name. Names are looked up and taken from any thread.
+
+    Args:
+        bus: given to the agents.
+        runtime: where they live.
+        listing: told what becomes of them.
+        threads: whether sync agents get threads; without, in a simulation, they run on the loop.
+    """
+
+    def __init__(self, bus: Bus, runtime: Runtime, listing: Listing, *, threads: bool) -> None:
+        self._bus = bus
+        self._runtime = runtime
+        self._listing = listing
+        self._threads = threads
+        self._hosted: dict[str, Hosted] = {}
+
+    # -- look up ---------------------------------------------------------------------------------------------
+
+    def get(self, name: str) -> Hosted | None:
+        """Give the agent, or the group, of a name."""
+        return self._hosted.get(name)
+
+    def all(self) -> list[Hosted]:
+        """Give everything that is hosted, in the order in which it was started; members of groups apart."""
+        return list(self._hosted.values())
+
+    def find(self, name: str | None, capability: str | None) -> list[Hosted]:
+        """Give the agents and groups of a name, of a capability, of both, or all."""
+        return [
+            hosted
+            for hosted in self._listed()
+            if (name is None or hosted.name == name)
+            and (capability is None or capability in hosted.entry.capabilities)
+        ]
+
+    def _listed(self) -> list[Hosted]:
+        return [hosted for hosted in self.all() if hosted.entry.name == hosted.name]
+
+    # -- start -----------------------------------------------------------------------------------------------
+
+    def spawn(
+        self,
+        cls: type[Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: SpawnOptions,
+        parent: AgentContext | None = None,
+    ) -> Hosted:
+        """Start an agent, or several under one name.
+
+        Raises:
+            TypeError: the class is none that can be spawned, or its handlers are unusable.
+            ValueError: the name is taken, or the entry is too large for the directory.
+            InvalidNameError: the name breaks the rules.
+        """
+        table = _table_of(cls)
+        name = options.name or f"{cls.__name__.lower()}-{self._runtime.new_id()[:8]}"
+        capabilities = tuple(getattr(cls, "capabilities", ()))
+        entry = AgentEntry(name, capabilities, bool(getattr(cls, "public", False)))
+        check_entry(entry)
+        if options.replicas < 1:
+            raise ValueError(f"there is at least one replica, not {options.replicas}")
+        members = [self._agent(member, entry, table) for member in _member_names(name, options.replicas)]
+        hosted: Hosted = members[0]
+        if options.replicas > 1:
+            hosted = ReplicaGroup(name, self._address(name), entry, members)
+            self._take_name(hosted)
+        for member in members:
+            self._take_name(member)
+            self._start(member, cls, partial(_construct, cls, args, kwargs), options, parent)
+        self._listing.listed(entry)
+        return hosted
+
+    def _agent(self, name: str, entry: AgentEntry, table: HandlerTable | None) -> LocalAgent:
+        return LocalAgent(name, self._address(name), entry, table, self._listing)
+
+    def _address(self, name: str) -> str:
+        return str(Address(self._bus.namespace, self._bus.node, name))
+
+    def _take_name(self, hosted: Hosted) -> None:
+        holder = self._hosted.setdefault(hosted.name, hosted)
+        if holder is not hosted:
+            raise ValueError(f"there is an agent {hosted.name!r} on this node; give this one another name=")
+
+    def _start(
+        self,
+        agent: LocalAgent,
+        cls: type[Any],
+        make: Callable[[AgentContext | None], Any],
+        options: SpawnOptions,
+        parent: AgentContext | None,
+    ) -> None:
+        policy = options.supervision or (REPLICA_POLICY if options.replicas > 1 else ROOT_POLICY)
+        on_loop = issubclass(cls, AsyncAgentActor)
+        cell_options = CellOptions(
+            name=agent.address,
+            mailbox=options.mailbox or DEFAULT_MAILBOX,
+            restart=policy,
+            concurrency=cls.concurrency if on_loop else 1,
+            thread=self._threads and not on_loop,
+        )
+        factory = partial(self._behaviour, agent, make)
+        observer = partial(self._observe, agent)
+        if parent is None:
+            agent.cell = start_cell(self._runtime, factory, cell_options, observer)
+        else:
+            agent.cell = parent.cell.start_cell(factory, cell_options, observer, detached=options.detached)
+
+    def _behaviour(
+        self, agent: LocalAgent, make: Callable[[AgentContext | None], Any], cell: CellContext
+    ) -> Behaviour:
+        if agent.table is None:
+            return PykkaBehaviour(cell, partial(make, None))
+        return AgentBehaviour(AgentContext(self._bus, agent.name, agent.address, cell), agent.table, make)
+
+    # -- lives -----------------------------------------------------------------------------------------------
+
+    def _observe(self, agent: LocalAgent, event: CellEvent) -> None:
+        """Report what happens in a cell; on its thread or loop."""
+        make = _REPORTS.get(type(event))
+        if make is not None:
+            self._listing.report(make(agent.address, event))
+        if isinstance(event, Stopped):
+            self._ended(agent)
+
+    def _ended(self, agent: LocalAgent) -> None:
+        self._hosted.pop(agent.name, None)
+        group = self._hosted.get(agent.entry.name)
+        if isinstance(group, ReplicaGroup):
+            if any(self._hosted.get(member.name) is member for member in group.members):
+                return
+            self._hosted.pop(group.name, None)
+        self._listing.unlisted(agent.entry.name)
+
+
+def _member_names(name: str, replicas: int) -> list[str]:
+    return [name] if replicas == 1 else [f"{name}#{number}" for number in range(1, replicas + 1)]
+
+
+def _construct(
+    cls: type[Any], args: tuple[Any, ...], kwargs: dict[str, Any], context: AgentContext | None
+) -> Any:
+    """Make the object, bound to its context before its own `__init__` runs, which need not know of it."""
+    if context is None:
+        return cls(*args, **kwargs)
+    agent: Any = object.__new__(cls)
+    agent._context = context
+    agent.__init__(*args, **kwargs)
+    return agent
+
+
+def _table_of(cls: type[Any]) -> HandlerTable | None:
+    """Give the handlers of a class; None for a plain pykka actor.
+
+    Raises:
+        TypeError: it can't be spawned.
+    """
+    if issubclass(cls, Agent):
+        if not issubclass(cls, AgentActor | AsyncAgentActor):
+            raise TypeError(f"{cls.__qualname__} is neither an AgentActor nor an AsyncAgentActor")
+        table = handler_table(cls)
+        if issubclass(cls, AgentActor):
+            _check_sync(cls, table)
+        return table
+    if issubclass(cls, pykka.Actor) and not issubclass(cls, LoopActor):
+        return None
+    raise TypeError(
+        f"{cls.__qualname__} can't be spawned: subclass AgentActor or AsyncAgentActor, or give a pykka actor"
+    )
+
+
+def _check_sync(cls: type[Any], table: HandlerTable) -> None:
+    hooks = [name for name in ("on_start", "on_stop", "on_failure", "on_child_lost") if _is_async(cls, name)]
+    found = [*hooks, *(handler.method for handler in table.handlers if handler.asynchronous)]
+    if found:
+        raise TypeError(
+            f"{cls.__qualname__} has a thread of its own, so {found[0]} can't be async; use AsyncAgentActor"
+        )
+
+
+def _is_async(cls: type[Any], name: str) -> bool:
+    return inspect.iscoroutinefunction(getattr(cls, name))
+
+
+def _failure_of(address: str, event: Any) -> BusEvent:
+    error: BaseException = event.error
+    delivery: Any = event.message
+    trace = "".join(traceback.format_exception(error))
+    kind = delivery.type_name if isinstance(delivery, Delivery) else ""
+    return AgentFailure(address, kind, f"{type(error).__qualname__}: {error}", trace)
+
+
+_REPORTS: dict[type, Callable[[str, Any], BusEvent]] = {
+    Started: lambda address, _event: AgentStarted(address),
+    Failed: _failure_of,
+    Restarting: lambda address, event: AgentRestarting(address, event.delay),
+    GaveUp: lambda address, event: AgentGaveUp(address, f"{type(event.error).__qualname__}: {event.error}"),
+    Stopped: lambda address, _event: AgentEnded(address),
+}

@@ -1,0 +1,177 @@
+"""The parts of a node, made and wired once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from agentbus.agents.address import Address
+from agentbus.agents.calls import Parcel
+from agentbus.agents.envelope import Envelope, Stamp
+from agentbus.agents.exchange import Exchange
+from agentbus.agents.finder import Finder, Waiters
+from agentbus.agents.hosting import House
+from agentbus.agents.link import Inbound
+from agentbus.agents.link_sender import LinkOptions
+from agentbus.agents.membership import Membership, MembershipOptions
+from agentbus.agents.outcome import Outcome
+from agentbus.agents.pacer import Pace, Pacer, pace_below
+from agentbus.agents.reception import Reception
+from agentbus.agents.topics import Broadcasts
+from agentbus.agents.traffic import Outgoing, Traffic
+from agentbus.agents.trust import Trust
+from agentbus.agents.uplink import Uplink
+from agentbus.agents.watching import Watching
+from agentbus.client import ConnectedEvent
+from agentbus.runtime import Future, Loop
+
+FRAME_BYTES = 600
+"""What a frame may need around its data: type, recipient, request id."""
+
+DEFAULT_ROOM = 65_536 - FRAME_BYTES
+
+Bury = Callable[[str, str, Any, str | None, str, Exception | None], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeOptions:
+    """How a node behaves.
+
+    Attributes:
+        membership: times and limits of membership.
+        link: limits and times of links.
+        pace: frames per second; None = what the hub announces, else what a default hub takes.
+        beat_interval: of links, on hubs that do not announce that they ping idle connections.
+    """
+
+    membership: MembershipOptions = field(default_factory=MembershipOptions)
+    link: LinkOptions = field(default_factory=LinkOptions)
+    pace: Pace | None = None
+    beat_interval: float = 10.0
+
+
+class NodeParts:
+    """Everything that a node actor calls.
+
+    Args:
+        namespace: see agents.md.
+        stamp: this node's id and life.
+        options: see `NodeOptions`.
+        uplink: the way to the hub.
+        house: the agents here.
+        trust: whom to believe.
+        bury: told of messages that nobody handles.
+        loop: the I/O loop.
+        answer: sends an envelope back, and has it flushed.
+    """
+
+    def __init__(
+        self,
+        namespace: str,
+        stamp: Stamp,
+        options: NodeOptions,
+        uplink: Uplink,
+        house: House,
+        trust: Trust,
+        *,
+        bury: Bury,
+        loop: Loop,
+        answer: Callable[[Stamp, Envelope | None, int | None, Outcome | None], None],
+    ) -> None:
+        now = loop.clock.monotonic()
+        self.options = options
+        self.uplink = uplink
+        self.house = house
+        self.trust = trust
+        self.membership = Membership(namespace, stamp, options.membership, now)
+        self.finder = Finder(namespace, stamp.node, house, self.membership.nodes)
+        self.traffic = Traffic(Pacer(options.pace or Pace(), now), self._route, DEFAULT_ROOM)
+        self.exchange = Exchange(self.membership, self.traffic, self, options.link, loop)
+        self.reception = Reception(
+            house,
+            answer=answer,
+            replied=self.exchange.replied,
+            down=self._agent_down,
+            bury=bury,
+            here=(namespace, stamp.node),
+            loop=loop,
+        )
+        self.watching = Watching(self.exchange.send)
+        self.waiters = Waiters(self.finder.find)
+        self.broadcasts = Broadcasts(uplink, self.traffic, namespace)
+        self._bury = bury
+
+    def _route(self, stamp: Stamp) -> str | None:
+        return self.exchange.route(stamp)
+
+    def _agent_down(self, address: Address, reason: str) -> None:
+        self.watching.agent_down(address, reason)
+
+    def take(self, stamp: Stamp, inbound: Inbound, *, trusted: bool) -> None:
+        """Hand on what has arrived on a link."""
+        self.reception.take(stamp, inbound, trusted=trusted)
+
+    def lost(self, parcel: Parcel, reason: str, error: Exception) -> None:
+        """Publish a dead letter for what will not leave."""
+        self._bury(str(parcel.address), reason, parcel.message, parcel.sender, parcel.type, error)
+
+    # -- the connection --------------------------------------------------------------------------------------
+
+    def arrived(self, event: ConnectedEvent, now: float) -> None:
+        """Begin on a new connection, within its limits."""
+        announced = _announced_pace(event)
+        pace = self.options.pace or announced
+        self.exchange.link_options = msgspec.structs.replace(
+            self.options.link, beat_interval=self.options.beat_interval if pace is None else None
+        )
+        self.traffic.pacer.renew(pace or Pace(), now)
+        self.traffic.room = event.max_message_size - FRAME_BYTES
+        self.membership.limit(self.traffic.room)
+        self.traffic.online(now)
+        self.broadcasts.online()
+
+    def disconnected(self, now: float) -> None:
+        """Hold everything back."""
+        self.exchange.ready = False
+        self.membership.offline()
+        self.traffic.offline(now)
+        self.broadcasts.offline()
+
+    def send(self, frame: Outgoing) -> Future[None]:
+        """Send a frame; a failure is mended by what sent it, or passed on by its token."""
+        if frame.channel is not None:
+            return self.uplink.client.publish(frame.channel, msgspec.Raw(frame.data)).quiet()
+        if frame.peer is None:
+            return self.uplink.spread(frame.data).quiet()
+        node = None if frame.link is None else frame.link.there.node
+        return self.uplink.send(frame.peer, node, frame.data).quiet()
+
+    # -- time ------------------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Let time pass for those whose deadline has come."""
+        self.membership.flush()
+        deadline = self.membership.next_deadline()
+        if deadline is not None and deadline <= now:
+            self.membership.tick(now)
+        self.exchange.tick(now)
+
+    def next_deadline(self, now: float) -> float | None:
+        """When `tick`, or a frame, is due next."""
+        times = (
+            self.membership.next_deadline(),
+            self.exchange.next_deadline(),
+            self.traffic.next_deadline(now),
+        )
+        return min((time for time in times if time is not None), default=None)
+
+
+def _announced_pace(event: ConnectedEvent) -> Pace | None:
+    """Give the pace below what the hub announced by `limits.v1`, if the client tells it."""
+    limits: Any = getattr(event, "limits", None)
+    if limits is None:
+        return None
+    return pace_below(limits.messages_per_second or 0, limits.message_burst or 0)

@@ -1,0 +1,168 @@
+"""The post office of a bus: to agents here straight into their mailboxes, to others through the node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from agentbus.agents.address import Address
+from agentbus.agents.bus_node import BusNode
+from agentbus.agents.calls import Ask, Call, Parcel, Tell, type_and_version
+from agentbus.agents.deadlines import Deadlines
+from agentbus.agents.delivery import Delivery
+from agentbus.agents.envelope import Kind, encode_body
+from agentbus.agents.home import Home
+from agentbus.agents.hosting import Hosted, House, LocalAgent
+from agentbus.agents.letters import DeadLetters
+from agentbus.agents.node import NodeActor
+from agentbus.agents.outcome import Outcome
+from agentbus.agents.watching import AgentDown
+from agentbus.errors import BusClosedError, EncodeError, NoSuchAgentError
+from agentbus.runtime import Future, Runtime, Subscription
+from agentbus.runtime.blocking import running_loop
+
+
+class PostOffice:
+    """What refs need of their bus. Safe from any thread.
+
+    Args:
+        namespace: of the bus.
+        node: its id.
+        house: its agents.
+        node_actor: the way to the others.
+        letters: its dead letters.
+        runtime: where it lives.
+        home: where async callbacks run.
+
+    Attributes:
+        deadlines: fails asks in time.
+    """
+
+    def __init__(
+        self,
+        namespace: str,
+        node: str,
+        house: House,
+        node_actor: BusNode,
+        letters: DeadLetters,
+        runtime: Runtime,
+        home: Home,
+    ) -> None:
+        self._namespace = namespace
+        self._node = node
+        self._house = house
+        self._node_actor = node_actor
+        self._letters = letters
+        self._runtime = runtime
+        self._home = home
+        self.deadlines = Deadlines(runtime.io)
+
+    def now(self) -> float:
+        """Give the time on the clock of deadlines."""
+        return self._runtime.clock.monotonic()
+
+    def is_local(self, address: Address) -> bool:
+        """Whether an address is of this node."""
+        return address.node == self._node and address.namespace == self._namespace
+
+    def hosted(self, name: str) -> Hosted | None:
+        """Give an agent or a group of this node."""
+        return self._house.get(name)
+
+    # -- here ------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def tell_here(
+        agent: LocalAgent, message: Any, sender: str | None, deadline: float | None
+    ) -> Future[Outcome]:
+        """Put a message into a mailbox of this node; the future is of what becomes of it."""
+        outcome: Future[Outcome] = Future()
+        agent.tell(Delivery(agent, message, sender, deadline, outcome.try_set))
+        return outcome
+
+    @staticmethod
+    def ask_here(agent: LocalAgent, message: Any, sender: str | None, deadline: float | None) -> Future[Any]:
+        """Put a message into a mailbox of this node; the future is of the reply."""
+        return agent.ask(Delivery(agent, message, sender, deadline))
+
+    # -- anywhere --------------------------------------------------------------------------------------------
+
+    def tell(
+        self, address: Address, message: Any, sender: str | None, deadline: float | None
+    ) -> Future[Outcome]:
+        """Send a message to an agent that is not here."""
+        outcome: Future[Outcome] = Future()
+        if self.is_local(address) or address.namespace != self._namespace:
+            self._letters.bury(str(address), "no_such_agent", message, sender)
+            outcome.set(Outcome.DEAD_LETTERED)
+            return outcome
+        failure = self._send(address, Kind.TELL, message, sender, deadline, Tell(outcome))
+        if failure is not None:
+            outcome.set_exception(failure)
+        return outcome
+
+    def ask(self, address: Address, message: Any, sender: str | None, deadline: float | None) -> Future[Any]:
+        """Ask an agent that is not here."""
+        future: Future[Any] = Future(cancellable_by_waiter=True)
+        if self.is_local(address) or address.namespace != self._namespace:
+            future.set_exception(NoSuchAgentError(str(address)))
+            return future
+        failure = self._send(address, Kind.ASK, message, sender, deadline, Ask(future, message))
+        if failure is not None:
+            future.try_set_exception(failure)
+        return future
+
+    def stop(self, address: Address, *, now: bool) -> Future[bool]:
+        """Ask an agent of another node to end."""
+        future: Future[bool] = Future()
+        failure = self._send(address, Kind.STOP, now, None, None, Ask(future, now))
+        if failure is not None:
+            future.try_set_exception(failure)
+        return future
+
+    def _send(
+        self,
+        address: Address,
+        kind: str,
+        message: Any,
+        sender: str | None,
+        deadline: float | None,
+        call: Call,
+    ) -> Exception | None:
+        """Encode on the caller's thread, and hand over to the node; gives what went wrong."""
+        try:
+            body = encode_body(message)
+        except (TypeError, ValueError, RecursionError, msgspec.ValidationError) as error:
+            return EncodeError(f"the message has no JSON form: {error}")
+        name, version = type_and_version(message)
+        self._wait_for_room(address.node)
+        try:
+            self._node_actor.tell(Parcel(address, kind, body, name, version, sender, deadline, call, message))
+        except BusClosedError as error:
+            return error
+        return None
+
+    def _wait_for_room(self, node: str) -> None:
+        """Hold up a thread that sends faster than the link carries; a loop is never held up."""
+        parts = self._node_actor.parts
+        gate = None if parts is None else parts.exchange.gates.get(node)
+        if gate is not None and running_loop() is None:
+            gate.get()
+
+    # -- lives -----------------------------------------------------------------------------------------------
+
+    def watch(self, address: Address, callback: Callable[[AgentDown], Any]) -> Subscription:
+        """Call back once, when an agent is dead."""
+        lane = self._runtime.callbacks.lane(callback, loop=self._home.loop)
+        if not self.is_local(address):
+            key = object()
+            self._node_actor.tell(NodeActor.Watch(address, key, lane.post))
+            return Subscription(lambda: self._node_actor.tell(NodeActor.Unwatch(address, key)))
+        hosted = self._house.get(address.agent)
+        if hosted is None:
+            lane.post(AgentDown(str(address), "no_such_agent"))
+        else:
+            hosted.ended().add_done_callback(lambda _future: lane.post(AgentDown(str(address), "ended")))
+        return Subscription(lane.close)

@@ -1,0 +1,262 @@
+"""What arrives from other nodes: one method per kind of envelope. On the I/O loop; agents work elsewhere.
+
+A body is decoded by its recipient, on the recipient's thread. What can be refused without it (no such agent,
+unknown type, no permission) is refused here, so that the sender knows within one round trip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from agentbus.agents.address import Address, parse_address
+from agentbus.agents.calls import type_and_version
+from agentbus.agents.delivery import Body, Delivery
+from agentbus.agents.envelope import Envelope, Kind, Stamp, decode_envelope, encode_body
+from agentbus.agents.failures import describe
+from agentbus.agents.hosting import Hosted, House, LocalAgent
+from agentbus.agents.link import Inbound
+from agentbus.agents.outcome import Outcome
+from agentbus.errors import (
+    AgentError,
+    AskTimeoutError,
+    BodyTooLargeError,
+    EncodeError,
+    InvalidNameError,
+    NoSuchAgentError,
+    NotTrustedError,
+    RuntimeFault,
+    UndecodableMessageError,
+    UnhandledMessageError,
+)
+from agentbus.runtime import Future, Loop
+
+Answer = Callable[[Stamp, Envelope | None, int | None, Outcome | None], None]
+Bury = Callable[[str, str, Any, str | None, str, Exception], None]
+
+
+class Reception:
+    """Hands what arrives to the agents of this node, and their answers back.
+
+    Args:
+        house: the agents.
+        answer: see `Exchange.answer`.
+        replied: see `Exchange.replied`.
+        down: told that an agent of another node is dead.
+        bury: told of messages that nobody handles.
+        here: this node's namespace and id.
+        loop: the I/O loop.
+    """
+
+    def __init__(
+        self,
+        house: House,
+        *,
+        answer: Answer,
+        replied: Callable[[Stamp, Envelope], None],
+        down: Callable[[Address, str], None],
+        bury: Bury,
+        here: tuple[str, str],
+        loop: Loop,
+    ) -> None:
+        self._house = house
+        self._answer = answer
+        self._replied = replied
+        self._down = down
+        self._bury = bury
+        self._namespace, self._node = here
+        self._loop = loop
+        self._watchers: dict[tuple[Stamp, str], None] = {}
+        self._kinds: dict[str, Callable[[Stamp, int, Envelope, float | None], None]] = {
+            Kind.TELL: self._on_tell,
+            Kind.ASK: self._on_ask,
+            Kind.STOP: self._on_stop,
+            Kind.WATCH: self._on_watch,
+            Kind.UNWATCH: self._on_unwatch,
+        }
+        self._open_to_guests = {Kind.TELL, Kind.ASK, Kind.REPLY, Kind.ERROR}
+
+    def take(self, stamp: Stamp, inbound: Inbound, *, trusted: bool) -> None:
+        """Take an envelope that has arrived on a link."""
+        try:
+            envelope = decode_envelope(inbound.envelope)
+        except UndecodableMessageError:
+            self._answer(stamp, None, inbound.sequence, Outcome.DEAD_LETTERED)
+            return
+        if not trusted and envelope.kind not in self._open_to_guests:
+            self._refuse(stamp, inbound.sequence, envelope, "not_trusted", _not_trusted())
+        elif envelope.kind in {Kind.REPLY, Kind.ERROR}:
+            self._replied(stamp, envelope)
+        elif envelope.kind == Kind.DOWN:
+            self._on_down(stamp, envelope)
+        elif envelope.kind in self._kinds:
+            problem = None if trusted else self._guest_problem(envelope)
+            if problem is None:
+                self._kinds[envelope.kind](stamp, inbound.sequence, envelope, inbound.deadline)
+            else:
+                self._refuse(stamp, inbound.sequence, envelope, "not_trusted", problem)
+        else:
+            unknown = UndecodableMessageError(f"this node knows no envelope of kind {envelope.kind!r}")
+            self._refuse(stamp, inbound.sequence, envelope, "undecodable", unknown)
+
+    def _guest_problem(self, envelope: Envelope) -> NotTrustedError | None:
+        hosted = self._house.get(envelope.recipient)
+        return None if hosted is not None and hosted.entry.public else _not_trusted()
+
+    # -- messages --------------------------------------------------------------------------------------------
+
+    def _find(self, stamp: Stamp, sequence: int, envelope: Envelope) -> LocalAgent | None:
+        """Give the recipient, or refuse the envelope."""
+        hosted = self._house.get(envelope.recipient)
+        agent = None if hosted is None else hosted.pick()
+        if agent is None:
+            error = NoSuchAgentError(self._address(envelope.recipient))
+            self._refuse(stamp, sequence, envelope, "no_such_agent", error)
+            return None
+        try:
+            if agent.table is not None:
+                agent.table.check_known(envelope.type, envelope.version)
+        except UndecodableMessageError as error:
+            self._refuse(stamp, sequence, envelope, "undecodable", error)
+        except UnhandledMessageError as error:
+            self._refuse(stamp, sequence, envelope, "unhandled", error)
+        else:
+            return agent
+        return None
+
+    def _address(self, agent: str) -> str:
+        try:
+            return str(Address(self._namespace, self._node, agent))
+        except InvalidNameError:
+            return f"{self._namespace}/{self._node}/"
+
+    def _refuse(self, stamp: Stamp, sequence: int, envelope: Envelope, reason: str, error: Exception) -> None:
+        reply = None
+        if envelope.kind in {Kind.ASK, Kind.STOP}:
+            reply = _error_envelope(envelope.id, error)
+        elif envelope.kind == Kind.TELL:
+            body = Body(envelope.type, envelope.version, envelope.body)
+            self._bury(self._address(envelope.recipient), reason, body, envelope.sender, envelope.type, error)
+        self._answer(stamp, reply, sequence, Outcome.DEAD_LETTERED)
+
+    def _on_tell(self, stamp: Stamp, sequence: int, envelope: Envelope, deadline: float | None) -> None:
+        agent = self._find(stamp, sequence, envelope)
+        if agent is not None:
+
+            def settle(outcome: Outcome) -> None:
+                self._loop.call_soon(self._answer, stamp, None, sequence, outcome)
+
+            agent.tell(self._delivery(agent, envelope, deadline, settle))
+
+    def _on_ask(self, stamp: Stamp, sequence: int, envelope: Envelope, deadline: float | None) -> None:
+        agent = self._find(stamp, sequence, envelope)
+        if agent is not None:
+            future = agent.ask(self._delivery(agent, envelope, deadline, None))
+            future.add_done_callback(partial(self._answered, stamp, sequence, envelope.id))
+
+    @staticmethod
+    def _delivery(
+        agent: LocalAgent,
+        envelope: Envelope,
+        deadline: float | None,
+        settle: Callable[[Outcome], object] | None,
+    ) -> Delivery:
+        body = Body(envelope.type, envelope.version, envelope.body)
+        return Delivery(agent, body, envelope.sender, deadline, settle)
+
+    def _answered(self, stamp: Stamp, sequence: int, asked: str, future: Future[Any]) -> None:
+        """Encode the reply where it was made, and let it leave from the loop."""
+        envelope, outcome = _reply_envelope(asked, future)
+        self._loop.call_soon(self._send_reply, stamp, sequence, envelope, outcome)
+
+    def _send_reply(self, stamp: Stamp, sequence: int, envelope: Envelope, outcome: Outcome) -> None:
+        try:
+            self._answer(stamp, envelope, sequence, outcome)
+        except BodyTooLargeError as error:
+            self._answer(stamp, _error_envelope(envelope.correlation or "", error), sequence, outcome)
+
+    # -- lives -----------------------------------------------------------------------------------------------
+
+    def _on_stop(self, stamp: Stamp, sequence: int, envelope: Envelope, _deadline: float | None) -> None:
+        hosted = self._house.get(envelope.recipient)
+        now = bytes(envelope.body) == b"true"
+        stopped: Future[bool] = Future()
+        if hosted is None:
+            stopped.set(False)
+        else:
+            stopped = hosted.stop(now=now)
+        stopped.add_done_callback(partial(self._answered, stamp, sequence, envelope.id))
+
+    def _on_watch(self, stamp: Stamp, sequence: int, envelope: Envelope, _deadline: float | None) -> None:
+        self._answer(stamp, None, sequence, Outcome.DELIVERED)
+        hosted = self._house.get(envelope.recipient)
+        if hosted is None:
+            self._notify(stamp, envelope.recipient, "no_such_agent")
+        elif (stamp, envelope.recipient) not in self._watchers:
+            self._watchers[stamp, envelope.recipient] = None
+            self._follow(stamp, hosted)
+
+    def _follow(self, stamp: Stamp, hosted: Hosted) -> None:
+        def ended(_future: Future[bool]) -> None:
+            self._loop.call_soon(self._agent_ended, stamp, hosted.name)
+
+        hosted.ended().add_done_callback(ended)
+
+    def _on_unwatch(self, stamp: Stamp, sequence: int, envelope: Envelope, _deadline: float | None) -> None:
+        self._watchers.pop((stamp, envelope.recipient), None)
+        self._answer(stamp, None, sequence, Outcome.DELIVERED)
+
+    def _agent_ended(self, stamp: Stamp, agent: str) -> None:
+        if (stamp, agent) in self._watchers:
+            del self._watchers[stamp, agent]
+            self._notify(stamp, agent, "ended")
+
+    def _notify(self, stamp: Stamp, agent: str, reason: str) -> None:
+        body = msgspec.Raw(msgspec.json.encode(reason))
+        notice = Envelope("", Kind.DOWN, sender=self._address(agent), body=body)
+        self._answer(stamp, notice, None, None)
+
+    def _on_down(self, stamp: Stamp, envelope: Envelope) -> None:
+        try:
+            address = parse_address(envelope.sender or "", namespace=self._namespace, node=stamp.node)
+            reason = msgspec.json.decode(envelope.body, type=str)
+        except (InvalidNameError, msgspec.DecodeError):
+            return
+        if address.node == stamp.node:  # nobody speaks for the agents of others
+            self._down(address, reason)
+
+    def node_dead(self, stamp: Stamp) -> None:
+        """Forget the watches of a life that is over."""
+        for key in [key for key in self._watchers if key[0] == stamp]:
+            del self._watchers[key]
+
+
+def _not_trusted() -> NotTrustedError:
+    return NotTrustedError("the sender has no node's token, and the agent is not public")
+
+
+def _error_envelope(asked: str, error: BaseException, *, declared: bool = False) -> Envelope:
+    return Envelope("", Kind.ERROR, correlation=asked, failure=describe(error, declared=declared))
+
+
+def _reply_envelope(asked: str, future: Future[Any]) -> tuple[Envelope, Outcome]:
+    """Put a handler's outcome into an envelope; an exception that is none of ours is one that it declared."""
+    error = future.exception()
+    if error is None:
+        value = future.get()
+        try:
+            body = encode_body(value)
+        except (TypeError, ValueError, RecursionError) as problem:
+            refused = EncodeError(f"the reply has no JSON form: {problem}")
+            return _error_envelope(asked, refused), Outcome.DELIVERED
+        kind, version = type_and_version(value)
+        return Envelope(
+            "", Kind.REPLY, correlation=asked, type=kind, version=version, body=body
+        ), Outcome.DELIVERED
+    if not isinstance(error, AgentError | RuntimeFault):
+        return _error_envelope(asked, error, declared=True), Outcome.DELIVERED
+    outcome = Outcome.EXPIRED if isinstance(error, AskTimeoutError) else Outcome.DEAD_LETTERED
+    return _error_envelope(asked, error), outcome

@@ -1,0 +1,29 @@
+"""What the running code is part of: which agent, and which message of it."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agentbus.agents.agent import AgentContext
+    from agentbus.agents.delivery import Delivery
+
+
+class Scope:
+    """An agent at work.
+
+    Attributes:
+        agent: which.
+        delivery: the message that it handles; None in its hooks.
+    """
+
+    __slots__ = ("agent", "delivery")
+
+    def __init__(self, agent: AgentContext, delivery: Delivery | None) -> None:
+        self.agent = agent
+        self.delivery = delivery
+
+
+current_scope: ContextVar[Scope | None] = ContextVar("agentbus_current_scope", default=None)
+"""The agent and the message that the running code belongs to."""

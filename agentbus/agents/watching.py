@@ -1,0 +1,116 @@
+"""Who wants to know of whose death. Lives on the I/O loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from agentbus.agents.address import Address
+from agentbus.agents.calls import Parcel
+from agentbus.agents.envelope import NOTHING, Kind
+from agentbus.agents.outcome import Outcome
+
+
+class AgentDown(msgspec.Struct, frozen=True):
+    """An agent is dead: it stopped, gave up, was never there, or its node is dead. Suspicion is not death.
+
+    Attributes:
+        address: which, as text.
+        reason: "ended", "no_such_agent", or what made its node dead: see `DeathReason`.
+    """
+
+    address: str
+    reason: str
+
+
+Callback = Callable[[AgentDown], object]
+
+
+class Watches:
+    """The watches that this node has set on agents of others."""
+
+    def __init__(self) -> None:
+        self._watches: dict[Address, dict[object, Callback]] = {}
+
+    def __len__(self) -> int:
+        """Count the agents that are watched."""
+        return len(self._watches)
+
+    def add(self, address: Address, key: object, callback: Callback) -> bool:
+        """Set a watch; tell whether it is the first on that agent."""
+        first = address not in self._watches
+        self._watches.setdefault(address, {})[key] = callback
+        return first
+
+    def remove(self, address: Address, key: object) -> bool:
+        """Take a watch off; tell whether it was the last on that agent."""
+        watches = self._watches.get(address, {})
+        if watches.pop(key, None) is None or watches:
+            return False
+        del self._watches[address]
+        return True
+
+    def agent_down(self, address: Address, reason: str) -> None:
+        """Tell those who watch an agent; each is told once."""
+        for callback in self._watches.pop(address, {}).values():
+            callback(AgentDown(str(address), reason))
+
+    def node_down(self, node: str, reason: str) -> None:
+        """Tell those who watch any agent of a node."""
+        for address in [address for address in self._watches if address.node == node]:
+            self.agent_down(address, reason)
+
+
+class WatchCall:
+    """What becomes of a request to watch: only its failure matters, which means that the agent is not there.
+
+    Args:
+        down: told of a failure.
+    """
+
+    over = False
+
+    def __init__(self, down: Callable[[str], object]) -> None:
+        self._down = down
+
+    def settle(self, outcome: Outcome) -> None:
+        """Take the link's word."""
+        if outcome is Outcome.DEAD_LETTERED:
+            self._down("no_such_agent")
+
+    def fail(self, error: Exception, outcome: Outcome) -> None:
+        """It never left."""
+        del error, outcome
+        self._down("no_such_agent")
+
+
+class Watching:
+    """Watches, and the requests that they take. On the I/O loop.
+
+    Args:
+        send: sends a request to another node.
+    """
+
+    def __init__(self, send: Callable[[Parcel], None]) -> None:
+        self._send = send
+        self._watches = Watches()
+
+    def watch(self, address: Address, key: object, callback: Callback) -> None:
+        """Call back once the agent is dead."""
+        if self._watches.add(address, key, callback):
+            call = WatchCall(lambda reason: self.agent_down(address, reason))
+            self._send(Parcel(address, Kind.WATCH, NOTHING, call=call))
+
+    def unwatch(self, address: Address, key: object) -> None:
+        """Watch no more."""
+        if self._watches.remove(address, key):
+            self._send(Parcel(address, Kind.UNWATCH, NOTHING, call=WatchCall(lambda _reason: None)))
+
+    def agent_down(self, address: Address, reason: str) -> None:
+        """Tell those who watch an agent."""
+        self._watches.agent_down(address, reason)
+
+    def node_down(self, node: str, reason: str) -> None:
+        """Tell those who watch any agent of a node."""
+        self._watches.node_down(node, reason)

@@ -1,0 +1,125 @@
+"""How a bus reaches its hub, another's or one of its own, and whom it believes there."""
+
+from __future__ import annotations
+
+import logging
+import ssl as tls
+from typing import TYPE_CHECKING
+
+from agentbus.agents.pacer import Pace, pace_below
+from agentbus.agents.permissions import Grants
+from agentbus.agents.trust import TrustMode
+from agentbus.agents.uplink import RECONNECT
+from agentbus.client import SignallingClientOptions, TokenProvider
+from agentbus.protocol.url import check_origin
+from agentbus.runtime import Runtime
+from agentbus.wire.transport import TransportFactory
+
+if TYPE_CHECKING:
+    from agentbus.agents.embedded import OwnHub
+
+DEV_KEY = "pk_live_dev"
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+ALL = Grants(subscribe=True, publish=True, send=True, presence=True, inbox=True)
+
+
+class Way:
+    """The way to a hub, made when the bus is, so that mistakes show at once.
+
+    Attributes:
+        hub: the bus's own hub; None if it is another's.
+        trust: whom to believe.
+        grants: what the credential permits, where that is known.
+        pace: frames per second, where that is known.
+    """
+
+    def __init__(
+        self,
+        options: SignallingClientOptions | None,
+        hub: OwnHub | None,
+        trust: TrustMode,
+        logger: logging.Logger | None = None,
+    ) -> None:
+        self._options = options
+        self._logger = logger
+        self.hub = hub
+        self.trust: TrustMode = trust
+        self.grants = None if hub is None else ALL
+        self.pace: Pace | None = None if hub is None else pace_below(0, 0)
+
+    @property
+    def url(self) -> str | None:
+        """Where the hub is; None for one in memory."""
+        if self.hub is None:
+            return None if self._options is None else self._options.url
+        return None if self.hub.transport_factory is not None else self.hub.url
+
+    async def open(self) -> SignallingClientOptions:
+        """Start the bus's own hub, if it has one; give what a client of the hub is made of.
+
+        Raises:
+            HubConfigError: its address can't be used.
+        """
+        if self._options is not None:
+            return self._options
+        hub = self.hub
+        if hub is None:
+            raise AssertionError("a way leads to one's own hub or to another's")
+        await hub.start()
+        return SignallingClientOptions(
+            api_key=hub.key,
+            url=hub.url,
+            reconnect=RECONNECT,
+            transport_factory=hub.transport_factory,
+            logger=self._logger,
+        )
+
+    async def close(self) -> None:
+        """Stop the bus's own hub, if it has one."""
+        if self.hub is not None:
+            await self.hub.stop()
+
+
+def way_to(
+    url: str,
+    *,
+    api_key: str | None,
+    token_provider: TokenProvider | None,
+    trust: TrustMode | None,
+    transport_factory: TransportFactory | None,
+    ssl: tls.SSLContext | None,
+    logger: logging.Logger | None,
+) -> Way:
+    """Find the way to another's hub.
+
+    Raises:
+        ValueError: not exactly one of `api_key` and `token_provider`.
+        InvalidUrlError: a URL that the protocol refuses.
+    """
+    development = api_key == DEV_KEY
+    options = SignallingClientOptions(
+        api_key=api_key,
+        token_provider=token_provider,
+        url=url,
+        reconnect=RECONNECT,
+        transport_factory=transport_factory,
+        ssl=ssl,
+        logger=logger,
+    )
+    development = development and check_origin(url).host in LOOPBACK
+    return Way(options, None, trust or ("all" if development else "tokens"))
+
+
+def way_of_own(
+    listen: str | None, *, trust: TrustMode | None, runtime: Runtime, logger: logging.Logger | None
+) -> Way:
+    """Bring a hub along, in memory or on a port.
+
+    Who knows its key was given it by this program, so all are believed.
+
+    Raises:
+        InvalidUrlError: `listen` is no host and port.
+    """
+    from agentbus.agents.embedded import own_hub  # the hub is loaded only where it is needed
+
+    return Way(None, own_hub(listen, runtime), trust or "all", logger)
