@@ -144,7 +144,10 @@ class Runtime(forks.ProcessBound):
     def _end_threads(self, deadline: float) -> bool:
         self.callbacks.close()
         threads = [loop for loop in (self.agents, self.io) if isinstance(loop, LoopThread)]
-        return all([thread.close(max(0.1, deadline - _system.monotonic())) for thread in threads])  # noqa: C419
+        ended = [thread.close(max(0.1, deadline - _system.monotonic())) for thread in threads]
+        if threads:  # a hosted loop goes on, and its actors may yet end
+            self.registry.abandon()
+        return all(ended)
 
 
 def default_runtime() -> Runtime:

@@ -7,7 +7,8 @@ from typing import Any
 import pykka
 import pytest
 
-from agentbus.runtime import LoopActor, LoopThread, Runtime, StartOptions
+from agentbus.errors import FutureCancelledError
+from agentbus.runtime import ActorGoneError, LoopActor, LoopThread, Runtime, StartOptions
 
 TIMEOUT = 20.0
 
@@ -136,3 +137,22 @@ def test_strangers_in_pykkas_registry_are_none_of_its_business(runtime: Runtime)
     runtime.registry.stop_all(timeout=TIMEOUT)
     assert stranger.is_alive()
     stranger.stop(timeout=TIMEOUT)
+
+
+def test_closing_the_runtime_leaves_nobody_waiting_for_actors_that_hang() -> None:
+    class Stuck(Plain):
+        async def on_receive(self, message: Any) -> Any:
+            await forever
+
+    async def make() -> Any:
+        return runtime.agents.asyncio_loop.create_future()
+
+    runtime = Runtime()
+    forever = runtime.agents.run(make()).get(TIMEOUT)
+    (ref,) = start(runtime, Stuck)
+    asked = [ref.ask(number, block=False) for number in range(2)]
+    assert not runtime.close(timeout=0.0)
+    running, waiting = (future.exception() for future in asked)
+    assert isinstance(running, FutureCancelledError)
+    assert isinstance(waiting, ActorGoneError)
+    assert not ref.is_alive()
