@@ -41,6 +41,7 @@ class SimulatedClient:
     Attributes:
         entries: its account, in order.
         calls: every call of the program.
+        stalls: when its process stood still.
         mood: how its token provider behaves now.
         close_on_loss: close from inside the handler of the next disconnected event.
     """
@@ -53,6 +54,7 @@ class SimulatedClient:
         self.mood = spec.mood
         self.entries: list[Entry] = []
         self.calls: list[Call] = []
+        self.stalls: list[Stalled] = []
         self.close_on_loss = False
         self._tickets = 0
         self._payloads = 0
@@ -146,7 +148,7 @@ class SimulatedClient:
 
     def stalled(self, lasts: float) -> None:
         """Note that the process stands still."""
-        self.entries.append(Stalled(self._now(), self._now() + lasts))
+        self.stalls.append(Stalled(self._now(), self._now() + lasts))
 
     # -- what the program hears --------------------------------------------------------------------------
 

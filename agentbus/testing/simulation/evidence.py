@@ -56,11 +56,11 @@ class ClientAccount:
     spec: ClientSpec
     entries: list[Entry]
     calls: list[Call]
+    stalls: list[Stalled]
 
     def stalled(self, start: float, end: float) -> float:
         """Give the seconds for which its process may have stood still within a time."""
-        stalls = [entry for entry in self.entries if isinstance(entry, Stalled)]
-        return sum(max(0.0, min(end, each.until) - max(start, each.at)) for each in stalls)
+        return sum(max(0.0, min(end, each.until) - max(start, each.at)) for each in self.stalls)
 
 
 @dataclass(frozen=True)

@@ -224,9 +224,12 @@ class ProcessLoop(asyncio.BaseEventLoop):
         if self.paused or not self._queue:
             return
         self._waited = max(0, self._waited - 1)
-        call = self._queue.popleft()
-        with self.current():
-            call.run()
+        before = _get_running_loop()
+        _set_running_loop(self)
+        try:
+            self._queue.popleft().run()
+        finally:
+            _set_running_loop(before)
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         if isinstance(handle, _Call):

@@ -66,7 +66,11 @@ class Attempted(Entry, frozen=True):
 
 
 class Stalled(Entry, frozen=True):
-    """The process was stopped; until `until`, if it went on."""
+    """The process was stopped.
+
+    Attributes:
+        until: when it went on, unless the world was healed before.
+    """
 
     until: float
 

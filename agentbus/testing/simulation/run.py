@@ -66,7 +66,7 @@ def _play(plan: Plan, stage: Stage, errors: list[str]) -> Evidence:
     return Evidence(
         plan=plan,
         clients={
-            name: ClientAccount(client.spec, client.entries, client.calls)
+            name: ClientAccount(client.spec, client.entries, client.calls, client.stalls)
             for name, client in stage.clients.items()
         },
         events=stage.hub.account.events,

@@ -65,7 +65,7 @@ TOKENS: Final[dict[Draw, float]] = {chance.change_mood: 3, chance.cut: 1}
 LIMITS: Final[dict[Draw, float]] = {
     chance.flood: 2,
     chance.publish_much: 2,
-    chance.cut: 2,
+    chance.cut: 4,
     chance.partition: 1,
 }
 
@@ -138,7 +138,7 @@ def _hub(random: Random) -> HubSpec:
         channels_per_connection=int(seldom(2, 100)),
         messages_per_second=seldom(10, 0),
         message_burst=20,
-        connects_per_minute=int(seldom(5, 0)),
+        connects_per_minute=int(seldom(2, 0)),
         max_backlog_bytes=int(seldom(1 << 16, 4 << 20)),
         presence_delay=seldom(0, 0.05),
     )

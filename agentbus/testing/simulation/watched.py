@@ -194,21 +194,26 @@ class WatchedShell(HubShell):
         """Note what is handed over before it is."""
         commands = list(commands)
         for command in commands:
-            if isinstance(command, Send):
+            if isinstance(command, Close):
+                self._closed(command)
+            elif isinstance(command, Send):
                 self._handed(command.session, command.payload)
-            elif isinstance(command, Broadcast):
+            else:
                 for session in command.sessions:
                     if session is not command.exclude:
                         self._handed(session, command.payload)
         super().execute(commands)
 
     def close(self, command: Close) -> None:
-        """Note who is closed."""
+        """Note who is closed for reading too slowly; all others are commands of the core."""
+        self._closed(command)
+        super().close(command)
+
+    def _closed(self, command: Close) -> None:
         log = self.core.logs.get(command.session)
         if log is not None and command.session.handle is not None:
             log.closed_with = command.code
             self.core.note(f"#{log.number} is closed with {int(command.code)}")
-        super().close(command)
 
     def _handed(self, session: Session, payload: bytes) -> None:
         log = self.core.logs.get(session)
