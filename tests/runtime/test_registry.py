@@ -152,7 +152,6 @@ def test_closing_the_runtime_leaves_nobody_waiting_for_actors_that_hang() -> Non
     (ref,) = start(runtime, Stuck)
     asked = [ref.ask(number, block=False) for number in range(2)]
     assert not runtime.close(timeout=0.0)
-    running, waiting = (future.exception() for future in asked)
-    assert isinstance(running, FutureCancelledError)
-    assert isinstance(waiting, ActorGoneError)
+    for future in asked:
+        assert isinstance(future.exception(), FutureCancelledError | ActorGoneError)
     assert not ref.is_alive()
