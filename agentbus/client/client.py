@@ -26,8 +26,11 @@ from agentbus.errors import (
     EncodeError,
     InvalidNameError,
     MailboxFullError,
+    SignallingConnectError,
+    SignallingError,
 )
 from agentbus.protocol.codec import encode_data
+from agentbus.protocol.codes import CloseCode
 from agentbus.protocol.names import check_channel, check_peer_id
 from agentbus.runtime import EventStream, Future, Runtime, default_runtime
 from agentbus.runtime.blocking import running_loop
@@ -95,6 +98,7 @@ class SignallingClient(Streams):
         self._home = Home(self._runtime.agents, loop)
         self._listeners = Listeners(self._runtime, self._home)
         self._view = ClientView()
+        self._most_waiting = self._settings.max_pending_requests
         self._log = self._settings.logger or logging.getLogger("agentbus.client")
         self._once: dict[str, Any] = {}  # made at most once, by `setdefault`, from whatever thread
         super().__init__(self._listeners)
@@ -116,9 +120,10 @@ class SignallingClient(Streams):
             ClientDisposedError: `dispose()` was called.
         """
         if "disposed" in self._once:
-            raise _disposed()
+            raise self._gone()
         reply: Future[ConnectedEvent] = Future()
-        self._ask(SupervisorActor.Connect(reply, self._caller_s_loop()), reply)
+        if not self._ask(SupervisorActor.Connect(reply, self._caller_s_loop())):
+            reply.try_set_exception(self._gone())
         return reply
 
     def close(self, code: int = 1000, reason: str = CLOSE_REASON) -> Future[None]:
@@ -138,7 +143,8 @@ class SignallingClient(Streams):
         reply: Future[None] = Future()
         if "disposed" in self._once:
             return cast("Future[None]", self._once["disposed"])
-        self._ask(SupervisorActor.Close(code, reason, reply), reply)
+        if not self._ask(SupervisorActor.Close(code, reason, reply)):
+            reply.try_set(None)
         return reply
 
     def dispose(self) -> Future[None]:
@@ -149,8 +155,9 @@ class SignallingClient(Streams):
         """
         mine: Future[None] = Future()
         reply: Future[None] = self._once.setdefault("disposed", mine)
-        if reply is mine:
-            self._ask(SupervisorActor.Dispose(reply), reply)
+        if reply is mine and not self._ask(SupervisorActor.Dispose(reply)):
+            self._listeners.close()
+            reply.try_set(None)
         return reply
 
     def __enter__(self) -> Self:
@@ -363,12 +370,20 @@ class SignallingClient(Streams):
             self._once["at exit"] = self._runtime.on_close(self.dispose)
         return ref
 
-    def _ask(self, message: Any, reply: Future[Any]) -> None:
+    def _ask(self, message: Any) -> bool:
+        """Tell the supervisor; False if it has ended."""
         self._runtime.check_fork()
         try:
             self._supervisor().tell(message)
         except ActorStoppedError:
-            reply.try_set_exception(_disposed())
+            return False
+        return True
+
+    def _gone(self) -> SignallingError:
+        if "disposed" in self._once:
+            return ClientDisposedError("dispose() was called on this client; make a new one")
+        explanation = "what ran this client has ended; make a new one"
+        return SignallingConnectError(CloseCode.ABNORMAL, explanation=explanation)
 
     def _claim(self, channel: str, options: SubscribeOptions | None, reply: Future[None]) -> ChannelClaim:
         def tell(message: Any) -> None:
@@ -379,23 +394,19 @@ class SignallingClient(Streams):
     def _request(self, message: Any, reply: Reply) -> None:
         """Hand a request to the connection. Whatever happens to it, its reply hears of it."""
         self._runtime.check_fork()
-        connection = self._view.connection
-        if connection is None:
+        inbox = self._view.inbox
+        if inbox is None:
             reply.try_set_exception(not_connected())
-            return
-        waiting = len(connection.actor_inbox)
-        if waiting >= self._settings.max_pending_requests:
-            reply.try_set_exception(MailboxFullError(waiting))
-            return
-        try:
-            connection.tell(message)
-        except ActorStoppedError:
-            reply.try_set_exception(not_connected())
-            return
-        if (
-            not connection.is_alive()
-        ):  # it may have ended before it saw this; if it did see it, it has answered
-            reply.try_set_exception(not_connected())
+        elif len(inbox) >= self._most_waiting:
+            reply.try_set_exception(MailboxFullError(self._most_waiting))
+        else:
+            try:
+                inbox.put(message)
+            except ActorStoppedError:
+                reply.try_set_exception(not_connected())
+            # The connection may have ended before it saw this; if it did see it, it has answered.
+            if inbox.refuses:
+                reply.try_set_exception(not_connected())
 
     @staticmethod
     def _fits(check: Callable[[str], None], name: str, reply: Future[Any]) -> bool:
@@ -410,7 +421,3 @@ class SignallingClient(Streams):
         if self._runtime.io.is_current() or self._runtime.agents.is_current():
             return None
         return running_loop()
-
-
-def _disposed() -> ClientDisposedError:
-    return ClientDisposedError("dispose() was called on this client; make a new one")

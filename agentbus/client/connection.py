@@ -140,7 +140,7 @@ class ConnectionActor(LoopActor):
         self._welcome_timer: OwnedTimer | None = None
         self._ack_timer: OwnedTimer | None = None
         self._now = self.loop.clock.monotonic
-        self._requests = Requests(options, self._send)
+        self._requests = Requests(options)
         self._heartbeat = Heartbeat(self, Keepalive(options.inactivity_timeout), self._ping, self._too_silent)
         self._inbound = Inbound(router, self._requests, self._heartbeat, credential.redact, log, self._now)
         self.on_activity = self._heartbeat.heard  # the hot ones of a transport's calls go straight there
@@ -156,6 +156,7 @@ class ConnectionActor(LoopActor):
         )
         target = self._credential.target(self._settings.origin)
         self._transport = self._settings.dialler()(target, self, self.loop)
+        self._requests.send = self._transport.send_text
 
     def on_open(self) -> None:
         """Hear that the upgrade is done."""
@@ -165,7 +166,7 @@ class ConnectionActor(LoopActor):
     def _welcome(self, frame: Welcome) -> None:
         self._life = Life.OPEN
         self._was_open = True
-        self._requests.max_message_size = frame.max_message_size
+        self._requests.cap(frame.max_message_size)
         _cancel(self._welcome_timer)
         self._supervisor.tell(ConnectionUp(self.actor_ref, frame))
 
@@ -320,12 +321,8 @@ class ConnectionActor(LoopActor):
         """Send what has waited."""
         self._requests.release()
 
-    def _send(self, payload: bytes) -> None:
-        if self._transport is not None:
-            self._transport.send_text(payload)
-
     def _ping(self) -> None:
-        self._send(encode(Ping()))
+        self._requests.send(encode(Ping()))
 
 
 def _cancel(timer: OwnedTimer | None) -> None:

@@ -34,19 +34,18 @@ class PendingRequests(Generic[T]):
     def __contains__(self, request_id: object) -> bool:
         return request_id in self._entries
 
-    @property
-    def full(self) -> bool:
-        """Whether one more would be too many."""
-        return len(self._entries) >= self._capacity
-
     def next_id(self) -> str:
         """Name the next request."""
         self._count += 1
         return str(self._count)
 
-    def add(self, request_id: str, request: T, now: float) -> None:
-        """Wait for an answer from now on."""
-        self._entries[request_id] = (now + self._timeout, request)
+    def add(self, request_id: str, request: T, now: float) -> bool:
+        """Wait for an answer from now on; False if that were one request too many."""
+        entries = self._entries
+        if len(entries) >= self._capacity:
+            return False
+        entries[request_id] = (now + self._timeout, request)
+        return True
 
     def take(self, request_id: str) -> T | None:
         """Remove and return the request of that id; None if it is answered, too late, or never was."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -72,46 +73,50 @@ class Requests:
 
     Args:
         options: the limits.
-        send: writes a frame.
+
+    Attributes:
+        send: writes a frame; to be set once there is something to write to.
     """
 
-    def __init__(self, options: SignallingClientOptions, send: Callable[[bytes], object]) -> None:
+    def __init__(self, options: SignallingClientOptions) -> None:
         self._pending: PendingRequests[Reply] = PendingRequests(ACK_TIMEOUT, options.max_pending_requests)
         self._outbox = Outbox(options.max_unsent_bytes)
-        self._size_check = options.size_check
         self._limits = options
-        self._send = send
+        self._max_payload_frame: float = math.inf
+        self.send: Callable[[bytes], object] = _nowhere
         self.next_id = self._pending.next_id
         self.next_deadline = self._pending.next_deadline
         self.take = self._pending.take
-        self.max_message_size = 0
         self._late: dict[str, WhenAcked] = {}
 
     def __len__(self) -> int:
         return len(self._pending)
 
+    def cap(self, max_message_size: int) -> None:
+        """Refuse payloads whose frames the hub would not take. Spec section 7, *size check*."""
+        if self._limits.size_check:
+            self._max_payload_frame = max_message_size
+
     # -- out -------------------------------------------------------------------------------------------------
 
     def submit_payload(self, request_id: str, frame: bytes, reply: Reply, now: float) -> None:
-        """Send a frame with a payload, if the hub takes one of that size. Spec section 7, *size check*."""
-        if self._size_check and len(frame) > self.max_message_size:
-            reply.try_set_exception(OversizedPayloadError(len(frame), self.max_message_size))
+        """Send a frame that carries a payload, if the hub takes one of that size."""
+        if len(frame) > self._max_payload_frame:
+            reply.try_set_exception(OversizedPayloadError(len(frame), int(self._max_payload_frame)))
         else:
             self.submit(request_id, frame, reply, now)
 
     def submit(self, request_id: str, frame: bytes, reply: Reply, now: float) -> None:
         """Send a frame, now or when there is room, and wait for its answer from now on."""
-        pending, outbox = self._pending, self._outbox
-        if pending.full:
+        outbox = self._outbox
+        if outbox.held and not outbox.has_room(len(frame)):
+            reply.try_set_exception(MailboxFullError(len(outbox)))
+        elif not self._pending.add(request_id, reply, now):
             reply.try_set_exception(MailboxFullError(self._limits.max_pending_requests))
-        elif not outbox.held:
-            pending.add(request_id, reply, now)
-            self._send(frame)
-        elif outbox.has_room(len(frame)):
-            pending.add(request_id, reply, now)
+        elif outbox.held:
             outbox.put(request_id, frame)
         else:
-            reply.try_set_exception(MailboxFullError(len(outbox)))
+            self.send(frame)
 
     def hold(self) -> None:
         """Let frames wait: the connection is congested."""
@@ -124,7 +129,7 @@ class Requests:
             frame = self._outbox.take(self._pending)
             if frame is None:
                 return
-            self._send(frame)
+            self.send(frame)
 
     # -- the end of waiting ----------------------------------------------------------------------------------
 
@@ -156,3 +161,7 @@ class Requests:
 def not_connected() -> NotConnectedError:
     """Make the error of a request whose frame never left."""
     return NotConnectedError("the frame never left: there is no open connection; await connect() first")
+
+
+def _nowhere(_frame: bytes) -> None:
+    """Drop a frame: there is no transport yet, and no request comes before there is."""

@@ -47,12 +47,13 @@ class ChannelClaim:
         reply: the caller's future.
     """
 
-    __slots__ = ("_tell", "options", "reply")
+    __slots__ = ("_settled", "_tell", "options", "reply")
 
     def __init__(
         self, tell: Callable[[Any], object], options: SubscribeOptions | None, reply: Future[None]
     ) -> None:
         self._tell = tell
+        self._settled = False
         self.options = options
         self.reply = reply
 
@@ -70,6 +71,9 @@ class ChannelClaim:
         return self._settle(error)
 
     def _settle(self, error: BaseException | None) -> bool:
+        if self._settled:
+            return False
+        self._settled = True
         try:
             self._tell(SubscriptionActor.Settled(self, error, self.reply))
         except ActorStoppedError:  # the client was disposed meanwhile

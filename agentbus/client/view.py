@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from agentbus.client.options import SubscribeOptions
 from agentbus.client.roster import Roster
 from agentbus.client.states import IDLE, SignallingClientState
+from agentbus.runtime.mailbox import Mailbox
 from agentbus.runtime.ref import LoopActorRef
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class ClientView:
     Attributes:
         state: what a caller may expect.
         connection: the open connection's actor; None while there is none.
+        inbox: its mailbox; a request costs one look at this.
         peer_id: who the hub takes this client for, while connected.
         max_message_size: bytes that the hub takes per message, while connected.
         tracked: the channels that a new connection gets, and the options of each.
@@ -36,6 +38,7 @@ class ClientView:
         "connection",
         "connects",
         "frames_dropped",
+        "inbox",
         "max_message_size",
         "peer_id",
         "rosters",
@@ -46,6 +49,7 @@ class ClientView:
     def __init__(self) -> None:
         self.state: SignallingClientState = IDLE
         self.connection: LoopActorRef[ConnectionActor] | None = None
+        self.inbox: Mailbox | None = None
         self.peer_id: str | None = None
         self.max_message_size: int | None = None
         self.tracked: dict[str, SubscribeOptions] = {}
@@ -59,9 +63,11 @@ class ClientView:
         self.max_message_size = event.max_message_size
         self.connects += 1
         self.connection = connection
+        self.inbox = connection.actor_inbox
 
     def disconnected(self) -> None:
         """Show that there is no connection that takes requests."""
+        self.inbox = None
         self.connection = None
         self.peer_id = None
         self.max_message_size = None

@@ -31,12 +31,11 @@ def test_what_runs_out_is_the_oldest() -> None:
     assert pending.next_deadline() is None
 
 
-def test_it_says_when_it_is_full() -> None:
+def test_it_takes_no_more_than_it_may() -> None:
     pending: PendingRequests[int] = PendingRequests(timeout=1.0, capacity=2)
-    for number in range(2):
-        assert not pending.full
-        pending.add(pending.next_id(), number, now=0.0)
-    assert pending.full
+    taken = [pending.add(pending.next_id(), number, now=0.0) for number in range(3)]
+    assert taken == [True, True, False]
+    assert len(pending) == 2
 
 
 def test_everything_may_be_added_to_while_it_is_emptied() -> None:

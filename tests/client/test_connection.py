@@ -1,0 +1,229 @@
+"""One connection: frames that can't be used, transports that break, and what it leaves behind."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import re
+from typing import Any
+
+import pytest
+
+from agentbus.client import (
+    ChannelMessage,
+    DisconnectedEvent,
+    ReconnectOptions,
+    ServerErrorEvent,
+    SignallingClientState,
+)
+from agentbus.client.connection import ConnectionActor
+from agentbus.client.subscription import SubscriptionActor
+from agentbus.client.supervisor import SupervisorActor
+from agentbus.errors import DisconnectedError, NotConnectedError, SignallingConnectError
+from agentbus.runtime import Loop
+from agentbus.runtime.actor import LoopActor
+from agentbus.wire import Reject, Target, Transport, TransportHandler
+from tests.client.world import WELCOME, Session, World, on_virtual_time, outcome
+
+STEADY = ReconnectOptions(initial_delay=1.0, multiplier=1.0, jitter_ratio=0.0)
+
+UNUSABLE = [
+    b"",
+    b"nonsense",
+    b"[1,2]",
+    b'{"no":"type"}',
+    b'{"type":7}',
+    b'{"type":"from the future"}',
+    b'{"type":"message","channel":"room","from":"p"}',
+    b'{"type":"message","channel":"room","data":1}',
+    b'{"type":"presence","channel":"room","joined":[]}',
+    b'{"type":"ack"}',
+    b'{"type":"error"}',
+]
+
+
+@on_virtual_time
+@pytest.mark.parametrize("payload", UNUSABLE)
+async def test_unusable_frames_are_dropped(world: World, payload: bytes) -> None:
+    client = await world.connected()
+    seen = world.collect(client, ChannelMessage)
+    world.hub.last.connection.send_text(payload)
+    world.hub.last.message("room", "usable")
+    await world.settle()
+    assert [event.data for event in seen] == ["usable"]
+    assert client.state is SignallingClientState.CONNECTED
+    assert client.statistics().frames_dropped == 1
+
+
+@on_virtual_time
+async def test_unusable_frames_are_logged_seldom(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    client = await world.connected()
+    with caplog.at_level(logging.WARNING, "agentbus.client"):
+        for _ in range(3):
+            for _ in range(100):
+                world.hub.last.connection.send_text(b"nonsense")
+            await world.sleep(11.0)
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.split(",")[0] for line in lines] == [
+        "dropped 1 unusable frame(s)",
+        "dropped 100 unusable frame(s)",
+        "dropped 100 unusable frame(s)",
+    ]
+    assert client.statistics().frames_dropped == 300
+
+
+@on_virtual_time
+async def test_a_second_welcome_is_ignored_and_logged(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    client = await world.connected()
+    with caplog.at_level(logging.WARNING, "agentbus.client"):
+        world.hub.last.send(**{**WELCOME, "peerId": "somebody else"})
+        await world.settle()
+    assert client.peer_id == "me"
+    assert "Welcome" in caplog.text
+
+
+@on_virtual_time
+async def test_frames_before_the_welcome_are_dropped(world: World) -> None:
+    def early(session: Session) -> None:
+        session.message("room", "too early")
+        session.send(type="ack", requestId="1")
+        session.send(**WELCOME)
+
+    world.hub.on_open = early
+    client = world.client()
+    seen = world.collect(client, ChannelMessage)
+    await client.connect()
+    await world.settle()
+    assert (seen, client.statistics().frames_dropped) == ([], 2)
+
+
+@on_virtual_time
+async def test_binary_messages_are_dropped(world: World) -> None:
+    client = await world.connected()
+    world.hub.last.connection.send_frames(b"\x82\x03abc")
+    await world.settle()
+    assert client.statistics().frames_dropped == 1
+    assert client.state is SignallingClientState.CONNECTED
+
+
+@on_virtual_time
+async def test_an_error_that_answers_nothing_is_an_event(world: World) -> None:
+    client = await world.connected()
+    seen = world.collect(client, ServerErrorEvent)
+    world.hub.last.send(type="error", code="of the future", message="hm")
+    world.hub.last.send(type="error", code="unknown_type")
+    await world.settle()
+    assert seen == [
+        ServerErrorEvent("of the future", "hm", None),
+        ServerErrorEvent("unknown_type", None, None),
+    ]
+
+
+# -- transports that break -----------------------------------------------------------------------------------
+
+
+@on_virtual_time
+async def test_a_transport_factory_that_raises_is_a_failed_attempt(world: World) -> None:
+    def factory(*_args: Any) -> Transport:
+        raise OSError("no such device")
+
+    client = world.client(transport_factory=factory)
+    ended = world.collect(client, DisconnectedEvent)
+    error = await outcome(client.connect())
+    assert isinstance(error, SignallingConnectError)
+    assert error.close_code == 1006
+    await world.settle()
+    assert [event.will_reconnect for event in ended] == [False]
+
+
+@on_virtual_time
+async def test_a_transport_that_never_ends_is_given_up(world: World) -> None:
+    class Endless:
+        write_buffer_bytes = 0
+
+        def send_text(self, payload: bytes, /) -> None:
+            """Lose it."""
+
+        def close(self, code: int, reason: str, /) -> None:
+            """Never close."""
+
+        def abort(self, code: int = 1006, /) -> None:
+            """Never end."""
+
+    def factory(_target: Target, _handler: TransportHandler, _loop: Loop) -> Transport:
+        return Endless()
+
+    client = world.client(transport_factory=factory)
+    error = await outcome(client.connect())
+    assert isinstance(error, SignallingConnectError)
+    assert (error.close_code, world.now) == (4000, 11.0)
+
+
+@on_virtual_time
+async def test_a_connection_whose_code_breaks_is_replaced(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Let it crash: its last word is a lost connection, and the supervisor goes on."""
+    client = await world.connected(reconnect=STEADY)
+    ended = world.collect(client, DisconnectedEvent)
+    world.hub.on_frame = lambda _session, _frame: None
+    pending = client.publish("room", 1)
+    await world.settle()
+    (connection,) = world.runtime.registry.get_by_class(ConnectionActor)
+    with caplog.at_level(logging.CRITICAL, "agentbus.runtime"):
+        connection.tell(ConnectionActor.Publish("room", "no bytes", None))  # type: ignore[arg-type]
+        assert isinstance(await outcome(pending), DisconnectedError)
+        await world.sleep(1.5)
+    assert [(event.code, event.will_reconnect) for event in ended] == [(1006, True)]
+    assert client.state is SignallingClientState.CONNECTED
+    assert len(world.hub.sessions) == 2
+
+
+@on_virtual_time
+async def test_requests_that_reach_an_ending_connection_are_answered(world: World) -> None:
+    client = await world.connected(reconnect=STEADY)
+    (connection,) = world.runtime.registry.get_by_class(ConnectionActor)
+    stopped = connection.stop(block=False)
+    late = [client.publish("room", 1), client.subscribe("room"), client.unsubscribe("room")]
+    await stopped
+    later = [client.publish("room", 2), client.send("p", 2), client.subscribe("room")]
+    for request in (*late, *later):
+        assert isinstance(await outcome(request), NotConnectedError)
+    assert client.subscriptions == frozenset()
+    await world.sleep(1.5)
+    assert client.state is SignallingClientState.CONNECTED
+
+
+@on_virtual_time
+async def test_a_retry_after_is_a_lower_bound(world: World) -> None:
+    client = await world.connected(reconnect=STEADY)
+    world.hub.on_request = lambda _session: Reject(429, {"Retry-After": "20"})
+    world.hub.last.cut()
+    await world.sleep(2.0)
+    assert len(world.hub.dials) == 2
+    world.hub.on_request = lambda _session: None
+    await world.sleep(18.5)
+    assert client.state is SignallingClientState.RECONNECTING
+    await world.sleep(1.0)
+    assert client.state is SignallingClientState.CONNECTED
+
+
+@on_virtual_time
+async def test_http_statuses_have_a_field_of_their_own(world: World) -> None:
+    world.hub.on_request = lambda _session: Reject(503, {}, "later")
+    error = await outcome(world.client().connect())
+    assert isinstance(error, SignallingConnectError)
+    assert (error.close_code, error.http_status) == (1006, 503)
+
+
+@pytest.mark.parametrize("actor", [ConnectionActor, SubscriptionActor, SupervisorActor])
+def test_actors_shadow_nothing_of_the_runtime_s(actor: type[LoopActor]) -> None:
+    meant = {"on_start", "on_stop", "on_failure", "_handlers", "_abc_impl"}
+    inherited = {name for base in actor.__mro__[1:] for name in (*vars(base), *annotated(base))}
+    own = {name for name in vars(actor) if not name.startswith("__")}
+    own |= set(re.findall(r"self\.(\w+)(?:: [^=\n]+)? = ", inspect.getsource(actor)))
+    assert own & inherited <= meant
+
+
+def annotated(cls: type) -> dict[str, object]:
+    return vars(cls).get("__annotations__", {})
