@@ -6,10 +6,10 @@ from benchmarks.programs import command, figures
 from benchmarks.table import Table
 
 KINDS = {
-    "pykka ThreadingActor": "pykka",
-    "agentbus LoopActor, on its loop": "loop",
-    "agentbus LoopActor, from a thread": "loop-from-thread",
-    "agentbus AsyncAgentActor, on its loop": "agent",
+    "pykka ThreadingActor": ("actors", "pykka"),
+    "agentbus LoopActor, on its loop": ("actors", "loop"),
+    "agentbus LoopActor, from a thread": ("actors", "loop-from-thread"),
+    "agentbus AsyncAgentActor, on its loop": ("agent_actors",),
 }
 
 
@@ -19,8 +19,8 @@ def run(runs: int) -> list[Table]:
     asks = Table("Actor asks per second", ["actor"], lower_is_better=False)
     seen: dict[str, list[dict[str, float]]] = {}
     for _ in range(runs):
-        for name, kind in KINDS.items():
-            seen.setdefault(name, []).append(figures(command("actors", kind)))
+        for name, words in KINDS.items():
+            seen.setdefault(name, []).append(figures(command(*words)))
     for name, results in seen.items():
         tells.add(name, "tell", [result["tell"] for result in results])
         asks.add(name, "ask", [result["ask"] for result in results])

@@ -12,7 +12,6 @@ from typing import Any
 
 import pykka
 
-from agentbus import AsyncAgentActor, Bus, Message, handles
 from agentbus.runtime import LoopActor, Runtime, StartOptions
 
 TELLS = 200_000
@@ -41,18 +40,6 @@ class Looped(LoopActor):
 
     def on_receive(self, message: Any) -> Any:
         self.seen += 1
-        return message
-
-
-class Number(Message):
-    value: int
-
-
-class Agent(AsyncAgentActor):
-    """An agent with one typed handler."""
-
-    @handles
-    async def number(self, message: Number) -> Number:
         return message
 
 
@@ -100,12 +87,6 @@ async def looped() -> dict[str, float]:
     return await on_the_loop(ref, 1, lambda message: ref.ask(message, block=False))
 
 
-async def agent() -> dict[str, float]:
-    async with Bus(runtime=Runtime(loop=asyncio.get_running_loop())) as bus:
-        ref = bus.spawn(Agent, name="agent")
-        return await on_the_loop(ref, Number(value=1), ref.ask)
-
-
 def main(kind: str) -> None:
     if kind == "pykka":
         result = from_this_thread(Threaded.start())
@@ -113,7 +94,7 @@ def main(kind: str) -> None:
     elif kind == "loop-from-thread":
         result = from_this_thread(Looped.start())
     else:
-        result = asyncio.run({"loop": looped, "agent": agent}[kind]())
+        result = asyncio.run(looped())
     print(json.dumps(result), flush=True)
 
 

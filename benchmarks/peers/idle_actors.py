@@ -11,7 +11,10 @@ from benchmarks.process import resident_bytes
 
 
 class Idle(LoopActor):
-    """Does nothing."""
+    """Answers, and otherwise does nothing."""
+
+    def on_receive(self, message: object) -> object:
+        return message
 
 
 def main(count: int) -> None:
