@@ -1,4 +1,4 @@
-"""Two hundred worlds, each drawn from a seed: real clients, a real hub, faults, and what must hold after them.
+"""Two hundred worlds, each drawn from a seed: real clients, a real hub, faults, and what must hold then.
 
 More of them: `make simulate SEEDS=10000`.
 """

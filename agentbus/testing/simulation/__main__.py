@@ -26,7 +26,6 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     count = options.seeds if options.seeds is not None else (1 if options.seed is not None else 100)
     first = options.seed or 0
-    gc.freeze()
     progress = _Progress(count)
     failed = 0
     for run in _runs(range(first, first + count), options.scenario):
@@ -112,4 +111,5 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
+    gc.freeze()  # the modules: collecting after each run then looks at the run only
     sys.exit(main())

@@ -85,10 +85,9 @@ def _pending(call: Call, at: float) -> bool:
 
 
 def _was_closed(account: ClientAccount, start: float, end: float) -> bool:
+    """Tell whether the program closed the client meanwhile; its disposal at the very end is no excuse."""
     return any(
-        start - MOMENT <= call.called_at <= end + MOMENT
-        for call in account.calls
-        if call.verb in {"close", "dispose"}
+        start - MOMENT <= call.called_at <= end + MOMENT for call in account.calls if call.verb == "close"
     )
 
 
