@@ -23,7 +23,7 @@ def command(program: str, *arguments: object, python: Path | str = sys.executabl
     return [str(python), "-m", f"benchmarks.peers.{program}", *words]
 
 
-def figures(words: list[str]) -> dict[str, Any]:
+def figures(words: list[str], *, pinned: bool = True) -> dict[str, Any]:
     """Run it to its end and return what it measured.
 
     Raises:
@@ -36,7 +36,7 @@ def figures(words: list[str]) -> dict[str, Any]:
         timeout=120,
         check=False,
         cwd=ROOT,
-        preexec_fn=lambda: pin(LOAD_CORE),
+        preexec_fn=(lambda: pin(LOAD_CORE)) if pinned else None,
     )
     if done.returncode:
         raise RuntimeError(f"{words} failed: {done.stderr}")
