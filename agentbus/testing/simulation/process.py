@@ -14,7 +14,6 @@ from asyncio.events import (
 )
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
-from concurrent.futures import Executor
 from contextlib import contextmanager
 from contextvars import Context
 from random import Random
@@ -51,8 +50,8 @@ class _Call(asyncio.TimerHandle):
         return f"{name} at {self.when():.3f}"
 
 
-class ProcessLoop(asyncio.BaseEventLoop):
-    """The event loop of one process.
+class ProcessLoop(VirtualLoop):
+    """The event loop of one process: a virtual loop that another one runs.
 
     Args:
         host: runs the calls, and has the time.
@@ -64,17 +63,17 @@ class ProcessLoop(asyncio.BaseEventLoop):
         self.name = name
         self.paused = False
         self.killed = False
-        self._queue: deque[_Call] = deque()
-        self._timers: dict[_Call, None] = {}
-        self._tasks: dict[asyncio.Task[Any], None] = {}
+        self._calls: deque[_Call] = deque()
+        self._timers_set: dict[_Call, None] = {}
         self._named = 0
         self._waited = 0
-        super().__init__()  # last, for it calls the methods below
+        self.clock = host.clock
+        super().__init__(host.clock)  # last, for it calls the methods below
 
     def __repr__(self) -> str:
         return f"<ProcessLoop {self.name}>"
 
-    # -- stop and go -------------------------------------------------------------------------------------
+    # -- stop and go ---------------------------------------------------------------------------------------
 
     def pause(self) -> None:
         """Run nothing from now on; what comes due waits."""
@@ -85,22 +84,20 @@ class ProcessLoop(asyncio.BaseEventLoop):
         if not self.paused:
             return
         self.paused = False
-        self._waited = len(self._queue)
-        for _ in self._queue:
+        self._waited = len(self._calls)
+        for _ in self._calls:
             self.host.call_soon(self._step)
 
     def kill(self) -> None:
         """Run nothing any more, for good."""
         self.killed = True
-        self._queue.clear()
-        for timer in list(self._timers):
+        self._calls.clear()
+        for timer in list(self._timers_set):
             timer.cancel()
-        self._timers.clear()
 
     def bury(self) -> None:
         """End what a killed process left half-done, when nobody can notice any more."""
-        tasks, self._tasks = self._tasks, {}
-        for task in tasks:
+        for task in self.tasks():
             coroutine = task.get_coro()
             if isinstance(coroutine, CoroutineType):
                 coroutine.close()
@@ -125,16 +122,17 @@ class ProcessLoop(asyncio.BaseEventLoop):
         with self.current():
             fn(*args)
 
+    def advance(self, seconds: float) -> None:
+        """Let time pass for all processes."""
+        self.host.advance(seconds)
+
     def leftovers(self) -> list[str]:
         """Name what has not ended: timers and tasks."""
-        timers = [f"timer {timer}" for timer in self._timers if not timer.cancelled()]
-        return timers + [f"task {task.get_name()}" for task in self._tasks]
+        return [f"timer {timer}" for timer in self._timers_set] + [
+            f"task {task.get_name()}" for task in self.tasks()
+        ]
 
-    # -- what asyncio asks of a loop ---------------------------------------------------------------------
-
-    def time(self) -> float:
-        """Give the host's time."""
-        return self.host.time()
+    # -- what asyncio asks of a loop -----------------------------------------------------------------------
 
     def is_running(self) -> bool:
         """Whether anything runs at all."""
@@ -148,8 +146,10 @@ class ProcessLoop(asyncio.BaseEventLoop):
         self, callback: Callable[[*Args], object], *args: *Args, context: Context | None = None
     ) -> asyncio.Handle:
         """Call back in a later turn, in order."""
-        call = self._call(self.host.time(), callback, args, context)
-        self._enqueue(call)
+        call = self._call(self.time(), callback, args, context)
+        if not self.killed:
+            self._calls.append(call)
+            self.host.call_soon(self._step)
         return call
 
     def call_soon_threadsafe(
@@ -168,7 +168,7 @@ class ProcessLoop(asyncio.BaseEventLoop):
         """Call back at a virtual time, or as soon afterwards as the process runs."""
         call = self._call(when, callback, args, context)
         if not self.killed:
-            self._timers[call] = None
+            self._timers_set[call] = None
             call.timer = self.host.call_at(when, self._due, call)
         return call
 
@@ -177,30 +177,14 @@ class ProcessLoop(asyncio.BaseEventLoop):
     ) -> asyncio.Task[T]:
         """Make a task; its default name counts from 1 in each process, so that traces agree between runs."""
         self._named += 1
-        named = f"{self.name}-{self._named}" if name is None else str(name)
-        task: asyncio.Task[T] = asyncio.Task(coro, loop=self, name=named, **kwargs)
-        self._tasks[task] = None
-        task.add_done_callback(self._forget)
-        return task
-
-    def run_in_executor(
-        self, executor: Executor | None, func: Callable[[*Args], T], *args: *Args
-    ) -> asyncio.Future[T]:
-        """Run `func` inline, taking no virtual time."""
-        del executor
-        future: asyncio.Future[T] = self.create_future()
-        try:
-            future.set_result(func(*args))
-        except Exception as error:  # noqa: BLE001 -- it belongs to whoever awaits the future
-            future.set_exception(error)
-        return future
+        return super().create_task(coro, name=name or f"{self.name}-{self._named}", **kwargs)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Pass a failure on to the host; the dead don't complain."""
         if not self.killed:
             self.host.call_exception_handler(context)
 
-    # -- turns -------------------------------------------------------------------------------------------
+    # -- turns ---------------------------------------------------------------------------------------------
 
     def _call(
         self, when: float, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
@@ -209,34 +193,26 @@ class ProcessLoop(asyncio.BaseEventLoop):
         call.timer = None
         return call
 
-    def _enqueue(self, call: _Call) -> None:
-        if not self.killed:
-            self._queue.append(call)
-            self.host.call_soon(self._step)
-
     def _due(self, call: _Call) -> None:
-        self._timers.pop(call, None)
-        self._queue.append(call)
+        self._timers_set.pop(call, None)
+        self._calls.append(call)
         self._step()
 
     def _step(self) -> None:
         """Make the oldest call. There is one step per call, so that the order of calls survives a pause."""
-        if self.paused or not self._queue:
+        if self.paused or not self._calls:
             return
         self._waited = max(0, self._waited - 1)
         before = _get_running_loop()
         _set_running_loop(self)
         try:
-            self._queue.popleft().run()
+            self._calls.popleft().run()
         finally:
             _set_running_loop(before)
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         if isinstance(handle, _Call):
-            self._timers.pop(handle, None)
-
-    def _forget(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.pop(task, None)
+            self._timers_set.pop(handle, None)
 
 
 class Process:
@@ -251,7 +227,7 @@ class Process:
     def __init__(self, host: VirtualLoop, name: str, seed: str) -> None:
         self.name = name
         self.loop = ProcessLoop(host, name)
-        self.home = HostedLoop(self.loop, name=name, clock=host.clock)
+        self.home = HostedLoop(self.loop, name=name)
         self.random = Random(seed)
         self.runtime = Runtime(loop=self.home, random=self.random, inline_callbacks=True)
 
