@@ -19,6 +19,7 @@ import uvicorn
 from agentbus.errors import HubConfigError
 from agentbus.hub.core import HubConfig, UsageStore
 from agentbus.hub.server.app import Readiness, make_app
+from agentbus.hub.server.http import HttpConnection
 from agentbus.hub.server.session import SessionHandler
 from agentbus.hub.server.shell import HubShell
 from agentbus.hub.server.tokens import TokenKeys
@@ -188,7 +189,7 @@ class HubServer:
         listen = self._listen
         return uvicorn.Config(
             make_app(self._ready),
-            http="httptools",  # takes request lines of any length; a token may have 16 KiB
+            http=HttpConnection,
             ws=self._protocol_class(),
             lifespan="off",
             log_config=None,

@@ -1,0 +1,151 @@
+"""uvicorn's HTTP connection with the bounds that it lacks, and the way from it to a WebSocket.
+
+uvicorn waits for ever for a request that does not come whole, and keeps a head of any size. It drops what
+follows an upgrade request in the same chunk, and takes one while an earlier request is unanswered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from agentbus.wire.head import MAX_HEAD_BYTES, Reject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from uvicorn.config import Config
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+    from uvicorn.server import ServerState
+
+REQUEST_TIMEOUT: Final = 10.0
+"""Seconds from the connect, or from the first byte of a later request, until that request is whole."""
+
+NO_HTTP = Reject(400, {}, "this is no HTTP request\n")
+TOO_SLOW = Reject(408, {}, "the request took too long\n")
+TOO_LONG = Reject(431, {}, "the request's head is too long\n")
+TOO_EARLY = Reject(400, {}, "an upgrade waits for the answers to earlier requests\n")
+
+
+class HttpConnection(HttpToolsProtocol):
+    """One connection, until it closes or a WebSocket takes it over.
+
+    Args:
+        config: uvicorn's, as are the others.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._head_bytes = 0  # of a head that is not whole yet
+        self._in_head = True
+        self._deadline: asyncio.TimerHandle | None = None
+
+    # -- what asyncio calls --------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        """Begin: a request is to come, and not too late."""
+        super().connection_made(transport)
+        self._expect_whole_request()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes: requests, or what should be."""
+        self._unset_keepalive_if_required()
+        try:
+            self._parse(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._should_upgrade():
+                self._upgrade(data[upgrade.args[0] :])
+            return
+        except httptools.HttpParserError:
+            self._refuse(NO_HTTP)
+            return
+        if self._in_head:
+            self._head_bytes += len(data)
+            self._expect_whole_request()
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._refuse(TOO_LONG)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self._expect_nothing()
+        super().connection_lost(exc)
+
+    # -- what the parser calls -----------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        self._in_head = True
+        self._head_bytes = 0
+        self._expect_whole_request()
+
+    def on_headers_complete(self) -> None:
+        """Have the request's head."""
+        self._in_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Have the request."""
+        self._expect_nothing()
+        super().on_message_complete()
+
+    # -- how -----------------------------------------------------------------------------------------------
+
+    def _parse(self, data: bytes) -> None:
+        if self.parser is not None:
+            self.parser.feed_data(data)
+
+    def _expect_whole_request(self) -> None:
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(REQUEST_TIMEOUT, self._give_up)
+
+    def _expect_nothing(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _give_up(self) -> None:
+        if self._in_head:
+            self._refuse(TOO_SLOW)
+        else:
+            self.transport.abort()  # its answer is written or being written
+
+    def _refuse(self, answer: Reject) -> None:
+        self._expect_nothing()
+        self.transport.write(answer.response().serialize())
+        self.transport.close()
+
+    def _upgrade(self, rest: bytes) -> None:
+        self._expect_nothing()
+        earlier = cast("RequestResponseCycle | None", self.cycle)
+        if earlier is not None and not earlier.response_complete:
+            self._refuse(TOO_EARLY)
+            return
+        self.connections.discard(self)
+        make = cast("Callable[..., asyncio.Protocol]", self.ws_protocol_class)
+        connection = make(config=self.config, server_state=self.server_state, app_state=self.app_state)
+        # From here on, whatever happens to the transport is the new protocol's to hear.
+        self.transport.set_protocol(connection)
+        connection.connection_made(self.transport)
+        connection.data_received(self._head() + rest)
+
+    def _head(self) -> bytes:
+        """Repeat the request's head; the parser has thrown the bytes away."""
+        lines = [b"%s %s HTTP/%s" % (self._method(), self.url, self._version())]
+        lines += [b"%s: %s" % header for header in self.headers]
+        return b"\r\n".join((*lines, b"", b""))
+
+    def _method(self) -> bytes:
+        return self.scope["method"].encode()
+
+    def _version(self) -> bytes:
+        return self.scope["http_version"].encode()
