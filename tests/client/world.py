@@ -118,11 +118,12 @@ class ScriptedHub:
         self.on_request: Callable[[Session], Reject | None] = lambda _session: None
         self.on_open: Callable[[Session], object] = self.welcome
         self.on_frame: Callable[[Session, Frame], object] = self.answer
-        self._listener = MemoryListener(loop, self._accept)
+        self._listener = MemoryListener(loop, self.accept)
         options = ClientOptions(mask_keys=lambda: lambda: b"\0\0\0\0")
         self._dial = memory_dialler(self._listener, options)
 
-    def _accept(self) -> HubConnection:
+    def accept(self) -> HubConnection:
+        """Make the hub's end of one more connection."""
         session = Session(self)
         self.sessions.append(session)
         self.dials.append(self.loop.time())
