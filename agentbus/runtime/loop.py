@@ -198,10 +198,10 @@ class Loop(Burst, forks.ProcessBound):
     def _closed_error(self) -> RuntimeFault:
         return RuntimeFault(f"the loop {self.name!r} is closed")
 
-    def _arm(self) -> None:
+    def _arm_from_afar(self) -> None:
         try:
-            if not self._ending or self.is_current():
-                super()._arm()
+            if not self._ending:
+                super()._arm_from_afar()
                 return
         except RuntimeError as error:
             self._abandon()

@@ -56,27 +56,31 @@ class Burst:
         return self._asyncio_loop
 
     def _arm(self) -> None:
+        loop = self._asyncio_loop
+        if loop is not None and running_loop() is loop:  # it runs, so it is not closed: this can't fail
+            self._armed = True
+            self.wakeups += 1
+            # a fresh context: what one caller has in its context variables is no other caller's business
+            loop.call_soon(self._run, context=Context())
+        else:
+            self._arm_from_afar()
+
+    def _arm_from_afar(self) -> None:
         try:
             self._armed = True
-            loop = self._target()
-            # a fresh context: what one caller has in its context variables is no other caller's business
-            if running_loop() is loop:
-                loop.call_soon(self._run, context=Context())
-            else:
-                loop.call_soon_threadsafe(self._run, context=Context())
+            self._target().call_soon_threadsafe(self._run, context=Context())
             self.wakeups += 1
         except BaseException:
             self._armed = False
             raise
 
     def _run(self) -> None:
-        take = self._calls.popleft
+        calls = self._calls
         for _ in range(CALLS_PER_TURN):
-            try:
-                fn, args = take()
-            except IndexError:
+            if not calls:
                 self._rest()
                 return
+            fn, args = calls.popleft()
             try:
                 fn(*args)
             except BaseException as error:  # noqa: BLE001 -- one caller's failure is no other caller's
