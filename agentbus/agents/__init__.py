@@ -1,1 +1,66 @@
-"""Agents: messages, addresses, links, membership, and the bus that joins them."""
+"""Agents: typed messages, supervised lives, links between nodes, and the bus that joins them."""
+
+from __future__ import annotations
+
+from agentbus.agents.address import Address
+from agentbus.agents.agent import AgentActor, AsyncAgentActor, ChildLost
+from agentbus.agents.broadcasting import TopicSubscription
+from agentbus.agents.bus import Bus
+from agentbus.agents.events import (
+    AgentEnded,
+    AgentFailure,
+    AgentGaveUp,
+    AgentProgress,
+    AgentRestarting,
+    AgentStarted,
+    BusConnected,
+    BusDisconnected,
+    BusEvent,
+    DeadLetter,
+    DeathReason,
+    NodeBack,
+    NodeDead,
+    NodeSuspect,
+    NodeUp,
+    ProcessExited,
+    ProcessStarted,
+)
+from agentbus.agents.handlers import handles
+from agentbus.agents.message import Message, Request
+from agentbus.agents.node_parts import NodeOptions
+from agentbus.agents.outcome import Outcome
+from agentbus.agents.ref import AgentRef
+from agentbus.agents.watching import AgentDown
+
+__all__ = [
+    "Address",
+    "AgentActor",
+    "AgentDown",
+    "AgentEnded",
+    "AgentFailure",
+    "AgentGaveUp",
+    "AgentProgress",
+    "AgentRef",
+    "AgentRestarting",
+    "AgentStarted",
+    "AsyncAgentActor",
+    "Bus",
+    "BusConnected",
+    "BusDisconnected",
+    "BusEvent",
+    "ChildLost",
+    "DeadLetter",
+    "DeathReason",
+    "Message",
+    "NodeBack",
+    "NodeDead",
+    "NodeOptions",
+    "NodeSuspect",
+    "NodeUp",
+    "Outcome",
+    "ProcessExited",
+    "ProcessStarted",
+    "Request",
+    "TopicSubscription",
+    "handles",
+]
