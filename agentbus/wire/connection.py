@@ -96,6 +96,11 @@ class Connection(asyncio.Protocol):
             self._transport.write(data)
 
     @property
+    def open(self) -> bool:
+        """Whether messages can be sent: the upgrade is done, and no closing handshake has begun."""
+        return self._pieces is not None
+
+    @property
     def backlog_bytes(self) -> int:
         """Bytes sent and not yet taken by the network. Costs a little: look at `congested` first."""
         gathered = sum(map(len, self._pieces or ()))

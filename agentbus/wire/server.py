@@ -76,7 +76,10 @@ class ServerHandler(Protocol):
         """Hear of one whole binary message of so many bytes, which the protocol does not use."""
 
     def on_activity(self) -> None:
-        """Hear that a frame of any kind came in: once per chunk of the network, after its messages."""
+        """Hear that a frame of any kind came in: once per chunk of the network, after its messages.
+
+        A violation counts as one: look whether the connection is still `open`.
+        """
 
     def on_closed(self, code: int, reason: str, /) -> None:
         """Hear that an open connection has ended.
@@ -121,7 +124,8 @@ class ServerConnection(Connection):
             self._upgrade(data)  # not heard yet: a request that dribbles in is no sign of life
             return
         self._heard = self._flusher.loop.time()
-        if handler is not None and self._receive(engine, data, handler):
+        # A connection that has failed hears of it at once: it may take seconds until its transport is gone.
+        if handler is not None and (self._receive(engine, data, handler) or not self.open):
             handler.on_activity()
 
     # -- the upgrade ---------------------------------------------------------------------------------------

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from urllib.parse import unquote
 
 from agentbus.hub.core import ConnectRequest, Instant, Session
+from agentbus.hub.server.addresses import client_address
 from agentbus.hub.server.shell import HubShell
 from agentbus.wire.head import Reject
 from agentbus.wire.server import ServerConnection, UpgradeRequest
@@ -78,18 +78,17 @@ class SessionHandler:
             self._shell.execute(self._shell.hub.receive_binary(self._session, self._shell.now()))
 
     def on_activity(self) -> None:
-        """Note the end of a chunk."""
+        """Note the end of a chunk, and whether the connection failed over it."""
         self._now = None
+        if self._connection is not None and not self._connection.open:
+            self._leave()
         self._shell.rearm()
 
     def on_closed(self, code: int, reason: str) -> None:  # noqa: ARG002 -- the core's verdict is its own
         """Tell the core that the connection is gone."""
-        session, self._session = self._session, None
         self._connection = None
-        if session is not None:
-            session.handle = None
-            self._shell.execute(self._shell.hub.disconnect(session, self._shell.now()))
-            self._shell.rearm()
+        self._leave()
+        self._shell.rearm()
         self._shell.left(self)
 
     def abort(self) -> None:
@@ -97,9 +96,16 @@ class SessionHandler:
         if self._connection is not None:
             self._connection.abort()
 
+    def _leave(self) -> None:
+        # Whom nothing can be sent to is not there: nobody may get an ack for what he will not get.
+        session, self._session = self._session, None
+        if session is not None:
+            session.handle = None
+            self._shell.execute(self._shell.hub.disconnect(session, self._shell.now()))
+
 
 def read_credentials(query: str) -> tuple[str | None, str | None]:
-    """Take `key` and `token` from a query; a repeated one is no credential at all.
+    """Take `key` and `token` from a query; if one of them is repeated, neither counts.
 
     Returns:
         The decoded key and token, each None where it is missing.
@@ -107,20 +113,9 @@ def read_credentials(query: str) -> tuple[str | None, str | None]:
     found: dict[str, str] = {}
     for pair in query.split("&"):
         name, _, value = pair.partition("=")
+        if name not in ("key", "token"):
+            continue
         if name in found:
             return None, None
         found[name] = unquote(value)
     return found.get("key"), found.get("token")
-
-
-def client_address(request: UpgradeRequest, trusted: Iterable[str]) -> str:
-    """Find where a request comes from: behind trusted proxies, the last hop that is none of them."""
-    trusted = frozenset(trusted)
-    address = request.peer_address
-    hops = ",".join(request.headers.get_all("X-Forwarded-For")).split(",")
-    while address in trusted and hops:
-        hop = hops.pop().strip()
-        if not hop:
-            break
-        address = hop
-    return address

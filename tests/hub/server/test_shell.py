@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import pytest
 
 from agentbus.hub.core import AppConfig, HubConfig, Limits, PublishableKey
+from agentbus.hub.server.addresses import client_address
 from agentbus.hub.server.embedded import EmbeddedHub
-from agentbus.hub.server.session import client_address, read_credentials
+from agentbus.hub.server.session import read_credentials
 from agentbus.runtime.loop import HostedLoop
 from agentbus.runtime.virtual import VirtualLoop
 from agentbus.wire.server import UpgradeRequest
@@ -144,6 +145,30 @@ def test_a_slow_consumer_is_closed_with_1013_and_counted_while_the_others_go_on(
     assert len(world.hub.shell.handlers) == 2, "the slow one's socket is gone too"
 
 
+RESERVED_OPCODE = b"\x83\x80" + bytes(4)
+CLOSE = b"\x88\x80" + bytes(4)
+
+
+@pytest.mark.parametrize("last", [RESERVED_OPCODE, CLOSE], ids=["violation", "close"])
+def test_who_cannot_be_reached_any_more_is_gone_before_its_socket_is(world: World, last: bytes) -> None:
+    """Spec section 2: an ack of a `send` says that it was handed over."""
+    sender, failing = world.client(), world.client()
+    for client in (sender, failing):
+        client.say("subscribe", channel="rooms/a")
+    world.loop.advance(0.1)
+    pause_reading(failing)
+    getattr(failing.transport, "_transport").write(last)  # noqa: B009 -- what our client never sends
+    world.loop.advance(0.1)
+    sender.say("send", to="peer-2", data=1, requestId="s")
+    world.loop.run_until_idle()
+    assert sender.heard("ack") == []
+    assert sender.heard("error")[-1]["code"] == "peer_not_found"
+    assert sender.heard("presence")[-1]["left"] == [{"peerId": "peer-2"}]
+    assert world.hub.shell.hub.connections() == 1
+    world.loop.advance(10)
+    assert len(world.hub.shell.handlers) == 1
+
+
 def test_shutdown_says_going_away_then_closes_with_1001(world: World) -> None:
     clients = [world.client(), world.client()]
     world.loop.run_until_complete(world.hub.stop(grace=5))
@@ -196,6 +221,7 @@ def test_credentials_are_percent_decoded_and_a_plus_stays_a_plus() -> None:
     assert read_credentials("token=a.b%2Bc&x=1") == (None, "a.b+c")
     assert read_credentials("") == (None, None)
     assert read_credentials("key=a&key=b") == (None, None)
+    assert read_credentials("key=a&&x=1&x=2&") == ("a", None)
 
 
 @pytest.mark.parametrize(
@@ -206,6 +232,8 @@ def test_credentials_are_percent_decoded_and_a_plus_stays_a_plus() -> None:
         ("10.0.0.1", "198.51.100.1, 203.0.113.7, 10.0.0.1", "203.0.113.7"),
         ("192.0.2.9", "203.0.113.7", "192.0.2.9"),
         ("10.0.0.1", "", "10.0.0.1"),
+        ("2001:db8::1", "203.0.113.7", "203.0.113.7"),
+        ("2001:db8::1", "203.0.113.7, 2001:DB8:0::1", "203.0.113.7"),
     ],
 )
 def test_only_trusted_proxies_are_believed(peer: str, forwarded: str | None, expected: str) -> None:
@@ -213,4 +241,4 @@ def test_only_trusted_proxies_are_believed(peer: str, forwarded: str | None, exp
 
     headers = Headers() if forwarded is None else Headers([("X-Forwarded-For", forwarded)])
     request = UpgradeRequest("/v1", "", headers, peer)
-    assert client_address(request, {"10.0.0.1"}) == expected
+    assert client_address(request, ["10.0.0.1", "2001:DB8:0:0::1"]) == expected
