@@ -103,7 +103,7 @@ class LoopActor(LivingActor):
 
     def on_control(self, message: Any) -> Any:
         """Handle a message from the control lane; by default like any other."""
-        return self._dispatch(message)
+        return self._handler_of(message)(self, message)
 
     # -- for use in handlers --------------------------------------------------------------------------------
 

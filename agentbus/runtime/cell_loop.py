@@ -270,3 +270,6 @@ class LoopCell(LoopActor):
         return self._core.name
 
     _gone = staticmethod(cell_gone)
+
+
+LoopCell._handlers = {}  # pyright: ignore[reportPrivateUsage]  # every message is the behaviour's, pykka's own too

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pykka
 
 from agentbus.errors import ForkedError, FutureCancelledError, RuntimeFault
-from agentbus.runtime.dispatch import HandlerTable, find_handler
+from agentbus.runtime.dispatch import Handler, HandlerTable, find_handler
 from agentbus.runtime.down import DownReason, StartOptions
 from agentbus.runtime.envelope import Ask, Stop, Watch
 from agentbus.runtime.faults import ActorGoneError
@@ -105,13 +105,19 @@ class TurningActor(pykka.Actor):
         """Handle what has come, the control lane first, but no more than others on the loop can wait for."""
         mailbox = self._mailbox
         items = mailbox.items
+        handlers = self._handlers
         self._turning = True
         try:
             for _ in range(MESSAGES_PER_TURN):
                 if mailbox.control:
                     self._handle_control(mailbox.take_control())
                 elif self._free and items:
-                    self._handle(mailbox.take())
+                    item = mailbox.take()
+                    handler = handlers.get(item.__class__)
+                    if handler is None:
+                        self._handle(item)
+                    else:
+                        self._call(handler, item, None)
                 elif not self._free or mailbox.rest():
                     return  # whoever frees it, or puts something, calls for the next turn
         finally:
@@ -119,18 +125,23 @@ class TurningActor(pykka.Actor):
         self._wake()
 
     def _handle(self, item: Any) -> None:
-        """Handle one item of the mailbox."""
-        message, future = item, None
+        """Handle an item that is no message of a known type."""
         if item.__class__ is Ask:
-            message, future = item.message, item.future
-            if future.done():
-                return  # cancelled before its turn: it never starts
+            if not item.future.done():  # else it was cancelled before its turn: it never starts
+                self._call(self._handler_of(item.message), item.message, item.future)
         elif item.__class__ is Stop:
             self._stop_in_order(item)
-            return
+        else:
+            self._call(self._handler_of(item), item, None)
+
+    def _handler_of(self, message: Any) -> Handler:
+        """Find the handler of a message, which `on_receive` is by default."""
+        handlers, kind = self._handlers, message.__class__
+        return handlers.get(kind) or find_handler(handlers, kind, type(self).on_receive)
+
+    def _call(self, handler: Handler, message: Any, future: Future[Any] | None) -> None:
         try:
-            handler = self._handlers.get(message.__class__)
-            result = handler(self, message) if handler is not None else self._dispatch(message)
+            result = handler(self, message)
         except BaseException as error:  # whatever it is, it ends this actor at most
             self._handling_raised(message, future, error)
             if is_interrupt(error):
@@ -140,11 +151,6 @@ class TurningActor(pykka.Actor):
             self._await_handler(message, future, result)
         elif future is not None:
             future.try_set(result)
-
-    def _dispatch(self, message: Any) -> Any:
-        """Call the handler of a message, which `on_receive` is by default."""
-        handler = find_handler(self._handlers, message.__class__, type(self).on_receive)
-        return handler(self, message)
 
     def _await_handler(self, message: Any, future: Future[Any] | None, coroutine: Any) -> None:
         self._free -= 1
