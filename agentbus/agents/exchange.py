@@ -26,6 +26,7 @@ from agentbus.errors import (
 from agentbus.runtime import Future, Loop
 
 MAX_LIMBO = 10_000
+LIMBO_INTERVAL = 0.25
 PACKET_BYTES = 1000
 CONTROL_KINDS = frozenset({Kind.ERROR, Kind.STOP, Kind.WATCH, Kind.UNWATCH, Kind.DOWN})
 
@@ -89,12 +90,13 @@ class Exchange:
     def send(self, parcel: Parcel) -> None:
         """Send a message to an agent of another node.
 
-        Before the directory is known, it waits here; afterwards a node that is not in it does not exist.
+        Before the directory is known it waits here, and while the node may be about to introduce itself;
+        after that a node that is not in it does not exist.
         """
         record = self._membership.nodes.get(parcel.address.node)
         if record is not None:
             self._post(self._link_to(record.stamp), parcel)
-        elif self.ready:
+        elif self.ready and not self._membership.may_appear(parcel.address.node, self._now()):
             self._fail(parcel, "no_such_agent", NoSuchAgentError(str(parcel.address)))
         elif len(self._limbo) >= MAX_LIMBO:
             self._fail(parcel, "mailbox_full", MailboxFullError(MAX_LIMBO))
@@ -104,6 +106,9 @@ class Exchange:
     def joined(self) -> None:
         """Send what has waited for the directory."""
         self.ready = True
+        self._leave_limbo()
+
+    def _leave_limbo(self) -> None:
         limbo, self._limbo = self._limbo, []
         for parcel in limbo:
             self.send(parcel)
@@ -244,7 +249,8 @@ class Exchange:
         return record.peer if record.state is NodeState.ALIVE else None
 
     def node_up(self, stamp: Stamp) -> None:
-        """Send to a new life what never left for the one before."""
+        """Send to a new life what waited for it, and what never left for the one before."""
+        self._leave_limbo()
         self._post_again(stamp, self._orphans.pop(stamp.node, []))
 
     def node_moved(self, stamp: Stamp) -> None:
@@ -298,6 +304,8 @@ class Exchange:
         self._listen_for_silence(now)
         for stamp in self._guests.take_gone(now):
             self._close_link(stamp)
+        if self.ready and self._limbo:
+            self._leave_limbo()
         late = [parcel for parcel in self._limbo if parcel.deadline is not None and parcel.deadline <= now]
         if late:
             self._limbo = [parcel for parcel in self._limbo if parcel not in late]
@@ -314,8 +322,10 @@ class Exchange:
 
     def next_deadline(self) -> float | None:
         """When `tick` has something to do next."""
-        times = (parcel.deadline for parcel in self._limbo)
-        return min((time for time in times if time is not None), default=None)
+        times = [parcel.deadline for parcel in self._limbo if parcel.deadline is not None]
+        if self.ready and self._limbo:
+            times.append(self._now() + LIMBO_INTERVAL)
+        return min(times, default=None)
 
     def close(self, error: BusClosedError) -> None:
         """End: whoever still waits is told."""

@@ -11,6 +11,7 @@ that was declared dead stays dead.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
@@ -29,6 +30,7 @@ class LivenessOptions(msgspec.Struct, frozen=True):
     Attributes:
         suspect_timeout: from suspicion to death.
         silence: where the credential shows no presence, so much silence makes a node suspect.
+        unseen: where presence is shown, a node that spoke and is not in the roster is suspect so much later.
         pause: a tick that comes later than asked by more than this means that *we* slept: every suspicion
             starts again. While there is a suspicion, ticks are asked for at half this interval.
         stranger_delay: what a peer in the roster has to introduce itself before it is asked to.
@@ -39,6 +41,7 @@ class LivenessOptions(msgspec.Struct, frozen=True):
 
     suspect_timeout: float = 20.0
     silence: float = 25.0
+    unseen: float = 3.0
     pause: float = 5.0
     stranger_delay: float = 3.0
     stranger_tries: int = 3
@@ -164,7 +167,7 @@ class Liveness:
         for record in self._others():
             if record.state is NodeState.SUSPECT and self._doom(record) <= now:
                 self.declare_dead(record, DeathReason.SILENT)
-            elif self._roster is None and now - record.seen_at >= self._options.silence:
+            elif record.state is NodeState.ALIVE and self._fade(record) <= now:
                 self.suspect(record, now)
 
     def next_deadline(self) -> float | None:
@@ -172,11 +175,10 @@ class Liveness:
         if not self._online:
             return None
         times = [self._doom(record) for record in self._others() if record.state is NodeState.SUSPECT]
-        if self._roster is None:
-            alive = (record for record in self._others() if record.state is NodeState.ALIVE)
-            times += [record.seen_at + self._options.silence for record in alive]
+        times += [self._fade(record) for record in self._others() if record.state is NodeState.ALIVE]
         times += [at for at in (self._watch_at, self.strangers.next_deadline()) if at is not None]
-        return min(times, default=None)
+        earliest = min(times, default=math.inf)
+        return None if earliest == math.inf else earliest
 
     def _notice_own_sleep(self, now: float) -> None:
         """Start every suspicion again if this tick comes much too late: news may wait in our socket."""
@@ -193,6 +195,16 @@ class Liveness:
 
     def _doom(self, record: NodeRecord) -> float:
         return max(record.since, self._watching_since) + self._options.suspect_timeout
+
+    def _fade(self, record: NodeRecord) -> float:
+        """When a living node becomes suspect for its silence.
+
+        With presence that is never while it is in the roster. One that is not, although it spoke, may have
+        come and gone within the time for which the hub gathers deltas: then there will be no *left*.
+        """
+        if self._roster is None:
+            return record.seen_at + self._options.silence
+        return math.inf if record.peer in self._roster else record.seen_at + self._options.unseen
 
     def _others(self) -> list[NodeRecord]:
         return [record for record in self._nodes if record.stamp.node != self._own]

@@ -39,6 +39,8 @@ from agentbus.agents.liveness import Liveness, LivenessOptions
 from agentbus.agents.nodes import NodeRecord, NodeState, NodeTable
 from agentbus.agents.own_list import OwnList
 
+CLAIM_SECONDS = 5.0
+
 
 class MembershipOptions(msgspec.Struct, frozen=True):
     """Times and limits of membership.
@@ -85,6 +87,7 @@ class Membership:
         self._peer = ""
         self._online = self._guest = False
         self._beat_at: float | None = None
+        self._claims: dict[str, float] = {}
         self._handlers: dict[type, Callable[[Any, str, float], None]] = {
             Hello: self._on_hello,
             Page: self._on_page,
@@ -140,6 +143,8 @@ class Membership:
         self._online, self._peer, self._guest = True, peer, guest
         self._beat_at = now + self.options.beat_interval if roster is None else None
         self.nodes.move(self.own, peer)
+        for record in self.nodes:
+            record.told = False
         self.liveness.online(roster, now)
         twin_possible = twin_possible and not self.established
         self._follow(self._join.start(now, alone=self.liveness.alone, twin_possible=twin_possible))
@@ -263,11 +268,20 @@ class Membership:
             self._tell(Direct(peer, Fenced(self.namespace, stamp)))
         else:
             self.liveness.strangers.gone(peer)
+            if message.claim:
+                self._claims = {node: at for node, at in self._claims.items() if now - at < CLAIM_SECONDS}
+                self._claims[stamp.node] = now
             record = None if message.claim else self._meet(stamp, peer, now)
             if record is not None:
                 self._learn(record, message.entry)
             if message.want is not None:
                 self._answer(peer, message, public_only=False)
+
+    def may_appear(self, node: str, now: float) -> bool:
+        """Whether an unknown node may be about to introduce itself: it made a claim, or a peer is unknown."""
+        claimed_at = self._claims.get(node)
+        recently = claimed_at is not None and now - claimed_at < CLAIM_SECONDS
+        return recently or self.liveness.strangers.waiting
 
     def _meet_namesake(self, message: Hello, peer: str) -> None:
         """Two lives of one node id: the settled one stays; of two that claim, the lower incarnation does."""
@@ -295,6 +309,7 @@ class Membership:
             self.liveness.declare_dead(record, DeathReason.REPLACED)
             record = None
         self.liveness.strangers.known(peer)
+        self._claims.pop(stamp.node, None)
         if record is None:
             record = self.nodes.enter(stamp, peer, NodeState.ALIVE, now)
             if record is not None:
@@ -306,6 +321,7 @@ class Membership:
         return record
 
     def _learn(self, record: NodeRecord, entry: NodeEntry) -> None:
+        record.told = True
         if self.nodes.take_entry(record, entry):
             self._tell(AgentsChanged(record.stamp.node))
 
@@ -313,7 +329,14 @@ class Membership:
         for entry in message.entries:
             self._take_page_entry(entry, entry.peer or peer, now)
         if message.last:
+            self._ask_the_untold(now)
             self._follow(self._join.answered())
+
+    def _ask_the_untold(self, now: float) -> None:
+        """Ask the nodes that a complete page left out: whoever wrote it was not sure of them."""
+        for record in self.nodes:
+            if not record.told and record is not self.own and self.liveness.present(record.peer):
+                self.liveness.strangers.unclear(record.peer, now)
 
     def _take_page_entry(self, entry: NodeEntry, peer: str, now: float) -> None:
         if entry.stamp.node == self.stamp.node:
@@ -375,7 +398,8 @@ class Membership:
         )
         if rank > attempt or self._join.active or not self._listed:
             return  # who is about to ask for the directory itself knows yesterday's
-        entries = [_as_entry(record, public_only=public_only) for record in self.nodes if record.version >= 0]
+        clear = [record for record in self.nodes if not self.liveness.strangers.is_unclear(record.peer)]
+        entries = [_as_entry(record, public_only=public_only) for record in clear if record.version >= 0]
         for page in make_pages(self.namespace, entries, self._page_bytes):
             self._tell(Direct(peer, page))
 

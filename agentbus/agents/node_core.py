@@ -77,6 +77,7 @@ class NodeCore(LoopActor):
         self._ended = ended
         self._peer = ""
         self._arriving: asyncio.Task[Any] | None = None
+        self._said: Future[None] | None = None
         self._flushing = False
         self._over = False
         self._timer: OwnedTimer | None = None
@@ -206,15 +207,23 @@ class NodeCore(LoopActor):
         """Publish to all nodes; where that is not permitted, send to each."""
         grants = self._parts.uplink.grants
         if grants is None or grants.publish:
-            self._parts.traffic.say(effect.message, None)
+            self._said = Future[None]().quiet()
+            self._parts.traffic.say(effect.message, None, self._said)
             return
         for peer in sorted(self._parts.membership.liveness.roster):
             self._parts.traffic.say(effect.message, peer)
 
     def _joined(self) -> None:
-        reconnected = not self._joined_once.try_set(None)
+        """Begin to work; the bus has started once the hub has passed on our introduction."""
         self._parts.exchange.joined()
-        self._report(BusConnected(reconnected))
+        if self._said is None:
+            self._announced()
+        else:
+            self._said.add_done_callback(self._announced)
+
+    def _announced(self, said: Future[None] | None = None) -> None:
+        if said is None or said.exception() is None:
+            self._report(BusConnected(reconnected=not self._joined_once.try_set(None)))
 
     def _begin_new_life(self) -> None:
         incarnation = self.runtime.new_id()

@@ -33,6 +33,7 @@ class NodeRecord(msgspec.Struct):
         state: alive or suspect.
         since: when it got into that state.
         seen_at: the last sign of life.
+        told: whether its list was confirmed on this connection, by itself or by a page.
         version: of its list of agents; -1 before the list is complete.
         agents: by name.
         parts: the parts of a newer list that have arrived so far.
@@ -44,6 +45,7 @@ class NodeRecord(msgspec.Struct):
     state: NodeState
     since: float
     seen_at: float
+    told: bool = False
     version: int = -1
     agents: dict[str, AgentEntry] = {}
     parts: dict[str, AgentEntry] = {}

@@ -38,6 +38,15 @@ class Strangers:
         if peer not in self._due and len(self._due) < self._capacity:
             self._due[peer] = (at, self._tries)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a peer may still introduce itself."""
+        return any(tries > 0 for _, tries in self._due.values())
+
+    def is_unclear(self, peer: str) -> bool:
+        """Whether what is known of the node there is out of step: not to be told to others."""
+        return peer in self._unclear
+
     def known(self, peer: str) -> None:
         """Note that others have told about a peer: enough for who was only seen."""
         if peer not in self._unclear:

@@ -32,7 +32,7 @@ class Outgoing(msgspec.Struct, frozen=True):
         peer: to whom; None for all nodes of the namespace, or for all who listen to `channel`.
         link: the link that it belongs to; None for the directory's, and for broadcasts.
         channel: of a broadcast; None for what concerns nodes.
-        token: comes back with a broadcast.
+        token: what was given with it.
     """
 
     data: bytes
@@ -69,7 +69,7 @@ class Traffic:
         self._ready: OrderedDict[Stamp, None] = OrderedDict()
         self._timers: Agenda[Stamp] = Agenda()
         self._touched: dict[Stamp, None] = {}
-        self._control: deque[tuple[DirectoryMessage, str | None]] = deque()
+        self._control: deque[tuple[DirectoryMessage, str | None, Any]] = deque()
         self._max_control = max_control
         self._casts: deque[Outgoing] = deque()
         self._max_casts = max_casts
@@ -112,12 +112,12 @@ class Traffic:
 
     # -- the connection --------------------------------------------------------------------------------------
 
-    def say(self, message: DirectoryMessage, peer: str | None) -> None:
-        """Queue a message of the directory, to one peer or to all nodes."""
+    def say(self, message: DirectoryMessage, peer: str | None, token: Any = None) -> None:
+        """Queue a message of the directory, to one peer or to all; the token comes back with its frame."""
         if len(self._control) >= self._max_control:
             self._control.popleft()
             self.dropped += 1
-        self._control.append((message, peer))
+        self._control.append((message, peer, token))
 
     def cast(self, channel: str, data: bytes, token: Any) -> None:
         """Queue a broadcast; it waits for a connection.
@@ -160,8 +160,8 @@ class Traffic:
         if not self._online:
             return
         while self._control and self.pacer.take(now, urgent=True):
-            message, peer = self._control.popleft()
-            yield Outgoing(_encode(message), peer)
+            message, peer, token = self._control.popleft()
+            yield Outgoing(_encode(message), peer, token=token)
         while self._casts and self.pacer.take(now):
             yield self._casts.popleft()
         yield from self._link_frames(now)

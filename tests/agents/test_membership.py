@@ -417,3 +417,17 @@ def test_an_agent_that_left_or_changed_is_found_as_it_is_now() -> None:
     assert nodes.find(None, "old") == nodes.find("agent-b", None) == []
     assert len(nodes.find(None, "new")) == 1
     assert AgentsChanged("b") in a.events
+
+
+def test_a_node_that_came_and_went_between_two_presence_deltas_is_suspect_all_the_same() -> None:
+    world = World()
+    a = world.add("a")
+    b = world.add("b")
+    world.run(1)
+    a.membership.liveness.presence(joined=[], left=[], snapshot=True, now=world.now)
+    b.peer = None  # neither its joined nor its left was ever told
+    a.membership.liveness.revive(a.membership.nodes.get("b") or a.membership.own, world.now)
+    world.run(4)
+    assert suspects(a) == ["b"]
+    world.run(20)
+    assert [death.reason for death in a.deaths()] == [DeathReason.SILENT]

@@ -1,0 +1,115 @@
+"""Small agents that the tests of this folder share."""
+
+from __future__ import annotations
+
+from agentbus.agents.agent import AgentActor, AsyncAgentActor
+from agentbus.agents.handlers import handles
+from agentbus.agents.message import Message, Request
+from agentbus.runtime import Future, virtual_sleep
+
+
+class Text(Message):
+    text: str
+
+
+class Echo(Request[Text]):
+    text: str
+
+
+class Sleep(Request[int]):
+    seconds: float
+
+
+class Note(Message):
+    number: int
+
+
+class Fail(Message):
+    why: str = "asked to"
+
+
+class Look(Request[str]):
+    key: str
+
+
+class WhoSent(Message):
+    pass
+
+
+class Unknown(Message):
+    x: int = 0
+
+
+class NotHereError(Exception):
+    pass
+
+
+class Worker(AsyncAgentActor):
+    capabilities = ("work",)
+
+    def __init__(self, log: list[str] | None = None) -> None:
+        self.log = log if log is not None else []
+        self.notes: list[int] = []
+
+    def on_start(self) -> None:
+        self.log.append(f"start {self.name}")
+
+    def on_stop(self) -> None:
+        self.log.append(f"stop {self.name}")
+
+    @handles
+    async def echo(self, message: Echo) -> Text:
+        return Text(message.text)
+
+    @handles
+    async def sleep(self, message: Sleep) -> int:
+        self.log.append(f"begin {message.seconds:g}")
+        await virtual_sleep(message.seconds)
+        self.log.append(f"done {message.seconds:g}")
+        return 1
+
+    @handles
+    async def note(self, message: Note) -> None:
+        self.notes.append(message.number)
+        self.log.append(f"note {message.number}")
+
+    @handles
+    async def fail(self, message: Fail) -> None:
+        raise ValueError(message.why)
+
+    @handles(raises=(NotHereError,))
+    async def look(self, message: Look) -> str:
+        raise NotHereError(message.key)
+
+    @handles
+    async def who(self, _message: WhoSent) -> str | None:
+        return None if self.sender is None else str(self.sender)
+
+
+class SyncWorker(AgentActor):
+    capabilities = ("work", "sync")
+
+    @handles
+    def echo(self, message: Echo) -> Text:
+        return Text(message.text.upper())
+
+
+class Asker(AsyncAgentActor):
+    """Passes what it is asked on to another agent."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+
+    @handles
+    async def echo(self, message: Echo) -> Text:
+        reply = await self.bus.ref(self.target).ask(message)
+        return Text(f"{reply.text}!")
+
+    @handles
+    async def sleep(self, message: Sleep) -> int:
+        return await self.bus.ref(self.target).ask(message)
+
+    @handles
+    async def who(self, message: WhoSent) -> str | None:
+        answer: Future[str | None] = self.bus.ref(self.target).ask(message)
+        return await answer
