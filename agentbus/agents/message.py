@@ -136,7 +136,7 @@ class Message(msgspec.Struct, metaclass=MessageMeta, frozen=True):
     __wire_version__: ClassVar[int]
 
 
-class Request(Message, Generic[Reply], frozen=True):
+class Request(Message, Generic[Reply]):
     """A message that says what its reply is: `class Search(Request[Hits])`, then its fields."""
 
 
