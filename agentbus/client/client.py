@@ -3,43 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Final, NoReturn, Self, TypeVar, Unpack, cast, overload
+from typing import Any, Final, NoReturn, Self, Unpack, cast
 
 from msgspec import Struct
 
 from agentbus.client.connection import ConnectionActor
-from agentbus.client.events import ConnectedEvent, Event, EventLost, PresencePeer
-from agentbus.client.listeners import KINDS, OF_CHANNELS, Home, Listeners
+from agentbus.client.events import ConnectedEvent, PresencePeer
 from agentbus.client.options import SignallingClientFields, SignallingClientOptions, SubscribeOptions
-from agentbus.client.requests import Reply, not_connected
 from agentbus.client.states import SignallingClientState
 from agentbus.client.streams import Streams
-from agentbus.client.subscription import ChannelClaim
 from agentbus.client.supervisor import SupervisorActor
-from agentbus.client.view import ClientView
+from agentbus.client.switchboard import Switchboard
 from agentbus.errors import (
-    ActorStoppedError,
     ClientDisposedError,
     EncodeError,
     InvalidNameError,
-    MailboxFullError,
     SignallingConnectError,
     SignallingError,
 )
 from agentbus.protocol.codec import encode_data
 from agentbus.protocol.codes import CloseCode
 from agentbus.protocol.names import check_channel, check_peer_id
-from agentbus.runtime import EventStream, Future, Runtime, default_runtime
-from agentbus.runtime.blocking import running_loop
-from agentbus.runtime.down import StartOptions
-from agentbus.runtime.ref import LoopActorRef
+from agentbus.runtime import Future, Runtime, default_runtime
 from agentbus.wire.framing import check_close_code
-
-E = TypeVar("E", bound=Event)
-F = TypeVar("F", bound=Callable[..., object])
 
 CLOSE_REASON: Final = "client requested close"
 
@@ -86,22 +74,16 @@ class SignallingClient(Streams):
         loop: asyncio.AbstractEventLoop | None = None,
         **fields: Unpack[SignallingClientFields],
     ) -> None:
+        given = cast("dict[str, Any]", fields)
         try:
-            if options is not None and fields:
+            if options is not None and given:
                 raise TypeError("give a client either options or keywords, not both")
-            self._settings = options if options is not None else SignallingClientOptions(**fields)
+            options = options or SignallingClientOptions(**fields)
         finally:
-            cast(
-                "dict[str, Any]", fields
-            ).clear()  # a traceback shows the locals of this frame, and one of them was the key
-        self._runtime = runtime or default_runtime()
-        self._home = Home(self._runtime.agents, loop)
-        self._listeners = Listeners(self._runtime, self._home)
-        self._view = ClientView()
-        self._most_waiting = self._settings.max_pending_requests
-        self._log = self._settings.logger or logging.getLogger("agentbus.client")
-        self._once: dict[str, Any] = {}  # made at most once, by `setdefault`, from whatever thread
-        super().__init__(self._listeners)
+            given.clear()  # a traceback shows the locals of this frame, and one of them was the key
+        self._board = Switchboard(options, runtime or default_runtime(), loop)
+        self._ending: dict[str, Future[None]] = {}  # of `dispose`, made by one atomic step
+        super().__init__(self._board.listeners)
 
     # -- connect and disconnect ------------------------------------------------------------------------------
 
@@ -119,10 +101,10 @@ class SignallingClient(Streams):
         Raises:
             ClientDisposedError: `dispose()` was called.
         """
-        if "disposed" in self._once:
+        if self._ending:
             raise self._gone()
         reply: Future[ConnectedEvent] = Future()
-        if not self._ask(SupervisorActor.Connect(reply, self._caller_s_loop())):
+        if not self._board.ask(SupervisorActor.Connect(reply, self._board.caller_s_loop())):
             reply.try_set_exception(self._gone())
         return reply
 
@@ -141,9 +123,9 @@ class SignallingClient(Streams):
         """
         check_close_code(code)
         reply: Future[None] = Future()
-        if "disposed" in self._once:
-            return cast("Future[None]", self._once["disposed"])
-        if not self._ask(SupervisorActor.Close(code, reason, reply)):
+        if self._ending:
+            return self.dispose()
+        if not self._board.ask(SupervisorActor.Close(code, reason, reply)):
             reply.try_set(None)
         return reply
 
@@ -154,11 +136,17 @@ class SignallingClient(Streams):
             The future of the end.
         """
         mine: Future[None] = Future()
-        reply: Future[None] = self._once.setdefault("disposed", mine)
-        if reply is mine and not self._ask(SupervisorActor.Dispose(reply)):
-            self._listeners.close()
+        reply = self._ending.setdefault("disposed", mine)
+        if reply is mine and not self._board.ask(SupervisorActor.Dispose(reply)):
+            self._board.listeners.close()
             reply.try_set(None)
         return reply
+
+    def _gone(self) -> SignallingError:
+        if self._ending:
+            return ClientDisposedError("dispose() was called on this client; make a new one")
+        explanation = "what ran this client has ended; make a new one"
+        return SignallingConnectError(CloseCode.ABNORMAL, explanation=explanation)
 
     def __enter__(self) -> Self:
         try:
@@ -202,9 +190,9 @@ class SignallingClient(Streams):
         """
         reply: Future[None] = Future()
         options = SubscribeOptions(include_sender_metadata)
-        claim = self._claim(channel, options, reply)
-        if self._fits(check_channel, channel, reply):
-            self._request(ConnectionActor.Subscribe(channel, include_sender_metadata, claim), claim)
+        claim = self._board.claim(channel, options, reply)
+        if _fits(check_channel, channel, reply):
+            self._board.request(ConnectionActor.Subscribe(channel, include_sender_metadata, claim), claim)
         return reply
 
     def unsubscribe(self, channel: str) -> Future[None]:
@@ -214,9 +202,9 @@ class SignallingClient(Streams):
             The future of the hub's ack; it fails as that of `subscribe`.
         """
         reply: Future[None] = Future()
-        claim = self._claim(channel, None, reply)
-        if self._fits(check_channel, channel, reply):
-            self._request(ConnectionActor.Unsubscribe(channel, claim), claim)
+        claim = self._board.claim(channel, None, reply)
+        if _fits(check_channel, channel, reply):
+            self._board.request(ConnectionActor.Unsubscribe(channel, claim), claim)
         return reply
 
     def publish(self, channel: str, data: Any) -> Future[None]:
@@ -238,7 +226,7 @@ class SignallingClient(Streams):
         except (InvalidNameError, EncodeError) as error:
             reply.set_exception(error)
             return reply
-        self._request(message, reply)
+        self._board.request(message, reply)
         return reply
 
     def send(self, to_peer_id: str, data: Any) -> Future[None]:
@@ -258,166 +246,59 @@ class SignallingClient(Streams):
         except (InvalidNameError, EncodeError) as error:
             reply.set_exception(error)
             return reply
-        self._request(message, reply)
+        self._board.request(message, reply)
         return reply
-
-    # -- listeners -------------------------------------------------------------------------------------------
-
-    def on(self, kind: type[Event], *, channel: str | None = None) -> Callable[[F], F]:
-        """Call the decorated function for each event of a kind; it is returned unchanged.
-
-        Args:
-            kind: `ChannelMessage`, `DirectMessage`, `PresenceEvent`, ...
-            channel: only those of this channel.
-
-        Raises:
-            TypeError: there is no such kind of event, or its events belong to no channel.
-        """
-        source = self._listeners.of(kind, channel)
-
-        def decorate(callback: F) -> F:
-            source.subscribe(callback)
-            return callback
-
-        return decorate
-
-    @overload
-    def events(self, *, channel: str | None = None, capacity: int = 1024) -> EventStream[Event]: ...
-
-    @overload
-    def events(self, *kinds: type[E], channel: str | None = None, capacity: int = 1024) -> EventStream[E]: ...
-
-    def events(self, *kinds: type[Any], channel: str | None = None, capacity: int = 1024) -> EventStream[Any]:
-        """Give a stream of events of these kinds (of all, if none is named) from now on, in order.
-
-        Args:
-            kinds: what to listen to.
-            channel: only those of this channel.
-            capacity: events that wait for a slow reader; then the oldest is dropped, and the reader gets an
-                `EventLost(count)`.
-
-        Returns:
-            A stream for `for`, `async for` or `.get(timeout)`; it ends when the client is disposed.
-
-        Raises:
-            TypeError: as in `on`.
-        """
-        stream: EventStream[Any] = EventStream(capacity, lost_event=EventLost)
-        every = KINDS if channel is None else OF_CHANNELS
-        for source in [self._listeners.of(kind, channel) for kind in kinds or every]:
-            stream.follow(source)
-        return stream
 
     # -- snapshots -------------------------------------------------------------------------------------------
 
     @property
     def options(self) -> SignallingClientOptions:
         """What the client was made of."""
-        return self._settings
+        return self._board.options
 
     @property
     def state(self) -> SignallingClientState:
         """What a caller may expect right now."""
-        return self._view.state
+        return self._board.view.state
 
     @property
     def peer_id(self) -> str | None:
         """Who the hub takes this client for; None while not connected."""
-        return self._view.peer_id
+        return self._board.view.peer_id
 
     @property
     def max_message_size(self) -> int | None:
         """Bytes that the hub takes per message; None while not connected."""
-        return self._view.max_message_size
+        return self._board.view.max_message_size
 
     @property
     def subscriptions(self) -> frozenset[str]:
         """The channels that the client keeps subscribed."""
-        return frozenset(self._view.tracked)
+        return frozenset(self._board.view.tracked)
 
     def roster(self, channel: str) -> tuple[PresencePeer, ...]:
         """Give the other peers in a subscribed channel, as far as the hub told."""
-        roster = self._view.rosters.get(channel)
+        roster = self._board.view.rosters.get(channel)
         return () if roster is None else roster.peers()
 
     def statistics(self) -> ClientStatistics:
         """Give what operators read."""
-        view = self._view
+        view = self._board.view
         return ClientStatistics(view.state, view.connects, len(view.tracked), view.frames_dropped)
 
     def __repr__(self) -> str:
-        if "_view" not in self.__dict__:
+        if "_board" not in self.__dict__:
             return "<SignallingClient, never made>"
-        return f"<SignallingClient {self._settings.origin.text} {self._view.state}>"
+        return f"<SignallingClient {self._board.options.origin.text} {self._board.view.state}>"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a client is not pickled: connections stay in their process")
 
-    # -- the way to the actors -------------------------------------------------------------------------------
 
-    def _supervisor(self) -> LoopActorRef[SupervisorActor]:
-        ref: LoopActorRef[SupervisorActor] | None = self._once.get("supervisor")
-        return ref if ref is not None else self._start()
-
-    def _start(self) -> LoopActorRef[SupervisorActor]:
-        start = StartOptions(runtime=self._runtime, loop=self._runtime.io, name="supervisor")
-        args = (self._settings, self._view, self._listeners, self._home, self._log)
-        mine = SupervisorActor.start_with(start, *args)
-        ref: LoopActorRef[SupervisorActor] = self._once.setdefault("supervisor", mine)
-        if ref is not mine:  # another thread was faster
-            mine.stop(block=False)
-        else:
-            self._once["at exit"] = self._runtime.on_close(self.dispose)
-        return ref
-
-    def _ask(self, message: Any) -> bool:
-        """Tell the supervisor; False if it has ended."""
-        self._runtime.check_fork()
-        try:
-            self._supervisor().tell(message)
-        except ActorStoppedError:
-            return False
-        return True
-
-    def _gone(self) -> SignallingError:
-        if "disposed" in self._once:
-            return ClientDisposedError("dispose() was called on this client; make a new one")
-        explanation = "what ran this client has ended; make a new one"
-        return SignallingConnectError(CloseCode.ABNORMAL, explanation=explanation)
-
-    def _claim(self, channel: str, options: SubscribeOptions | None, reply: Future[None]) -> ChannelClaim:
-        def tell(message: Any) -> None:
-            self._supervisor().tell(SupervisorActor.ForChannel(channel, message))
-
-        return ChannelClaim(tell, options, reply)
-
-    def _request(self, message: Any, reply: Reply) -> None:
-        """Hand a request to the connection. Whatever happens to it, its reply hears of it."""
-        self._runtime.check_fork()
-        inbox = self._view.inbox
-        if inbox is None:
-            reply.try_set_exception(not_connected())
-        elif len(inbox) >= self._most_waiting:
-            reply.try_set_exception(MailboxFullError(self._most_waiting))
-        else:
-            try:
-                inbox.put(message)
-            except ActorStoppedError:
-                reply.try_set_exception(not_connected())
-            # The connection may have ended before it saw this; if it did see it, it has answered.
-            if inbox.refuses:
-                reply.try_set_exception(not_connected())
-
-    @staticmethod
-    def _fits(check: Callable[[str], None], name: str, reply: Future[Any]) -> bool:
-        try:
-            check(name)
-        except InvalidNameError as error:
-            reply.set_exception(error)
-            return False
-        return True
-
-    def _caller_s_loop(self) -> asyncio.AbstractEventLoop | None:
-        if self._runtime.io.is_current() or self._runtime.agents.is_current():
-            return None
-        return running_loop()
+def _fits(check: Callable[[str], None], name: str, reply: Future[Any]) -> bool:
+    try:
+        check(name)
+    except InvalidNameError as error:
+        reply.set_exception(error)
+        return False
+    return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import enum
 import functools
 import logging
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from agentbus.client.inbound import Inbound
 from agentbus.client.keepalive import Keepalive
 from agentbus.client.leftovers import answer_leftovers
 from agentbus.client.options import SignallingClientOptions
+from agentbus.client.reports import ConnectionDown, ConnectionUp, Life
 from agentbus.client.requests import Claim, Reply, Requests, WhenAcked, not_connected
 from agentbus.client.router import Router
 from agentbus.errors import ActorStoppedError
@@ -35,43 +35,6 @@ WELCOME_TIMEOUT = 10.0
 """Seconds from the dial to the welcome. Spec section 7."""
 CLOSE_TIMEOUT = 1.0
 """Seconds that the closing handshake may take. Spec section 7."""
-
-
-class Life(enum.Enum):
-    """How far a connection has come."""
-
-    OPENING = "opening"
-    AWAITING_WELCOME = "awaiting welcome"
-    OPEN = "open"
-    CLOSING = "closing"
-    CLOSED = "closed"
-
-
-class ConnectionUp(Struct, frozen=True):
-    """The hub said welcome; what it says next waits for `ConnectionActor.Announced`."""
-
-    connection: LoopActorRef[Any]
-    welcome: Welcome
-
-
-class ConnectionDown(Struct, frozen=True):
-    """A connection, or the attempt to make one, has ended.
-
-    Attributes:
-        connection: whose end.
-        code: ours if we closed it, else the hub's, else 1006.
-        reason: ours, or the hub's own text, unchecked, without our secret.
-        was_open: whether there had been a welcome.
-        http_status: what the upgrade was refused with, if it was.
-        retry_after: seconds that such a refusal asked to wait.
-    """
-
-    connection: LoopActorRef[Any]
-    code: CloseCode
-    reason: str
-    was_open: bool
-    http_status: int | None = None
-    retry_after: float | None = None
 
 
 class ConnectionActor(LoopActor):

@@ -7,130 +7,21 @@ Events can be made by hand too, with Python values as payloads, to test a handle
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
-from functools import lru_cache
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
-import msgspec
-from msgspec import Raw, Struct
-
+from agentbus.client.payloads import Event, Payloads, WithData, decoded_when_read
 from agentbus.client.states import SignallingClientState
-from agentbus.protocol.codec import encode_data
 from agentbus.protocol.codes import CloseCode
 from agentbus.protocol.frames import DirectFrame, GoingAway, MessageFrame, PresenceFrame, Welcome
 from agentbus.protocol.frames import PresencePeer as WirePeer
 from agentbus.protocol.ice import IceServer, ice_servers
 from agentbus.protocol.limits import LIMITS_EXTENSION, ConnectionLimits
 
-T = TypeVar("T")
-E = TypeVar("E", bound=type[Struct])
-LONGEST_SHOWN_BYTES = 256
+# -- what peers say ----------------------------------------------------------------------------------------
 
 
-class Event(Struct, frozen=True):
-    """What every event is: a frozen Struct."""
-
-
-# -- payloads ----------------------------------------------------------------------------------------------
-
-
-class _DecodedWhenRead:
-    """A field whose slot keeps the JSON text; its first reader puts the decoded value before it.
-
-    It defines no `__set__`, so the value in the instance's dict takes precedence from then on.
-    """
-
-    __slots__ = ("_name", "_slot")
-
-    def __init__(self, cls: type[Struct], name: str) -> None:
-        self._slot: Any = cls.__dict__[name]
-        self._name = name
-
-    def __get__(self, event: Struct | None, owner: type[Struct] | None = None) -> Any:
-        if event is None:
-            return self
-        value = self._slot.__get__(event, owner)
-        if type(value) is Raw:
-            value = msgspec.json.decode(value)
-        vars(event)[self._name] = value
-        return value
-
-    def stored(self, event: Struct) -> Any:
-        return self._slot.__get__(event, None)
-
-
-def _decoded_when_read(*names: str) -> Callable[[E], E]:
-    def decorate(cls: E) -> E:
-        for name in names:
-            setattr(cls, name, _DecodedWhenRead(cls, name))
-        return cls
-
-    return decorate
-
-
-@lru_cache(maxsize=256)
-def _decoder(type_: Hashable) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(cast("Any", type_))
-
-
-class _Payloads(Event, frozen=True, dict=True, eq=False):
-    """Equality, hash and repr over decoded payloads; what `_decoded_when_read` needs."""
-
-    def __eq__(self, other: object) -> bool:
-        if type(other) is not type(self):
-            return NotImplemented
-        return all(getattr(self, name) == getattr(other, name) for name in self.__struct_fields__)
-
-    def __hash__(self) -> int:
-        return hash((type(self), *(value for _, value in self._plain_fields())))
-
-    def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={self._shown(name)}" for name in self.__struct_fields__)
-        return f"{type(self).__name__}({shown})"
-
-    def _plain_fields(self) -> Iterator[tuple[str, Any]]:
-        for name in self.__struct_fields__:
-            if not isinstance(getattr(type(self), name), _DecodedWhenRead):
-                yield name, getattr(self, name)
-
-    def _shown(self, name: str) -> str:
-        text = _stored(self, name)
-        if not isinstance(text, Raw):
-            return repr(getattr(self, name))
-        size = len(memoryview(text))
-        if size > LONGEST_SHOWN_BYTES:
-            return f"<{size} bytes of JSON>"
-        try:
-            return repr(getattr(self, name))
-        except ValueError:
-            return f"<{size} bytes>"
-
-
-def _stored(event: Struct, name: str) -> Any:
-    field = getattr(type(event), name)
-    return field.stored(event) if isinstance(field, _DecodedWhenRead) else getattr(event, name)
-
-
-class _WithData(_Payloads, frozen=True, dict=True, eq=False):
-    """The three ways to read `data`."""
-
-    @property
-    def raw(self) -> bytes:
-        """The JSON text of `data`, byte for byte as its author wrote it."""
-        data = _stored(self, "data")
-        return bytes(data) if isinstance(data, Raw) else encode_data(data)
-
-    def data_as(self, type_: type[T]) -> T:
-        """Decode `data` straight into a Struct, a dataclass or any other type that msgspec knows.
-
-        Raises:
-            msgspec.ValidationError: it does not fit.
-        """
-        return cast("T", _decoder(cast("Hashable", type_)).decode(self.raw))
-
-
-@_decoded_when_read("sender_metadata", "data")
-class ChannelMessage(_WithData, frozen=True, dict=True, eq=False):
+@decoded_when_read("sender_metadata", "data")
+class ChannelMessage(WithData, frozen=True, dict=True, eq=False):
     """A peer published to a subscribed channel.
 
     Attributes:
@@ -146,8 +37,8 @@ class ChannelMessage(_WithData, frozen=True, dict=True, eq=False):
     data: Any
 
 
-@_decoded_when_read("sender_metadata", "data")
-class DirectMessage(_WithData, frozen=True, dict=True, eq=False):
+@decoded_when_read("sender_metadata", "data")
+class DirectMessage(WithData, frozen=True, dict=True, eq=False):
     """A peer sent something to this one alone.
 
     Attributes:
@@ -161,8 +52,8 @@ class DirectMessage(_WithData, frozen=True, dict=True, eq=False):
     data: Any
 
 
-@_decoded_when_read("metadata")
-class PresencePeer(_Payloads, frozen=True, dict=True, eq=False):
+@decoded_when_read("metadata")
+class PresencePeer(Payloads, frozen=True, dict=True, eq=False):
     """A peer in a channel, and what its token says about it."""
 
     peer_id: str

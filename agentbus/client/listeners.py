@@ -15,7 +15,6 @@ from agentbus.client.events import (
     ConnectedEvent,
     DirectMessage,
     DisconnectedEvent,
-    Event,
     EventLost,
     GoingAwayEvent,
     PresenceEvent,
@@ -23,6 +22,7 @@ from agentbus.client.events import (
     StateChange,
     TokenProviderErrorEvent,
 )
+from agentbus.client.payloads import Event
 from agentbus.runtime import (
     Callbacks,
     EventSource,

@@ -11,14 +11,14 @@ from typing import Any
 
 from msgspec import Struct
 
-from agentbus.client import connection, states
+from agentbus.client import reports, states
+from agentbus.client.callers import Callers, Failure
 from agentbus.client.channels import Channels
 from agentbus.client.connection import ConnectionActor
 from agentbus.client.credentials import Credential
 from agentbus.client.events import (
     ConnectedEvent,
     DisconnectedEvent,
-    Event,
     StateChange,
     TokenProviderErrorEvent,
     connected_event,
@@ -26,15 +26,16 @@ from agentbus.client.events import (
 from agentbus.client.leftovers import answer_leftovers
 from agentbus.client.listeners import Home, Listeners
 from agentbus.client.options import SignallingClientOptions
+from agentbus.client.payloads import Event
 from agentbus.client.router import Router
 from agentbus.client.states import SignallingClientState
 from agentbus.client.subscription import SubscriptionActor
 from agentbus.client.tokens import Cancellable, Outcome, credential_source
 from agentbus.client.view import ClientView
-from agentbus.errors import ActorStoppedError, SignallingConnectError, SignallingError, TokenProviderError
+from agentbus.errors import ActorStoppedError, SignallingConnectError, TokenProviderError
 from agentbus.protocol.backoff import retry_delay
 from agentbus.protocol.codes import CloseCode
-from agentbus.runtime import Future
+from agentbus.runtime import Future, Subscription
 from agentbus.runtime.actor import LoopActor
 from agentbus.runtime.dispatch import receives
 from agentbus.runtime.down import Down, DownReason, StartOptions
@@ -43,8 +44,6 @@ from agentbus.runtime.ref import LoopActorRef
 
 TOKEN_FAILURES_WORTH_AN_EVENT = 3
 """Failures in a row of the token provider, from which on each is an event. Spec section 7."""
-
-Failure = Callable[[], SignallingError]
 
 
 class SupervisorActor(LoopActor):
@@ -92,8 +91,8 @@ class SupervisorActor(LoopActor):
         attempt: int
         outcome: Outcome
 
-    ConnectionUp = connection.ConnectionUp
-    ConnectionDown = connection.ConnectionDown
+    ConnectionUp = reports.ConnectionUp
+    ConnectionDown = reports.ConnectionDown
 
     def __init__(
         self,
@@ -119,9 +118,12 @@ class SupervisorActor(LoopActor):
         self._retry: OwnedTimer | None = None
         self._connection: LoopActorRef[ConnectionActor] | None = None
         self._connected: ConnectedEvent | None = None
-        self._waiting: list[Future[ConnectedEvent]] = []
-        self._closing: list[Future[None]] = []
-        self._after_closing: list[SupervisorActor.Connect] = []
+        self._callers: Callers[SupervisorActor.Connect] = Callers()
+        self._at_exit: Subscription | None = None
+
+    def on_start(self) -> None:
+        """See to it that the client is disposed when its runtime ends."""
+        self._at_exit = self.runtime.on_close(self._ask_for_the_end)
 
     # -- somebody wants a connection -------------------------------------------------------------------------
 
@@ -132,11 +134,11 @@ class SupervisorActor(LoopActor):
             self._home.found(message.home)
         state = self._view.state
         if self._connection is not None and state is states.CLOSED:
-            self._after_closing.append(message)  # the last goodbye is still being said
+            self._callers.postpone(message, message.reply)  # the last goodbye is still being said
         elif self._connected is not None and state is states.CONNECTED:
             message.reply.try_set(self._connected)
         else:
-            self._waiting.append(message.reply)
+            self._callers.want_connection(message.reply)
             self._move(states.CONNECT)
             if state is not states.RECONNECTING and state is not states.CONNECTING:
                 self._redials = 0
@@ -183,8 +185,8 @@ class SupervisorActor(LoopActor):
 
     # -- the hub said welcome --------------------------------------------------------------------------------
 
-    @receives(connection.ConnectionUp)
-    def on_connection_up(self, message: connection.ConnectionUp) -> None:
+    @receives(reports.ConnectionUp)
+    def on_connection_up(self, message: reports.ConnectionUp) -> None:
         """Become *connected*, have the channels replayed, and only then let the frames through."""
         if message.connection is not self._connection or self._view.state is states.CLOSED:
             return
@@ -198,13 +200,12 @@ class SupervisorActor(LoopActor):
             message.connection.tell(ConnectionActor.Announced())
         self._channels.connection_up(message.connection)
         self._tell(event)
-        for reply in self._take_waiting():
-            reply.try_set(event)
+        self._callers.connected(event)
 
     # -- a connection, or an attempt, has ended --------------------------------------------------------------
 
-    @receives(connection.ConnectionDown)
-    def on_connection_down(self, message: connection.ConnectionDown) -> None:
+    @receives(reports.ConnectionDown)
+    def on_connection_down(self, message: reports.ConnectionDown) -> None:
         """Do what the close code says."""
         if message.connection is not self._connection:
             return
@@ -216,7 +217,7 @@ class SupervisorActor(LoopActor):
 
     def _connection_exited(self, down: Down) -> None:
         if down.reason is DownReason.START_FAILED:  # then it could not say so itself
-            last_word = connection.ConnectionDown(
+            last_word = reports.ConnectionDown(
                 down.ref, CloseCode.ABNORMAL, "the client failed", was_open=False
             )
             self.actor_ref.tell(last_word)
@@ -231,10 +232,9 @@ class SupervisorActor(LoopActor):
         self._tell(DisconnectedEvent(code, reason, delay is not None))
         if delay is not None:
             self._retry = self.call_later(delay, self._begin_attempt)
-            return
-        for reply in self._take_waiting():
-            reply.try_set_exception(failure())
-        self._closed()
+        else:
+            self._callers.failed(failure)
+            self._closed()
 
     def _delay(self, code: CloseCode, retry_after: float | None) -> float | None:
         """Give the seconds to the next attempt; None if there is none. Spec section 5."""
@@ -257,12 +257,11 @@ class SupervisorActor(LoopActor):
     def on_close(self, message: Close) -> None:
         """End what is going on, and wait for the goodbye if there is somebody to say it to."""
         self._move(states.CLOSE)
-        self._closing.append(message.reply)
+        self._callers.want_end(message.reply)
         self._cancel_retry()
         self._view.disconnected()
         failure = functools.partial(_closed_meanwhile, message)
-        for reply in (*self._take_waiting(), *(each.reply for each in self._take_after_closing())):
-            reply.try_set_exception(failure())
+        self._callers.refused(failure)
         if self._connection is not None:
             with contextlib.suppress(ActorStoppedError):  # its last word is on the way
                 self._connection.tell(ConnectionActor.Close(message.code, message.reason))
@@ -274,10 +273,7 @@ class SupervisorActor(LoopActor):
             self._closed()
 
     def _closed(self) -> None:
-        closing, self._closing = self._closing, []
-        for reply in closing:
-            reply.try_set(None)
-        for message in self._take_after_closing():
+        for message in self._callers.ended():
             self.on_connect(message)
 
     @receives(Dispose)
@@ -286,6 +282,15 @@ class SupervisorActor(LoopActor):
         closed: Future[None] = Future()
         closed.add_done_callback(lambda _: self._disposed(message.reply))
         self.on_close(SupervisorActor.Close(CloseCode.NORMAL, "client disposed", closed))
+
+    def _ask_for_the_end(self) -> Future[None]:
+        """Dispose, on whatever thread ends the runtime."""
+        reply: Future[None] = Future()
+        try:
+            self.actor_ref.tell(SupervisorActor.Dispose(reply))
+        except ActorStoppedError:
+            reply.try_set(None)
+        return reply
 
     def _disposed(self, reply: Future[None]) -> None:
         self._channels.stop()
@@ -302,10 +307,10 @@ class SupervisorActor(LoopActor):
             self._connection.stop(block=False, now=True)
         self._view.state = states.CLOSED
         self._view.disconnected()
-        failure = SignallingConnectError(CloseCode.ABNORMAL, "the client was stopped")
-        for reply in (*self._take_waiting(), *(each.reply for each in self._take_after_closing())):
-            reply.try_set_exception(failure)
-        self._closed()
+        self._callers.refused(lambda: SignallingConnectError(CloseCode.ABNORMAL, "the client was stopped"))
+        self._callers.ended()
+        if self._at_exit is not None:
+            self._at_exit.cancel()
         answer_leftovers(self, SupervisorActor.Close, SupervisorActor.Dispose)
 
     def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:  # noqa: ARG002 -- the base's
@@ -342,16 +347,8 @@ class SupervisorActor(LoopActor):
             self._retry.cancel()
             self._retry = None
 
-    def _take_waiting(self) -> list[Future[ConnectedEvent]]:
-        waiting, self._waiting = self._waiting, []
-        return waiting
 
-    def _take_after_closing(self) -> list[Connect]:
-        taken, self._after_closing = self._after_closing, []
-        return taken
-
-
-def _refusal(down: connection.ConnectionDown) -> SignallingConnectError:
+def _refusal(down: reports.ConnectionDown) -> SignallingConnectError:
     explanation = down.code.explanation
     return SignallingConnectError(
         down.code, down.reason, explanation=explanation, http_status=down.http_status

@@ -21,8 +21,8 @@ from agentbus.client import (
     SignallingClientOptions,
     TokenProviderErrorEvent,
 )
-from agentbus.client.events import Event
 from agentbus.client.listeners import KINDS
+from agentbus.client.payloads import Event
 from agentbus.errors import AgentBusError, InvalidUrlError, TokenProviderError
 from agentbus.wire import Reject
 from tests.client.world import Session, World, on_virtual_time, outcome

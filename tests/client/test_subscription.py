@@ -173,7 +173,7 @@ async def test_a_roster_of_a_channel_that_was_given_up_is_not_kept(world: World)
     for request in requests:
         await request
     await world.settle()
-    assert client._view.rosters == {}  # pyright: ignore[reportPrivateUsage] -- it is about memory
+    assert client._board.view.rosters == {}  # pyright: ignore[reportPrivateUsage] -- it is about memory
 
 
 steps = st.sampled_from(["subscribe", "refused", "unsubscribe", "cut", "offline"])

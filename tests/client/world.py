@@ -13,8 +13,8 @@ from typing import Any, Self, TypeVar, Unpack
 from urllib.parse import parse_qs
 
 from agentbus.client import SignallingClient, SignallingClientOptions
-from agentbus.client.events import Event
 from agentbus.client.options import SignallingClientFields
+from agentbus.client.payloads import Event
 from agentbus.runtime import Future, Runtime, VirtualLoop, virtual_sleep
 from agentbus.wire import Flusher, MemoryListener, Reject, ServerConnection, ServerOptions, UpgradeRequest
 from agentbus.wire.client import ClientOptions
@@ -217,6 +217,7 @@ class World:
 
     def _check_nothing_is_left(self) -> None:
         assert self.runtime.registry.get_all() == []
+        assert self.runtime._closers == {}  # pyright: ignore[reportPrivateUsage] -- it is about memory
         scheduled = self.loop._scheduled  # pyright: ignore[reportPrivateUsage] -- asyncio shows its timers nowhere
         timers = [timer for timer in scheduled if not timer.cancelled()]
         assert timers == []
