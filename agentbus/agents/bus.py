@@ -223,7 +223,11 @@ class Bus:
         closed = self._once.setdefault("closed", mine)
         if closed is mine:
             self._at_exit.cancel()
-            self.runtime.io.run(self._close()).add_done_callback(lambda _done: mine.try_set(None))
+            if self._node.begun or self._house.all():
+                self.runtime.io.run(self._close()).add_done_callback(lambda _done: mine.try_set(None))
+            else:
+                self._forget()
+                mine.set(None)
         return closed
 
     async def _close(self) -> None:
@@ -232,6 +236,10 @@ class Bus:
                 for stopped in [hosted.stop(now=True) for hosted in self._house.all()]:
                     await stopped
         await self._node.close()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._node.over_for_good()
         self._post.deadlines.clear()
         self.events.close()
         self.dead_letters.close()
@@ -329,8 +337,8 @@ class Bus:
 
     def _finder(self) -> Finder:
         parts = self._node.parts
-        nodes = None if parts is None else parts.membership.nodes
-        return Finder(self.namespace, self.node, self._house, nodes)
+        membership = None if parts is None else parts.membership
+        return Finder(self.namespace, self.node, self._house, membership)
 
     def wait_for(
         self, *, name: str | None = None, capability: str | None = None, count: int = 1

@@ -128,7 +128,17 @@ class BusNode:
         closed.__cause__ = error
         return closed
 
+    @property
+    def begun(self) -> bool:
+        """Whether it was ever started."""
+        return "node" in self._once
+
     # -- the end ---------------------------------------------------------------------------------------------
+
+    def over_for_good(self) -> None:
+        """Leave nobody waiting for a start or an end."""
+        self.ended.try_set(None)
+        self.started.try_set_exception(BusClosedError())
 
     async def quiet(self) -> None:
         """Wait until nothing is on its way any more."""
@@ -139,13 +149,11 @@ class BusNode:
 
     async def close(self) -> None:
         """Say goodbye, end the connection, and the bus's own hub with it."""
-        if "node" in self._once:
+        if self.begun:
             with suppress(BusClosedError):
                 self.tell(NodeActor.Leave())
             with suppress(AgentBusError):
                 await self.ended
-        self.ended.try_set(None)
-        self.started.try_set_exception(BusClosedError())
         try:
             await self._way.close()
         except Exception:  # noqa: BLE001 -- the bus is closed all the same

@@ -329,14 +329,14 @@ class Exchange:
 
     def close(self, error: BusClosedError) -> None:
         """End: whoever still waits is told."""
+        for ask in list(self._asks.values()):
+            ask.future.try_set_exception(error)
         for link in self._traffic.links():
             for each in self._close_link(link.there):
                 each.token.fail(error, Outcome.DEAD_LETTERED)
         for parcel in self._limbo:
             if parcel.call is not None:
                 parcel.call.fail(error, Outcome.DEAD_LETTERED)
-        for ask in list(self._asks.values()):
-            ask.future.try_set_exception(error)
         self._limbo.clear()
         self._asks.clear()
         for gate in self.gates.values():

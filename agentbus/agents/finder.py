@@ -8,7 +8,7 @@ import msgspec
 
 from agentbus.agents.address import Address
 from agentbus.agents.hosting import House
-from agentbus.agents.nodes import NodeTable
+from agentbus.agents.membership import Membership
 from agentbus.runtime import Future
 
 
@@ -19,25 +19,31 @@ class Finder:
         namespace: of this bus.
         node: its id.
         house: its agents.
-        nodes: those of the others, once there are any; the I/O loop changes the table while others read it.
+        membership: knows the others, once there is one; the I/O loop changes its table while others read it.
     """
 
-    def __init__(self, namespace: str, node: str, house: House, nodes: NodeTable | None) -> None:
+    def __init__(self, namespace: str, node: str, house: House, membership: Membership | None) -> None:
         self._namespace = namespace
         self._node = node
         self._house = house
-        self._nodes = nodes
+        self._membership = membership
 
     def find(self, name: str | None, capability: str | None) -> list[Address]:
-        """Give the agents of a name, of a capability, of both, or all; those of suspect nodes last."""
+        """Give the agents of a name, of a capability, of both, or all; those of suspect nodes last.
+
+        A guest is shown what it may ask: public agents.
+        """
         here = [
             Address(self._namespace, self._node, hosted.name) for hosted in self._house.find(name, capability)
         ]
-        known = [] if self._nodes is None else self._nodes.find(name, capability)
+        if self._membership is None:
+            return here
+        guest = self._membership.guest
+        known = self._membership.nodes.find(name, capability)
         there = [
             Address(self._namespace, record.stamp.node, entry.name)
             for record, entry in known
-            if record.stamp.node != self._node
+            if record.stamp.node != self._node and (entry.public or not guest)
         ]
         return here + there
 

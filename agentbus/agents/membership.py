@@ -65,6 +65,12 @@ class MembershipOptions(msgspec.Struct, frozen=True):
 class Membership:
     """One node's view of its namespace.
 
+    Attributes:
+        nodes: who is there, this node included.
+        liveness: who lives.
+        established: whether the node id is ours.
+        guest: whether the others do not trust us, so that we are not in the directory.
+
     Args:
         namespace: see agents.md.
         stamp: this node's id and life.
@@ -85,7 +91,7 @@ class Membership:
         self._list = OwnList(namespace, options.page_bytes)
         self._page_bytes = options.page_bytes
         self._peer = ""
-        self._online = self._guest = False
+        self._online = self.guest = False
         self._beat_at: float | None = None
         self._claims: dict[str, float] = {}
         self._handlers: dict[type, Callable[[Any, str, float], None]] = {
@@ -140,7 +146,7 @@ class Membership:
             twin_possible: another process may use the same peer id (it came from a token).
             guest: others do not trust us: we look at the directory, and are not in it.
         """
-        self._online, self._peer, self._guest = True, peer, guest
+        self._online, self._peer, self.guest = True, peer, guest
         self._beat_at = now + self.options.beat_interval if roster is None else None
         self.nodes.move(self.own, peer)
         for record in self.nodes:
@@ -176,14 +182,14 @@ class Membership:
 
     @property
     def _listed(self) -> bool:
-        return self.established and self._online and not self._guest
+        return self.established and self._online and not self.guest
 
     def _follow(self, step: Step) -> None:
         if step is Step.ASK and self._listed:
             self._introduce(want=self._join.attempt)
         elif step is Step.ASK:
-            stamp = Stamp(self.stamp.node, "") if self._guest else self.stamp
-            hello = Hello(self.namespace, NodeEntry(stamp), claim=not self._guest, want=self._join.attempt)
+            stamp = Stamp(self.stamp.node, "") if self.guest else self.stamp
+            hello = Hello(self.namespace, NodeEntry(stamp), claim=not self.guest, want=self._join.attempt)
             self._tell(Spread(hello))
         elif step is Step.SETTLE:
             first, self.established = not self.established, True

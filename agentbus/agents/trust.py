@@ -16,6 +16,16 @@ TrustMode = Literal["all", "tokens"]
 ROLE = "node"
 
 
+def check_mode(mode: str) -> None:
+    """Refuse what is no mode.
+
+    Raises:
+        ValueError: see above.
+    """
+    if mode not in {"all", "tokens"}:
+        raise ValueError(f'trust is "all" or "tokens", not {mode!r}')
+
+
 class _Claim(msgspec.Struct):
     ns: list[str]
     role: str
@@ -34,8 +44,7 @@ class Trust:
     """
 
     def __init__(self, mode: TrustMode, namespace: str) -> None:
-        if mode not in {"all", "tokens"}:
-            raise ValueError(f'trust is "all" or "tokens", not {mode!r}')
+        check_mode(mode)
         self.mode: TrustMode = mode
         self._namespace = namespace
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from agentbus.agents.pacer import Pace, pace_below
 from agentbus.agents.permissions import Grants
-from agentbus.agents.trust import TrustMode
+from agentbus.agents.trust import TrustMode, check_mode
 from agentbus.agents.uplink import RECONNECT
 from agentbus.client import SignallingClientOptions, TokenProvider
 from agentbus.protocol.url import check_origin
@@ -40,6 +40,7 @@ class Way:
         trust: TrustMode,
         logger: logging.Logger | None = None,
     ) -> None:
+        check_mode(trust)
         self._options = options
         self._logger = logger
         self.hub = hub
