@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from agentbus.runtime.loop import Loop
+from agentbus.runtime.virtual import VirtualLoop
 
 Then = Callable[[Any, BaseException | None], object]
 """Called once with what a coroutine returned and None, or with None and what it raised."""
@@ -99,7 +100,9 @@ def _outcome(task: asyncio.Task[_Outcome]) -> _Outcome:
 
 
 def _start(loop: Loop, coroutine: Coroutine[Any, Any, _Outcome]) -> asyncio.Task[_Outcome]:
-    if sys.version_info >= (3, 12):  # a coroutine that never suspends then never meets the scheduler
+    if isinstance(loop.asyncio_loop, VirtualLoop):  # it names and counts its tasks
+        return loop.create_task(coroutine)
+    if sys.version_info >= (3, 12):  # begins at once: one that never suspends never meets the scheduler
         return asyncio.Task(coroutine, loop=loop.asyncio_loop, eager_start=True)
     return loop.create_task(coroutine)
 

@@ -84,6 +84,9 @@ class TurningActor(pykka.Actor):
         self._watchers: tuple[Stop | Watch, ...] = ()
         self._end: tuple[DownReason, BaseException | None] = (DownReason.STOPPED, None)
 
+    def __str__(self) -> str:
+        return str(self._ref)
+
     @property
     def actor_stopped(self) -> threading.Event:  # type: ignore[override]  # made when asked for: memory
         """Whether the actor takes no more messages, as an event."""

@@ -589,7 +589,7 @@ class TestFailure:
         caplog.set_level(logging.ERROR, "agentbus.runtime")
         world.start(Slow, [], name="unlucky").tell(ValueError("oops"))
         world.settle()
-        assert "unlucky" in caplog.text or "Slow" in caplog.text
+        assert "unlucky" in caplog.text
         assert "oops" in caplog.text
 
     def test_a_failing_on_exit_is_contained(self, world: World) -> None:
@@ -633,7 +633,7 @@ class TestOwnWork:
         world.settle()
         ref.stop(block=False)
         world.settle()
-        assert log == ["on_stop", "task ended"] or log == ["task ended", "on_stop"]
+        assert log == ["on_stop", "task ended"]
         world.loop.advance(10.0)
         assert "ring" not in log
         assert world.loop.tasks() == []
