@@ -1,4 +1,8 @@
-"""Agents: typed messages, supervised lives, links between nodes, and the bus that joins them."""
+"""Agents: typed messages, supervised actors, and the bus that joins them across processes and machines.
+
+A message goes through a link, which makes it arrive in order and exactly once between two live nodes; membership
+says which nodes live; a cell keeps an agent's address and mailbox through its restarts.
+"""
 
 from __future__ import annotations
 
