@@ -220,7 +220,7 @@ class MemoryNetwork:
             raise ConnectionRefusedError("nobody listens there")
         stream = functools.partial(self._stream, connection)
         connection.join(listener.connect(protocol, stream=stream, address=connection.name))
-        self._connections.append(connection)
+        self._connections = [*self.connections, connection]  # without those that have ended
 
     async def _way(self, connection: NetworkConnection) -> None:
         delay = sum(fault.travel_time(self._random) for fault in self._hitting(connection))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import gc
+import weakref
 from collections.abc import Generator
 from random import Random
 
@@ -69,6 +71,18 @@ def test_clients_reach_the_hub_under_their_names(town: Town) -> None:
     transport.close(1000, "")
     town.run()
     assert [connection.name for connection in town.network.connections] == ["bob"]
+
+
+def test_a_connection_that_has_ended_is_not_kept(town: Town) -> None:
+    _, transport = town.open()
+    ended = weakref.ref(town.network.connections[0])
+    transport.close(1000, "")
+    del transport
+    town.run()
+    town.hub.clear()
+    town.open("bob")
+    gc.collect()
+    assert ended() is None
 
 
 def test_dials_without_a_name_are_numbered(town: Town) -> None:
