@@ -67,7 +67,7 @@ class TokenKeys:
             secret = self._secrets.get(key_id) if isinstance(key_id, str) else None
             if secret is not None and key_id is not None:
                 return parse_claims(key_id, _jws.decode(token, secret, algorithms=[ALGORITHM]))
-        except (jwt.PyJWTError, UnicodeEncodeError):
+        except (jwt.PyJWTError, UnicodeEncodeError, RecursionError):  # the last one from older PyJWTs
             raise TokenError("it is malformed, forged, or not HS256") from None
         raise TokenError("its `kid` names no secret key of this hub")
 

@@ -128,6 +128,12 @@ def test_nonsense_raises_nothing_but_its_own_error(nonsense: str) -> None:
         KEYS.verify(nonsense)
 
 
+def test_a_header_nested_beyond_reading_is_refused() -> None:
+    header = base64.urlsafe_b64encode(b'{"alg":"HS256","kid":' + b"[" * 60_000).rstrip(b"=").decode()
+    with pytest.raises(TokenError):
+        KEYS.verify(f"{header}.e30.e30")
+
+
 def test_malformed_claims_are_refused_though_well_signed() -> None:
     for payload in (b"", b"[]", b'{"sub":"alice"}', b'{"sub":"","exp":1}', b"\xff"):
         with pytest.raises(TokenError):
