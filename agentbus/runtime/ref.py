@@ -108,7 +108,7 @@ class LoopActorRef(pykka.ActorRef[A]):
     def ask(self, message: Any, *, block: Literal[False], timeout: float | None = None) -> Future[Any]: ...
 
     @overload
-    def ask(self, message: Any, *, block: Literal[True], timeout: float | None = None) -> Any: ...
+    def ask(self, message: Any, *, block: Literal[True] = True, timeout: float | None = None) -> Any: ...
 
     @overload
     def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any | Future[Any]: ...
@@ -139,7 +139,9 @@ class LoopActorRef(pykka.ActorRef[A]):
         return future.get(timeout) if block else future
 
     @overload
-    def stop(self, *, block: Literal[True], timeout: float | None = None, now: bool = False) -> bool: ...
+    def stop(
+        self, *, block: Literal[True] = True, timeout: float | None = None, now: bool = False
+    ) -> bool: ...
 
     @overload
     def stop(
