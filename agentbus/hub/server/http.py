@@ -24,10 +24,17 @@ if TYPE_CHECKING:
 REQUEST_TIMEOUT: Final = 10.0
 """Seconds from the connect, or from the first byte of a later request, until that request is whole."""
 
-NO_HTTP = Reject(400, {}, "this is no HTTP request\n")
+MOST_WAITING: Final = 16
+"""Requests of one connection that wait for the answer to an earlier one; each costs 5 KB."""
+
+BAD_REQUEST = Reject(400, {}, "this is no HTTP, or too many requests at once\n")
 TOO_SLOW = Reject(408, {}, "the request took too long\n")
 TOO_LONG = Reject(431, {}, "the request's head is too long\n")
 TOO_EARLY = Reject(400, {}, "an upgrade waits for the answers to earlier requests\n")
+
+
+class _TooManyError(Exception):
+    """More requests are waiting than may."""
 
 
 class HttpConnection(HttpToolsProtocol):
@@ -45,7 +52,8 @@ class HttpConnection(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._head_bytes = 0  # of a head that is not whole yet
+        self._heads = 0
+        self._head_bytes = 0  # of a head that is not whole yet, without the chunk that it began in
         self._in_head = True
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -59,6 +67,7 @@ class HttpConnection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes: requests, or what should be."""
         self._unset_keepalive_if_required()
+        heads = self._heads
         try:
             self._parse(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -66,10 +75,10 @@ class HttpConnection(HttpToolsProtocol):
                 self._upgrade(data[upgrade.args[0] :])
             return
         except httptools.HttpParserError:
-            self._refuse(NO_HTTP)
+            self._refuse(BAD_REQUEST)
             return
         if self._in_head:
-            self._head_bytes += len(data)
+            self._head_bytes = self._head_bytes + len(data) if heads == self._heads else 0
             self._expect_whole_request()
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(TOO_LONG)
@@ -85,12 +94,14 @@ class HttpConnection(HttpToolsProtocol):
         """Begin a request."""
         super().on_message_begin()
         self._in_head = True
-        self._head_bytes = 0
+        self._heads += 1
         self._expect_whole_request()
 
     def on_headers_complete(self) -> None:
         """Have the request's head."""
         self._in_head = False
+        if len(self.pipeline) >= MOST_WAITING:
+            raise _TooManyError  # the parser passes it on as an HttpParserError
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:

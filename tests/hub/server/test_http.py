@@ -13,7 +13,7 @@ from uvicorn.server import ServerState
 
 from agentbus.hub.core import AppConfig, HubConfig, PublishableKey
 from agentbus.hub.server.app import Readiness, make_app
-from agentbus.hub.server.http import REQUEST_TIMEOUT, HttpConnection
+from agentbus.hub.server.http import MOST_WAITING, REQUEST_TIMEOUT, HttpConnection
 from agentbus.hub.server.session import SessionHandler
 from agentbus.hub.server.shell import HubShell
 from agentbus.runtime.loop import HostedLoop
@@ -146,6 +146,21 @@ def test_requests_may_follow_one_another(door: Door) -> None:
     caller = door.say(HEALTH, HEALTH, HEALTH + HEALTH)
     assert caller.data.count(b"HTTP/1.1 200 OK") == 4
     assert not caller.gone
+
+
+def test_many_requests_in_one_chunk_are_answered_up_to_a_limit(door: Door) -> None:
+    caller = door.say(HEALTH * (1 + MOST_WAITING))
+    assert caller.data.count(b"HTTP/1.1 200 OK") == 1 + MOST_WAITING
+    assert not caller.gone
+    caller = door.say(HEALTH * (2 + MOST_WAITING))
+    assert caller.data.startswith(b"HTTP/1.1 400 ")
+    assert caller.gone
+
+
+def test_a_head_is_measured_without_the_requests_before_it(door: Door) -> None:
+    padded = HEALTH.replace(b"\r\n\r\n", b"\r\nX: " + b"x" * 50_000 + b"\r\n\r\n")
+    caller = door.say(padded * 2 + HEALTH[:-2], HEALTH[-2:])
+    assert caller.data.count(b"HTTP/1.1 200 OK") == 3
 
 
 def test_another_kind_of_upgrade_is_an_ordinary_request(door: Door) -> None:
