@@ -8,6 +8,7 @@ from typing import Any
 
 from agentbus.client.connection import ConnectionActor
 from agentbus.client.subscription import SubscriptionActor
+from agentbus.runtime.down import Down
 from agentbus.runtime.ref import LoopActorRef
 
 Start = Callable[[str, Callable[[int], object]], LoopActorRef[SubscriptionActor]]
@@ -70,6 +71,12 @@ class Channels:
         for entry in self._channels.values():
             entry.actor.stop(block=False)
         self._channels.clear()
+
+    def exited(self, channel: str, down: Down) -> None:
+        """Forget an actor that failed; the channel gets another when somebody wants something of it."""
+        entry = self._channels.get(channel)
+        if entry is not None and entry.actor is down.ref:
+            del self._channels[channel]
 
     def _idle(self, channel: str, handled: int) -> None:
         entry = self._channels.get(channel)

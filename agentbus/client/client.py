@@ -76,12 +76,11 @@ class SignallingClient(Streams):
     ) -> None:
         given = cast("dict[str, Any]", fields)
         try:
-            if options is not None and given:
-                raise TypeError("give a client either options or keywords, not both")
-            options = options or SignallingClientOptions(**fields)
+            settings = _settings(options, fields)
         finally:
-            given.clear()  # a traceback shows the locals of this frame, and one of them was the key
-        self._board = Switchboard(options, runtime or default_runtime(), loop)
+            options = None  # a traceback shows the locals of this frame, and one of them may be a key
+            given.clear()
+        self._board = Switchboard(settings, runtime or default_runtime(), loop)
         self._ending: dict[str, Future[None]] = {}  # of `dispose`, made by one atomic step
         super().__init__(self._board.listeners)
 
@@ -293,6 +292,15 @@ class SignallingClient(Streams):
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a client is not pickled: connections stay in their process")
+
+
+def _settings(options: object, fields: SignallingClientFields) -> SignallingClientOptions:
+    if options is None:
+        return SignallingClientOptions(**fields)
+    if isinstance(options, SignallingClientOptions) and not fields:
+        return options
+    del options
+    raise TypeError("give a client SignallingClientOptions or keywords such as api_key=, not both")
 
 
 def _fits(check: Callable[[str], None], name: str, reply: Future[Any]) -> bool:

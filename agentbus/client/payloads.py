@@ -20,6 +20,8 @@ T = TypeVar("T")
 E = TypeVar("E", bound=type[Struct])
 LONGEST_SHOWN_BYTES = 256
 
+_decode = msgspec.json.Decoder().decode
+
 
 class Event(Struct, frozen=True):
     """What every event is: a frozen Struct."""
@@ -42,7 +44,7 @@ class DecodedWhenRead:
             return self
         value = self._slot.__get__(event, owner)
         if type(value) is Raw:
-            value = msgspec.json.decode(value)
+            value = _decode(value)
         vars(event)[self._name] = value
         return value
 

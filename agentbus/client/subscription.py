@@ -274,6 +274,11 @@ class SubscriptionActor(LoopActor):
         """Answer whoever still waits: the client is being disposed."""
         answer_leftovers(self)
 
+    def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:  # noqa: ARG002 -- the base's
+        """Answer whoever still waits; the channel counts as given up."""
+        self._want(None)
+        answer_leftovers(self)
+
 
 def _answer(reply: Future[None], error: BaseException | None) -> None:
     if error is None:

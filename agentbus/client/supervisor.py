@@ -305,8 +305,9 @@ class SupervisorActor(LoopActor):
             self._fetch.cancel()
         if self._connection is not None:
             self._connection.stop(block=False, now=True)
-        self._view.state = states.CLOSED
+            self._tell(DisconnectedEvent(CloseCode.ABNORMAL, "the client was stopped", will_reconnect=False))
         self._view.disconnected()
+        self._move(states.CLOSE)
         self._callers.refused(lambda: SignallingConnectError(CloseCode.ABNORMAL, "the client was stopped"))
         self._callers.ended()
         if self._at_exit is not None:
@@ -328,8 +329,9 @@ class SupervisorActor(LoopActor):
     def _start_channel(
         self, channel: str, on_idle: Callable[[int], object]
     ) -> LoopActorRef[SubscriptionActor]:
+        start = self._child(f"channel {channel!r}", functools.partial(self._channels.exited, channel))
         args = (channel, self._settings, self._view, self._listeners, on_idle, self._log)
-        return SubscriptionActor.start_with(self._child(f"channel {channel!r}"), *args)
+        return SubscriptionActor.start_with(start, *args)
 
     # -- what the above has in common ------------------------------------------------------------------------
 

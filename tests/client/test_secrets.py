@@ -128,6 +128,13 @@ def test_constructors_that_refuse(fields: dict[str, Any]) -> None:
     assert_clean(everything_about(again.with_traceback(_inner(again))))
 
 
+def test_a_key_in_the_wrong_place() -> None:
+    error = failure_of(functools.partial(SignallingClient, SECRET))  # type: ignore[arg-type]
+    assert isinstance(error, TypeError)
+    assert "api_key=" in str(error)
+    assert_clean(everything_about(error.with_traceback(_inner(error))))
+
+
 def _inner(error: BaseException) -> Any:
     """Give the traceback below the test's own frames, which know the secret."""
     trace = error.__traceback__

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentbus.client import PresenceEvent, ReconnectOptions, ServerErrorEvent
+from agentbus.client import PresenceEvent, ReconnectOptions, ServerErrorEvent, SignallingClientState
 from agentbus.client.subscription import SubscriptionActor
 from agentbus.errors import NotConnectedError, SignallingServerError
 from tests.client.world import Frame, Session, World, on_virtual_time, outcome
@@ -125,6 +128,22 @@ async def test_an_actor_lives_as_long_as_its_channel_is_wanted(world: World) -> 
         await client.unsubscribe(f"reply-{number}")
     await world.settle()
     assert len(actors(SubscriptionActor)) == 1
+
+
+@on_virtual_time
+async def test_an_actor_that_breaks_takes_its_channel_alone_with_it(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = await world.connected()
+    await client.subscribe("a")
+    await client.subscribe("b")
+    broken, _ = world.runtime.registry.get_by_class(SubscriptionActor)
+    with caplog.at_level(logging.CRITICAL, "agentbus.runtime"):
+        broken.tell(SubscriptionActor.Settled(None, None, None))  # type: ignore[arg-type]
+        await world.settle()
+    assert (client.state, client.subscriptions) == (SignallingClientState.CONNECTED, {"b"})
+    await client.subscribe("a")
+    assert client.subscriptions == {"a", "b"}
 
 
 @on_virtual_time

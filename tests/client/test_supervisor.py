@@ -188,6 +188,7 @@ async def test_the_end_of_the_runtime_disposes_its_clients(world: World) -> None
 @on_virtual_time
 async def test_a_supervisor_that_was_killed_leaves_nobody_waiting(world: World) -> None:
     client = world.client()
+    changes, ended = world.collect(client, StateChange), world.collect(client, DisconnectedEvent)
     world.hub.on_open = lambda _session: None
     connecting = client.connect()
     await world.sleep(1.0)
@@ -195,5 +196,10 @@ async def test_a_supervisor_that_was_killed_leaves_nobody_waiting(world: World) 
     supervisor.stop(block=False)
     assert isinstance(await outcome(connecting), SignallingConnectError)
     assert isinstance(await outcome(client.connect()), SignallingConnectError)
-    assert client.state is CLOSED
+    await world.settle()
+    assert (client.state, changes[-1].current, [event.will_reconnect for event in ended]) == (
+        CLOSED,
+        CLOSED,
+        [False],
+    )
     await client.close()
