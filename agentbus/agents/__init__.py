@@ -1,7 +1,7 @@
 """Agents: typed messages, supervised actors, and the bus that joins them across processes and machines.
 
-A message goes through a link, which makes it arrive in order and exactly once between two live nodes; membership
-says which nodes live; a cell keeps an agent's address and mailbox through its restarts.
+A message goes through a link, which makes it arrive in order and exactly once between two live nodes;
+membership says which nodes live; a cell keeps an agent's address and mailbox through its restarts.
 """
 
 from __future__ import annotations

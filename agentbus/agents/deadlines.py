@@ -75,6 +75,7 @@ class Deadlines:
             future = self._waiting.pop(number)
             if not future.done():
                 future.try_set_exception(AskTimeoutError("the deadline passed before the reply"))
+        self._sweep_at = min(self._sweep_at, max(MIN_SWEEP, 2 * len(self._waiting)))
         self._arm()
 
     def clear(self) -> None:

@@ -170,8 +170,6 @@ class NodeParts:
 
 
 def _announced_pace(event: ConnectedEvent) -> Pace | None:
-    """Give the pace below what the hub announced by `limits.v1`, if the client tells it."""
-    limits: Any = getattr(event, "limits", None)
-    if limits is None:
-        return None
-    return pace_below(limits.messages_per_second or 0, limits.message_burst or 0)
+    """Give the pace below what the hub announced by `limits.v1`; None if it announced nothing."""
+    limits = event.limits
+    return None if limits is None else pace_below(limits.messages_per_second or 0, limits.message_burst or 0)

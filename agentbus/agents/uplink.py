@@ -244,7 +244,7 @@ class Uplink:
 
 async def _permitted(request: Future[None]) -> bool:
     try:
-        await request
+        await request.quiet()  # the task that awaits it may be cancelled: the next connection begins anew
     except SignallingError as error:
         if is_refusal(error):
             return False

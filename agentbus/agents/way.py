@@ -6,7 +6,6 @@ import logging
 import ssl as tls
 from typing import TYPE_CHECKING
 
-from agentbus.agents.pacer import Pace, pace_below
 from agentbus.agents.permissions import Grants
 from agentbus.agents.trust import TrustMode, check_mode
 from agentbus.agents.uplink import RECONNECT
@@ -30,7 +29,6 @@ class Way:
         hub: the bus's own hub; None if it is another's.
         trust: whom to believe.
         grants: what the credential permits, where that is known.
-        pace: frames per second, where that is known.
     """
 
     def __init__(
@@ -46,7 +44,6 @@ class Way:
         self.hub = hub
         self.trust: TrustMode = trust
         self.grants = None if hub is None else ALL
-        self.pace: Pace | None = None if hub is None else pace_below(0, 0)
 
     @property
     def url(self) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from agentbus.agents.agent import AgentActor, AsyncAgentActor
 from agentbus.agents.handlers import handles
 from agentbus.agents.message import Message, Request
@@ -113,3 +115,21 @@ class Asker(AsyncAgentActor):
     async def who(self, message: WhoSent) -> str | None:
         answer: Future[str | None] = self.bus.ref(self.target).ask(message)
         return await answer
+
+
+class Die(Message):
+    exit_code: int = 3
+
+
+class ProcessWorker(AgentActor):
+    """For worker processes: says who it is, and dies when told to."""
+
+    capabilities = ("process",)
+
+    @handles
+    def echo(self, message: Echo) -> Text:
+        return Text(f"{message.text} {os.getpid()}")
+
+    @handles
+    def die(self, message: Die) -> None:
+        os._exit(message.exit_code)

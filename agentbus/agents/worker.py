@@ -1,0 +1,171 @@
+"""A process that hosts one kind of agent: `run_worker`, or `python -m agentbus.agents.worker MODULE:CLASS`.
+
+It joins the hub that its arguments or the environment name, and works until it gets SIGTERM or SIGINT, or
+until the process that started it is gone: then its standard input, which that process holds open, ends.
+
+    AGENTBUS_URL, AGENTBUS_KEY or AGENTBUS_TOKEN     the hub and the credential
+    AGENTBUS_NAMESPACE, AGENTBUS_NODE                where it belongs, who it is
+    AGENTBUS_TRUST                                   "all" or "tokens"
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Any, cast
+
+from agentbus.agents.bus import Bus
+from agentbus.agents.trust import TrustMode
+from agentbus.client import TokenProvider
+from agentbus.errors import AgentBusError
+from agentbus.runtime import Future
+
+DRAIN_TIMEOUT = 5.0
+"""Seconds that a worker gets to finish what is in its mailboxes."""
+
+SIGNALLED = "signal"
+ORPHANED = "orphan"
+ENDED = "ended"
+
+
+def load_target(target: str) -> type[Any]:
+    """Import the class that `module:Class` names.
+
+    Raises:
+        ValueError: the text has another form, or there is no such class.
+        ImportError: the module can't be imported.
+    """
+    module_name, colon, path = target.partition(":")
+    if not (module_name and colon and path):
+        raise ValueError(f"a worker's target is MODULE:CLASS, not {target!r}")
+    found: Any = importlib.import_module(module_name)
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    if not isinstance(found, type):
+        raise ValueError(f"there is no class {path!r} in {module_name!r}")  # noqa: TRY004 -- of the text
+    return found
+
+
+def run_worker(
+    target: str | type[Any],
+    url: str,
+    *,
+    api_key: str | None = None,
+    token_provider: TokenProvider | None = None,
+    name: str | None = None,
+    replicas: int = 1,
+    namespace: str = "default",
+    node: str | None = None,
+    trust: TrustMode | None = None,
+    follow_stdin: bool = False,
+) -> int:
+    """Host an agent until SIGTERM or SIGINT; from the main thread.
+
+    Args:
+        target: the agent's class, or `module:Class`.
+        url: the hub.
+        api_key: a publishable key. This or `token_provider`.
+        token_provider: gives a JWT.
+        name: of the agent; by default its class's name.
+        replicas: see `Bus.spawn`.
+        namespace: see `Bus`.
+        node: see `Bus`.
+        trust: see `Bus`.
+        follow_stdin: end when standard input does.
+
+    Returns:
+        The exit code: 0 after a signal, 1 if the hub or another holder of the node id ended it.
+
+    Raises:
+        ValueError: the target, or the credentials, make no sense.
+        ImportError: the target's module can't be imported.
+    """
+    cls = load_target(target) if isinstance(target, str) else target
+    bus = Bus(
+        url,
+        api_key=api_key,
+        token_provider=token_provider,
+        namespace=namespace,
+        node=node,
+        trust=trust,
+    )
+    del api_key
+    over: Future[str] = Future()
+    _on_signals(over)
+    if follow_stdin:
+        threading.Thread(target=_follow_stdin, args=(over,), name="agentbus-parent", daemon=True).start()
+    bus.ended.add_done_callback(lambda _ended: over.try_set(ENDED))
+    bus.start()
+    bus.spawn(cls, name=name or cls.__name__.lower(), replicas=replicas)
+    return _work(bus, over)
+
+
+def _on_signals(over: Future[str]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: over.try_set(SIGNALLED))
+
+
+def _follow_stdin(over: Future[str]) -> None:
+    """Notice the end of the process that holds the other end."""
+    while os.read(0, 4096):
+        pass
+    over.try_set(ORPHANED)
+
+
+def _work(bus: Bus, over: Future[str]) -> int:
+    reason = over.get()
+    if reason == SIGNALLED:
+        bus.drain(DRAIN_TIMEOUT).get()
+        return 0
+    error = bus.ended.exception() if bus.ended.done() else None
+    bus.close().get(timeout=DRAIN_TIMEOUT)
+    if reason == ENDED and error is not None:
+        print(f"agentbus worker: {error}", file=sys.stderr)  # noqa: T201 -- a command's last word
+        return 1
+    return 0
+
+
+def main(arguments: list[str] | None = None, environment: Mapping[str, str] = os.environ) -> int:
+    """Run a worker as the command line and the environment say.
+
+    Returns:
+        See `run_worker`; 2 if that makes no sense.
+    """
+    parser = argparse.ArgumentParser(prog="python -m agentbus.agents.worker")
+    parser.add_argument("target", metavar="MODULE:CLASS")
+    parser.add_argument("--name")
+    parser.add_argument("--replicas", type=int, default=1)
+    parser.add_argument("--follow-stdin", action="store_true", help="end when standard input does")
+    given = parser.parse_args(arguments)
+    try:
+        return run_worker(
+            given.target,
+            environment["AGENTBUS_URL"],
+            **_credentials(environment),
+            name=given.name,
+            replicas=given.replicas,
+            namespace=environment.get("AGENTBUS_NAMESPACE", "default"),
+            node=environment.get("AGENTBUS_NODE"),
+            trust=cast("TrustMode | None", environment.get("AGENTBUS_TRUST")),
+            follow_stdin=given.follow_stdin,
+        )
+    except (KeyError, ValueError, ImportError, TypeError, AgentBusError) as error:
+        problem = f"{error} is not set" if isinstance(error, KeyError) else str(error)
+        print(f"agentbus worker: {problem}", file=sys.stderr)  # noqa: T201 -- a command's last word
+        return 2
+
+
+def _credentials(environment: Mapping[str, str]) -> dict[str, Any]:
+    token = environment.get("AGENTBUS_TOKEN")
+    if token is not None:
+        return {"token_provider": lambda: token}
+    return {"api_key": environment["AGENTBUS_KEY"]}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
