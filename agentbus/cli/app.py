@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from agentbus.cli.commands.demo import demo
 from agentbus.cli.commands.doctor import doctor
 from agentbus.cli.commands.keys import keys
 from agentbus.cli.commands.peers import peers
@@ -21,6 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("demo")(demo)
 app.command("serve")(serve)
 app.command("pub")(publish)
 app.command("send")(send)

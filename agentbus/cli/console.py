@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import IO, TYPE_CHECKING, Any
 
@@ -11,6 +12,9 @@ from agentbus.cli.text import clean, clean_json
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+
+
+COLUMNS_IN_A_FILE = 110
 
 
 def data(line: str) -> None:
@@ -47,7 +51,8 @@ def console(file: IO[str]) -> Console:
     """A rich console that leaves text alone: no markup, no emoji, no highlighting."""
     from rich.console import Console
 
-    return Console(file=file, markup=False, emoji=False, highlight=False, soft_wrap=False)
+    columns = None if file.isatty() or "COLUMNS" in os.environ else COLUMNS_IN_A_FILE
+    return Console(file=file, width=columns, markup=False, emoji=False, highlight=False)
 
 
 def is_terminal() -> bool:

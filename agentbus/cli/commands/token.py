@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from agentbus.agents.trust import node_metadata
 from agentbus.cli import console
 from agentbus.cli.exits import misused
 from agentbus.cli.options import Json
@@ -56,7 +57,7 @@ def token(
     ] = None,
     node: Annotated[bool, typer.Option("--node", help="Let the peer host agents (a trusted node).")] = False,
     namespace: Annotated[
-        list[str] | None, typer.Option("--namespace", metavar="NAME", help="With --node: only in these.")
+        list[str] | None, typer.Option("--namespace", metavar="NAME", help="With --node; default: default.")
     ] = None,
     json: Json = False,
 ) -> None:
@@ -69,7 +70,7 @@ def token(
         raise misused("--namespace belongs to --node")
     shown = _object(peer_metadata, "--peer-metadata")
     if node:
-        shown = (shown or {}) | {"agentbus": {"ns": namespace or ["*"], "role": "node"}}
+        shown = (shown or {}) | node_metadata(*(namespace or ["default"]))
     claims = {"channels": channel, "permissions": permission, "peer_metadata": shown}
     claims["metadata"] = _object(metadata, "--metadata")
     _print(_signed(_pair(secret_key, config, dev=dev), peer, expires, claims), peer, json=json)

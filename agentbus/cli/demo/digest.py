@@ -118,6 +118,7 @@ class Digest(Struct, frozen=True):
         others: files of formats that the demo does not read.
         decisions: what the coordinator and the supervisor decided on the way, in order.
         account: where every file went.
+        without_prose: documents that a model should have written about, and did not.
     """
 
     folder: str
@@ -126,3 +127,4 @@ class Digest(Struct, frozen=True):
     others: int
     decisions: tuple[str, ...]
     account: Account
+    without_prose: int = 0

@@ -1,4 +1,4 @@
-"""Which language model writes the prose: plain facts, so that they travel without the library that uses them."""
+"""Which language model writes the prose: plain facts, which travel without the library that uses them."""
 
 from __future__ import annotations
 

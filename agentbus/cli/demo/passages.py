@@ -36,7 +36,11 @@ class Sentence(Struct, frozen=True):
     line: int
 
 
-_END = re.compile(r"[.!?]['\")\]]{0,3}\s+(?=[\"'(\[`*]?[^\W_a-z])|[。！？]\s*")  # noqa: RUF001 -- full-width marks
+_END = re.compile(
+    r"[.!?]['\")\]]{0,3}\s+(?=[\"'(\[`*]?[^\W_a-z])"
+    r"|(?<=[a-z]{3})[.!?]\)?\s+(?=[a-z])"  # a name in code may begin a sentence
+    r"|[。！？]\s*"  # noqa: RUF001 -- full-width marks
+)
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(\[])(?:e\.g|i\.e|etc|vs|cf|al|approx|resp|incl|mr|mrs|ms|dr|prof|st|fig|figs|sec|no|nos|vol|ed|eds|pp|[a-z])\.\W*$",
     re.IGNORECASE,

@@ -16,6 +16,7 @@ from agentbus.cli.demo.sources import Note
 from agentbus.cli.text import clean
 
 DOCUMENTS_SHOWN = 40
+_QUOTES_EACH = 2
 _NOTES_EACH = 12  # of one kind; further ones are counted
 
 
@@ -66,22 +67,20 @@ def _place(quote: Quote) -> str:
 
 
 def _documents(documents: tuple[Document, ...]) -> Iterator[RenderableType]:
-    table = Table(box=None, padding=(0, 2, 1, 0), show_header=True, header_style="dim")
-    table.add_column("file", ratio=2, overflow="fold")
-    table.add_column("key terms", ratio=2, style="cyan")
-    table.add_column("in short", ratio=5)
     for document in documents[:DOCUMENTS_SHOWN]:
-        table.add_row(clean(document.path), clean(", ".join(document.key_terms)), _in_short(document))
-    yield table
+        terms = clean(", ".join(document.key_terms))
+        yield Text.assemble((clean(document.path), "bold"), "  ", (terms, "cyan"))
+        yield from (Padding(part, (0, 0, 0, 3)) for part in _in_short(document))
     if len(documents) > DOCUMENTS_SHOWN:
         yield Text(f"and {len(documents) - DOCUMENTS_SHOWN} more: --json has them all", style="dim")
 
 
-def _in_short(document: Document) -> Text:
+def _in_short(document: Document) -> Iterator[Text]:
     if document.prose is not None:
-        return Text(clean(document.prose))
-    best = document.summary[:2]
-    return Text("\n").join(Text.assemble(clean(one.text), " ", (f":{one.line}", "dim")) for one in best)
+        yield Text(clean(document.prose))
+        return
+    for quote in document.summary[:_QUOTES_EACH]:
+        yield Text.assemble(clean(quote.text), "  ", (f":{quote.line}", "dim"))
 
 
 def _relations(related: tuple[Related, ...]) -> RenderableType:

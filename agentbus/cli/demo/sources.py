@@ -6,7 +6,7 @@ import codecs
 import os
 import stat
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -72,8 +72,13 @@ class Found(Struct, frozen=True):
     others: int
 
 
-def find_sources(root: Path, limits: Limits) -> Found:
+def find_sources(root: Path, limits: Limits, formats: Collection[str] = FORMATS.values()) -> Found:
     """Walk `root`, without hidden folders, virtual environments, build output and symbolic links.
+
+    Args:
+        root: where to begin.
+        limits: what is taken at most.
+        formats: documents of other formats are left alone.
 
     Raises:
         OSError: if `root` itself is missing, no folder, or not readable.
@@ -83,11 +88,12 @@ def find_sources(root: Path, limits: Limits) -> Found:
     notes: list[Note] = []
     others = 0
     for path in _files(root, notes):
-        kind = FORMATS.get(path.suffix.lower())
-        problem = _problem(root, path, limits) if kind else None
-        if not kind:
+        kind = FORMATS.get(path.suffix.lower(), "")
+        if kind not in formats:
             others += 1
-        elif problem:
+            continue
+        problem = _problem(root, path, limits)
+        if problem:
             notes.append(Note(_name(root, path), problem))
         else:
             sources.append(Source(_name(root, path), kind))

@@ -34,6 +34,13 @@ def test_an_abbreviation_ends_no_sentence(text: str) -> None:
     assert split(text) == [(1, text)]
 
 
+def test_a_name_in_code_may_begin_a_sentence() -> None:
+    assert [text for _, text in split("It closes. dispose() ends it, etc. and so on.")] == [
+        "It closes.",
+        "dispose() ends it, etc. and so on.",
+    ]
+
+
 def test_quotes_and_full_width_marks_end_sentences() -> None:
     assert [text for _, text in split('He said "stop." Then he left! 一つ目。二つ目。')] == [
         'He said "stop."',

@@ -45,7 +45,7 @@ def test_it_shows_themes_with_file_and_line_documents_relations_notes_and_accoun
         "docs: 2 documents, 24 sentences",
         "1. close code · retry   in 2 files, 50%",
         "A code ends it.  a.md:3",
-        "It closes. :7",
+        "It closes.  :7",
         "A model wrote this.",
         "0.75  a.md  b.md  hub",
         "c.bin: binary, not text",
