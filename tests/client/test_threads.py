@@ -57,13 +57,6 @@ def place() -> Iterator[Place]:
     assert place.runtime.close(WAIT)
 
 
-def names_of_threads(seen: list[str]) -> Callable[[Any], None]:
-    def note(_event: Any) -> None:
-        seen.append(threading.current_thread().name)
-
-    return note
-
-
 # -- synchronous programs ------------------------------------------------------------------------------------
 
 
@@ -87,9 +80,12 @@ def test_with_disposes_when_it_cannot_connect(place: Place) -> None:
 
 def test_sync_callbacks_run_on_the_pool_and_async_ones_on_the_agents_loop(place: Place) -> None:
     where: Future[tuple[str, str]] = Future()
-    threads: list[str] = []
+    thread: Future[str] = Future()
     with place.client() as client:
-        client.on(ChannelMessage)(names_of_threads(threads))
+
+        @client.on(ChannelMessage)
+        def sync_handler(event: ChannelMessage) -> None:
+            thread.set(threading.current_thread().name)
 
         @client.on(ChannelMessage)
         async def handler(event: ChannelMessage) -> None:
@@ -100,7 +96,7 @@ def test_sync_callbacks_run_on_the_pool_and_async_ones_on_the_agents_loop(place:
 
         place.say("hello")
         assert where.get(WAIT) == ("agentbus-agents", "hello")
-    assert threads[0].startswith("agentbus-callback")
+        assert thread.get(WAIT).startswith("agentbus-callback")
 
 
 def test_a_callback_may_wait_for_a_request(place: Place) -> None:
