@@ -63,10 +63,18 @@ def describe(error: BaseException, *, declared: bool = False) -> Failure:
     text = str(error)[:MAX_TEXT]
     if declared:
         return Failure("declared", text, origin=origin_of(type(error)), arguments=_plain_list(error.args))
-    if _OWN.get(type(error).__name__) is type(error):
+    own = _own_name(type(error))
+    if own is not None:
         fields = {name: value for name, value in vars(error).items() if _is_plain(value)}
-        return Failure(type(error).__name__, text, fields)
+        return Failure(own, text, fields)
     return Failure("AgentFailed", text, {"error_type": type(error).__qualname__, "error_message": text})
+
+
+def _own_name(cls: type[BaseException]) -> str | None:
+    """Name the class; one of ours that is not in the tree travels as the one that it refines."""
+    if cls.__module__.partition(".")[0] != "agentbus":
+        return None
+    return next((each.__name__ for each in cls.__mro__ if _OWN.get(each.__name__) is each), None)
 
 
 def rebuild(failure: Failure) -> Exception:

@@ -8,6 +8,7 @@ import pytest
 from agentbus import errors
 from agentbus.agents.failures import Failure, declare_error, describe, rebuild
 from agentbus.errors import AgentError, AgentFailed, BodyTooLargeError, MailboxFullError, NoSuchAgentError
+from agentbus.runtime import CellGoneError
 
 
 class NotFoundError(Exception):
@@ -43,6 +44,19 @@ def test_own_errors_arrive_with_their_fields(error: Exception) -> None:
     assert type(arrived) is type(error)
     assert str(arrived) == str(error)
     assert vars(arrived) == vars(error)
+
+
+def test_an_error_of_the_runtime_arrives_as_the_one_that_it_refines() -> None:
+    arrived = travel(describe(CellGoneError("sim/carol/worker has stopped")))
+    assert type(arrived) is errors.AgentStopped
+    assert str(arrived) == "sim/carol/worker has stopped"
+
+
+def test_a_stranger_s_error_is_a_failure_of_the_agent_whatever_it_refines() -> None:
+    class Gone(errors.AgentStopped):
+        pass
+
+    assert type(travel(describe(Gone("x")))) is AgentFailed
 
 
 def test_every_agent_error_is_known() -> None:
