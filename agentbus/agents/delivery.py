@@ -11,7 +11,7 @@ from agentbus.agents.message import Message
 from agentbus.agents.outcome import Outcome
 
 if TYPE_CHECKING:
-    from agentbus.agents.hosting import LocalAgent
+    from agentbus.agents.hosted import LocalAgent
 
 
 class Body(msgspec.Struct, frozen=True):

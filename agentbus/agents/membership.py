@@ -11,13 +11,10 @@ repeated, and each time one more node answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from agentbus.agents.directory import (
-    AgentEntry,
     Beat,
     Bye,
     Delta,
@@ -31,45 +28,17 @@ from agentbus.agents.directory import (
     Who,
     make_pages,
 )
-from agentbus.agents.effects import Direct, Effect, FencedOff, Joined, NodeMoved, Refused, Spread
+from agentbus.agents.effects import Direct, FencedOff, NodeMoved, Refused, Spread
 from agentbus.agents.envelope import Stamp
 from agentbus.agents.events import AgentsChanged, DeathReason, NodeUp
-from agentbus.agents.join import Join, JoinOptions, Step
-from agentbus.agents.liveness import Liveness, LivenessOptions
-from agentbus.agents.nodes import NodeRecord, NodeState, NodeTable
-from agentbus.agents.own_list import OwnList
+from agentbus.agents.nodes import NodeRecord, NodeState
+from agentbus.agents.standing import MembershipOptions, Standing
 
 CLAIM_SECONDS = 5.0
 
 
-class MembershipOptions(msgspec.Struct, frozen=True):
-    """Times and limits of membership.
-
-    Attributes:
-        beat_interval: seconds between beats where the credential shows no presence.
-        page_bytes: bytes of JSON that one message may take; below every hub's limit.
-        max_nodes: nodes that the directory holds.
-        max_agents: agents of one node that it holds.
-        join: see `JoinOptions`.
-        liveness: see `LivenessOptions`.
-    """
-
-    beat_interval: float = 10.0
-    page_bytes: int = 30_000
-    max_nodes: int = 10_000
-    max_agents: int = 10_000
-    join: JoinOptions = JoinOptions()
-    liveness: LivenessOptions = LivenessOptions()
-
-
-class Membership:
-    """One node's view of its namespace.
-
-    Attributes:
-        nodes: who is there, this node included.
-        liveness: who lives.
-        established: whether the node id is ours.
-        guest: whether the others do not trust us, so that we are not in the directory.
+class Membership(Standing):
+    """One node's view of its namespace: its own standing, and what the others say of theirs.
 
     Args:
         namespace: see agents.md.
@@ -79,20 +48,7 @@ class Membership:
     """
 
     def __init__(self, namespace: str, stamp: Stamp, options: MembershipOptions, now: float) -> None:
-        self.namespace = namespace
-        self.stamp = stamp
-        self.options = options
-        self.established = False
-        self._effects: list[Effect] = []
-        self._tell = self._effects.append
-        self.nodes = NodeTable(options.max_nodes, options.max_agents)
-        self.liveness = Liveness(self.nodes, stamp.node, options.liveness, self._tell, now)
-        self._join = Join(options.join)
-        self._list = OwnList(namespace, options.page_bytes)
-        self._page_bytes = options.page_bytes
-        self._peer = ""
-        self._online = self.guest = False
-        self._beat_at: float | None = None
+        super().__init__(namespace, stamp, options, now)
         self._claims: dict[str, float] = {}
         self._handlers: dict[type, Callable[[Any, str, float], None]] = {
             Hello: self._on_hello,
@@ -105,122 +61,6 @@ class Membership:
             Fenced: lambda message, _peer, _now: self._fence(message.stamp),
             Who: lambda _message, peer, _now: self._introduce(want=None, peer=peer),
         }
-        self._enter_self((), now)
-
-    def _enter_self(self, agents: Iterable[AgentEntry], now: float) -> None:
-        hosted = tuple(agents)
-        self.nodes.enter(self.stamp, self._peer, NodeState.ALIVE, now)
-        self.nodes.take_entry(self.own, NodeEntry(self.stamp, 0, len(hosted), hosted))
-
-    @property
-    def own(self) -> NodeRecord:
-        """This node's own record."""
-        record = self.nodes.get(self.stamp.node)
-        if record is None:
-            raise AssertionError("a node always knows itself")
-        return record
-
-    def take_effects(self) -> list[Effect]:
-        """Give what has to be sent or made known since the last call."""
-        effects = list(self._effects)
-        self._effects.clear()
-        return effects
-
-    # -- the connection --------------------------------------------------------------------------------------
-
-    def online(
-        self,
-        peer: str,
-        roster: Iterable[str] | None,
-        *,
-        now: float,
-        twin_possible: bool = False,
-        guest: bool = False,
-    ) -> None:
-        """Begin on a new connection: claim the id the first time, introduce ourselves again later.
-
-        Args:
-            peer: our peer id on it.
-            roster: the other peers on the directory channel; None if the credential shows no presence.
-            now: the time.
-            twin_possible: another process may use the same peer id (it came from a token).
-            guest: others do not trust us: we look at the directory, and are not in it.
-        """
-        self._online, self._peer, self.guest = True, peer, guest
-        self._beat_at = now + self.options.beat_interval if roster is None else None
-        self.nodes.move(self.own, peer)
-        for record in self.nodes:
-            record.told = False
-        self.liveness.online(roster, now)
-        twin_possible = twin_possible and not self.established
-        self._follow(self._join.start(now, alone=self.liveness.alone, twin_possible=twin_possible))
-
-    def offline(self) -> None:
-        """The connection is gone."""
-        self._online = False
-        self._beat_at = None
-        self._join.stop()
-        self.liveness.offline()
-
-    def begin_new_life(self, incarnation: str, now: float) -> None:
-        """Go on as a new life of the same node, after `FencedOff`."""
-        hosted = tuple(self.own.agents.values())
-        self.stamp = Stamp(self.stamp.node, incarnation)
-        self._enter_self(hosted, now)
-        self._introduce(want=self._join.attempt if self._join.active else None)
-
-    def presence(
-        self, *, joined: Iterable[str], left: Iterable[str], now: float, snapshot: bool = False
-    ) -> None:
-        """Take a change of the roster of the directory channel, or with `snapshot` the whole of it."""
-        self.liveness.presence(joined=joined, left=left, snapshot=snapshot, now=now)
-
-    def leave(self) -> None:
-        """Say goodbye."""
-        if self._listed:
-            self._tell(Spread(Bye(self.namespace, self.stamp)))
-
-    @property
-    def _listed(self) -> bool:
-        return self.established and self._online and not self.guest
-
-    def _follow(self, step: Step) -> None:
-        if step is Step.ASK and self._listed:
-            self._introduce(want=self._join.attempt)
-        elif step is Step.ASK:
-            stamp = Stamp(self.stamp.node, "") if self.guest else self.stamp
-            hello = Hello(self.namespace, NodeEntry(stamp), claim=not self.guest, want=self._join.attempt)
-            self._tell(Spread(hello))
-        elif step is Step.SETTLE:
-            first, self.established = not self.established, True
-            if first:
-                self._introduce(want=None)
-            self._tell(Joined())
-
-    def _introduce(self, *, want: int | None, peer: str | None = None) -> None:
-        if self._listed:
-            for message in self._list.introduction(self.own, want=want):
-                self._tell(Spread(message) if peer is None else Direct(peer, message))
-
-    # -- own agents ------------------------------------------------------------------------------------------
-
-    def host(self, entry: AgentEntry) -> None:
-        """List an agent of this node; it is found, and told to others, from the next `flush` on."""
-        self._list.add(entry)
-
-    def unhost(self, name: str) -> None:
-        """Take an agent of this node off the list; others learn of it at the next `flush`."""
-        self._list.remove(name)
-
-    def flush(self) -> None:
-        """Make the changes since the last call known."""
-        deltas = list(self._list.take_deltas(self.own))
-        for delta in deltas:
-            self.nodes.take_delta(self.own, delta)
-            if self._listed:
-                self._tell(Spread(delta))
-        if deltas:
-            self._tell(AgentsChanged(self.stamp.node))
 
     # -- what others say -------------------------------------------------------------------------------------
 
@@ -243,11 +83,6 @@ class Membership:
     def introduce_to(self, peer: str) -> None:
         """Answer a peer that takes us for an earlier life of ourselves."""
         self._introduce(want=None, peer=peer)
-
-    def limit(self, page_bytes: int) -> None:
-        """Keep every message below so many bytes of JSON: the hub's limit became known."""
-        self._page_bytes = min(page_bytes, self.options.page_bytes)
-        self._list.limit(self._page_bytes)
 
     def heard(self, stamp: Stamp, peer: str, now: float) -> bool:
         """Take a trusted packet as a sign of life; False if it comes from a life that is over, or is news."""

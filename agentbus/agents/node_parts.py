@@ -16,10 +16,11 @@ from agentbus.agents.finder import Finder, Waiters
 from agentbus.agents.hosting import House
 from agentbus.agents.link import Inbound
 from agentbus.agents.link_sender import LinkOptions
-from agentbus.agents.membership import Membership, MembershipOptions
+from agentbus.agents.membership import Membership
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.pacer import Pace, Pacer, pace_below
 from agentbus.agents.reception import Reception
+from agentbus.agents.standing import MembershipOptions
 from agentbus.agents.topics import Broadcasts
 from agentbus.agents.traffic import Outgoing, Traffic
 from agentbus.agents.trust import Trust

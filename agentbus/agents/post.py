@@ -14,7 +14,8 @@ from agentbus.agents.deadlines import Deadlines
 from agentbus.agents.delivery import Delivery
 from agentbus.agents.envelope import Kind, encode_body
 from agentbus.agents.home import Home
-from agentbus.agents.hosting import Hosted, House, LocalAgent
+from agentbus.agents.hosted import Hosted, LocalAgent
+from agentbus.agents.hosting import House
 from agentbus.agents.letters import DeadLetters
 from agentbus.agents.node import NodeActor
 from agentbus.agents.outcome import Outcome

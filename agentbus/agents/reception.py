@@ -17,7 +17,8 @@ from agentbus.agents.calls import type_and_version
 from agentbus.agents.delivery import Body, Delivery
 from agentbus.agents.envelope import Envelope, Kind, Stamp, decode_envelope, encode_body
 from agentbus.agents.failures import describe
-from agentbus.agents.hosting import Hosted, House, LocalAgent
+from agentbus.agents.hosted import Hosted, LocalAgent
+from agentbus.agents.hosting import House
 from agentbus.agents.link import Inbound
 from agentbus.agents.outcome import Outcome
 from agentbus.errors import (

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 from agentbus.agents.address import Address
-from agentbus.agents.hosting import Hosted, LocalAgent
+from agentbus.agents.hosted import Hosted, LocalAgent
 from agentbus.agents.message import Message, Request
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.post import PostOffice

@@ -10,8 +10,8 @@ from agentbus.agents.directory import Delta, Hello, Page, Who
 from agentbus.agents.effects import FencedOff, NodeMoved
 from agentbus.agents.envelope import Stamp
 from agentbus.agents.events import AgentsChanged, DeathReason, NodeBack, NodeSuspect, NodeUp
-from agentbus.agents.membership import MembershipOptions
 from agentbus.agents.nodes import NodeState
+from agentbus.agents.standing import MembershipOptions
 from tests.agents.world import Member, World
 
 

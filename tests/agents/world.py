@@ -12,7 +12,8 @@ from agentbus.agents.directory import AgentEntry, DirectoryMessage, Hello, decod
 from agentbus.agents.effects import Direct, Effect, FencedOff, Joined, Refused, Spread
 from agentbus.agents.envelope import Packet, Stamp
 from agentbus.agents.events import BusEvent, NodeDead
-from agentbus.agents.membership import Membership, MembershipOptions
+from agentbus.agents.membership import Membership
+from agentbus.agents.standing import MembershipOptions
 
 DELAY = 0.01
 

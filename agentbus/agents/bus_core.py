@@ -1,0 +1,238 @@
+"""A bus's making, its life in order, and what its own agents tell it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl as tls
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from agentbus.agents.address import encode_part
+from agentbus.agents.bus_node import BusNode
+from agentbus.agents.delivery import Delivery
+from agentbus.agents.directory import AgentEntry
+from agentbus.agents.events import BusEvent
+from agentbus.agents.home import Home, HomeSource, is_simulated
+from agentbus.agents.hosting import House
+from agentbus.agents.letters import DeadLetters
+from agentbus.agents.node import NodeActor
+from agentbus.agents.node_parts import NodeOptions
+from agentbus.agents.post import PostOffice
+from agentbus.agents.trust import TrustMode
+from agentbus.agents.way import way_of_own, way_to
+from agentbus.client import TokenProvider
+from agentbus.errors import BusClosedError
+from agentbus.runtime import (
+    EventSource,
+    Future,
+    Runtime,
+    default_runtime,
+)
+from agentbus.wire.transport import TransportFactory
+
+if TYPE_CHECKING:
+    from agentbus.agents.bus import Bus
+
+STOP_TIMEOUT = 5.0
+"""Seconds that agents get to end when the bus is closed."""
+
+
+class BusCore:
+    """What `Bus`, the only subclass, is made of; its arguments are described there."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        api_key: str | None = None,
+        token_provider: TokenProvider | None = None,
+        listen: str | None = None,
+        namespace: str = "default",
+        node: str | None = None,
+        trust: TrustMode | None = None,
+        options: NodeOptions | None = None,
+        runtime: Runtime | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+        transport_factory: TransportFactory | None = None,
+        ssl: tls.SSLContext | None = None,
+        logger: logging.Logger | None = None,
+    ) -> None:
+        self.runtime = runtime or default_runtime()
+        self.namespace = namespace
+        self.node = self.runtime.new_id() if node is None else node
+        encode_part(namespace, "namespace")
+        encode_part(self.node, "node")
+        try:
+            if url is None:
+                if api_key is not None or token_provider is not None or transport_factory is not None:
+                    raise ValueError("a credential goes with a url; without one the bus brings its own hub")
+                self._way = way_of_own(listen, trust=trust, runtime=self.runtime, logger=logger)
+            elif listen is not None:
+                raise ValueError("give a bus either a url or listen=, not both")
+            else:
+                self._way = way_to(
+                    url,
+                    api_key=api_key,
+                    token_provider=token_provider,
+                    trust=trust,
+                    transport_factory=transport_factory,
+                    ssl=ssl,
+                    logger=logger,
+                )
+        finally:
+            del api_key, url  # a traceback shows the locals of this frame, and secrets were among them
+
+        self._home = Home(loop)
+        self.events: EventSource[BusEvent] = HomeSource(self.runtime.callbacks, self._home)
+        self.dead_letters = DeadLetters(self.runtime, self, self._home)
+        self._house = House(cast("Bus", self), self.runtime, self, threads=not is_simulated(self.runtime))
+        self._node = BusNode(
+            namespace,
+            self.node,
+            self._way,
+            self._house,
+            options or NodeOptions(),
+            runtime=self.runtime,
+            report=self.report,
+            bury=self.dead_letters.bury,
+        )
+        self._post = PostOffice(
+            namespace, self.node, self._house, self._node, self.dead_letters, self.runtime, self._home
+        )
+        self._once: dict[str, Future[None]] = {}
+        self._closers: list[Callable[[], Future[Any]]] = []
+        self._at_exit = self.runtime.on_close(self.close)
+
+    # -- a life, in order ------------------------------------------------------------------------------------
+
+    def start(self) -> Future[None]:
+        """Connect and join the namespace; implied by `with`, and by the first thing that needs it.
+
+        Returns:
+            The future of having joined; it waits for the hub as long as that takes. It fails with
+            `MissingPermission`, `NodeTakenError`, `BusClosedError`, or `HubConfigError` for a port that is
+            taken.
+        """
+        if "closed" in self._once:
+            return Future.failed(BusClosedError())
+        self._node.start()
+        return self._node.started
+
+    def __enter__(self) -> Self:
+        try:
+            self.start().get()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close().get()
+
+    async def __aenter__(self) -> Self:
+        self._home.found()
+        try:
+            await self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def ended(self) -> Future[None]:
+        """The future of the end; it fails with what ended the bus against its will."""
+        return self._node.ended
+
+    def drain(self, timeout: float = 30.0) -> Future[bool]:
+        """Let agents finish what is in their mailboxes and the answers arrive, then close.
+
+        Args:
+            timeout: seconds for that; what is not finished then is stopped.
+
+        Returns:
+            The future of the end: whether all was finished.
+        """
+        return self.runtime.io.run(self._drain(timeout))
+
+    async def _drain(self, timeout: float) -> bool:  # noqa: ASYNC109 -- as drain() has it
+        try:
+            async with asyncio.timeout(timeout):
+                await self._end_owned()
+                for stopped in [hosted.stop() for hosted in self._house.all()]:
+                    await stopped
+                await self._node.quiet()
+            finished = True
+        except TimeoutError:
+            finished = False
+        await self.close()
+        return finished
+
+    def close(self) -> Future[None]:
+        """Stop the agents at once, say goodbye, and end the connection; idempotent.
+
+        Returns:
+            The future of the end.
+        """
+        mine: Future[None] = Future()
+        closed = self._once.setdefault("closed", mine)
+        if closed is mine:
+            self._at_exit.cancel()
+            if self._node.begun or self._house.all():
+                self.runtime.io.run(self._close()).add_done_callback(lambda _done: mine.try_set(None))
+            else:
+                self._forget()
+                mine.set(None)
+        return closed
+
+    def before_close(self, closer: Callable[[], Future[Any]]) -> None:
+        """Call `closer()` when the bus is closed or drained, and wait for its future before the rest ends."""
+        self._closers.append(closer)
+
+    async def _end_owned(self) -> None:
+        closers, self._closers = self._closers, []
+        for future in [closer() for closer in closers]:
+            await future
+
+    async def _close(self) -> None:
+        await self._end_owned()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_TIMEOUT):
+                for stopped in [hosted.stop(now=True) for hosted in self._house.all()]:
+                    await stopped
+        await self._node.close()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._node.over_for_good()
+        self._post.deadlines.clear()
+        self.events.close()
+        self.dead_letters.close()
+
+    # -- for the agents here ---------------------------------------------------------------------------------
+
+    def listed(self, entry: AgentEntry) -> None:
+        """Announce an agent of this node."""
+        self._node.tell(NodeActor.Listed(entry))
+
+    def unlisted(self, name: str) -> None:
+        """Announce that an agent of this node is gone."""
+        with suppress(BusClosedError):
+            self._node.tell(NodeActor.Unlisted(name))
+
+    def report(self, event: BusEvent) -> None:
+        """Emit an event."""
+        self.events.emit(event)
+
+    def bury(self, delivery: Delivery, reason: str, error: BaseException | None = None) -> None:
+        """Publish a dead letter."""
+        self.dead_letters.bury_delivery(delivery, reason, error)

@@ -1,0 +1,155 @@
+"""One agent of this node, or several under one name: where messages are put."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import count
+from typing import Any, Protocol
+
+from agentbus.agents.delivery import Delivery
+from agentbus.agents.directory import AgentEntry
+from agentbus.agents.events import (
+    BusEvent,
+)
+from agentbus.agents.handlers import HandlerTable
+from agentbus.agents.outcome import Outcome
+from agentbus.errors import AgentStopped, MailboxFullError
+from agentbus.runtime import Future
+from agentbus.runtime.cell import CellRef
+
+
+class Listing(Protocol):
+    """What the outside is told about the agents here; from any thread."""
+
+    def listed(self, entry: AgentEntry) -> None:
+        """An agent is there."""
+        ...
+
+    def unlisted(self, name: str) -> None:
+        """An agent is gone."""
+        ...
+
+    def report(self, event: BusEvent) -> None:
+        """Something happened to an agent."""
+        ...
+
+    def bury(self, delivery: Delivery, reason: str, error: BaseException | None = None) -> None:
+        """A message was not handled."""
+        ...
+
+
+class LocalAgent:
+    """One agent of this node.
+
+    Attributes:
+        name: on the node.
+        address: as text.
+        entry: as the directory lists it.
+        table: its handlers; None for a plain pykka actor.
+        cell: its cell; set once it is started.
+    """
+
+    def __init__(
+        self, name: str, address: str, entry: AgentEntry, table: HandlerTable | None, listing: Listing
+    ) -> None:
+        self.name = name
+        self.address = address
+        self.entry = entry
+        self.table = table
+        self.cell: CellRef | None = None
+        self._listing = listing
+
+    def belongs_to(self, listing: object) -> bool:
+        """Whether this is an agent of that bus."""
+        return self._listing is listing
+
+    def pick(self) -> LocalAgent | None:
+        """Give itself while it takes messages."""
+        return self if self.cell is not None and self.cell.is_alive() else None
+
+    def tell(self, delivery: Delivery) -> None:
+        """Put a message into the mailbox; what becomes of it is told through the delivery."""
+        try:
+            self._started_cell().tell(delivery)
+        except AgentStopped as error:
+            self._refused(delivery, "stopped", error)
+        except MailboxFullError as error:
+            self._refused(delivery, "mailbox_full", error)
+
+    def _refused(self, delivery: Delivery, reason: str, error: Exception) -> None:
+        self._listing.bury(delivery, reason, error)
+        delivery.settle(Outcome.DEAD_LETTERED)
+
+    def ask(self, delivery: Delivery) -> Future[Any]:
+        """Put a message into the mailbox; the future is of the reply."""
+        return self._started_cell().ask(delivery)
+
+    def _started_cell(self) -> CellRef:
+        if self.cell is None:
+            raise AgentStopped(f"{self.address} has not started yet")
+        return self.cell
+
+    def stop(self, *, now: bool = False) -> Future[bool]:
+        """Ask it to end."""
+        return Future.completed(False) if self.cell is None else self.cell.stop(now=now)  # noqa: FBT003
+
+    def ended(self) -> Future[bool]:
+        """Give the future of its end."""
+        return Future.completed(False) if self.cell is None else self.cell.ended()  # noqa: FBT003
+
+
+class ReplicaGroup:
+    """Agents of one class under one name; messages go round those that live.
+
+    Attributes:
+        name: on the node.
+        entry: as the directory lists it.
+        members: the replicas.
+    """
+
+    def __init__(self, name: str, address: str, entry: AgentEntry, members: Sequence[LocalAgent]) -> None:
+        self.name = name
+        self.address = address
+        self.entry = entry
+        self.members = members
+        self._turns = count()
+
+    @property
+    def table(self) -> HandlerTable | None:
+        """The handlers that all of them have."""
+        return self.members[0].table
+
+    def pick(self) -> LocalAgent | None:
+        """Give the next one that takes messages."""
+        start = next(self._turns)
+        for turn in range(len(self.members)):
+            member = self.members[(start + turn) % len(self.members)]
+            if member.pick() is not None:
+                return member
+        return None
+
+    def stop(self, *, now: bool = False) -> Future[bool]:
+        """Ask all to end."""
+        return _all_of([member.stop(now=now) for member in self.members])
+
+    def ended(self) -> Future[bool]:
+        """Give the future of the end of the last one."""
+        return _all_of([member.ended() for member in self.members])
+
+
+Hosted = LocalAgent | ReplicaGroup
+
+
+def _all_of(futures: Sequence[Future[bool]]) -> Future[bool]:
+    """Give the future of the moment when all are done: whether any gave True."""
+    together: Future[bool] = Future()
+    waiting = list(futures)
+
+    def one_done(future: Future[bool]) -> None:
+        waiting.remove(future)
+        if not waiting:
+            together.try_set(any(each.exception() is None and each.get() for each in futures))
+
+    for future in futures:
+        future.add_done_callback(one_done)
+    return together
