@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import json
 import logging
 import re
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agentbus.client import (
     ChannelMessage,
@@ -117,6 +120,56 @@ async def test_an_error_that_answers_nothing_is_an_event(world: World) -> None:
         ServerErrorEvent("of the future", "hm", None),
         ServerErrorEvent("unknown_type", None, None),
     ]
+
+
+texts = st.text(max_size=20)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2),
+    max_leaves=5,
+)
+FIELDS = ("channel", "from", "data", "fromMetadata", "requestId", "code", "message", "joined", "left")
+KINDS = ("welcome", "ack", "error", "message", "direct", "presence", "going_away", "pong", "other")
+
+
+def frame_text(kind: str, fields: dict[str, Any]) -> str:
+    return json.dumps({**fields, "type": kind})
+
+
+shaped = st.builds(
+    frame_text,
+    st.sampled_from(KINDS),
+    st.dictionaries(st.sampled_from(FIELDS), values),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(shaped | texts, max_size=8))
+def test_whatever_a_hub_says_the_connection_goes_on(said: list[str]) -> None:
+    @on_virtual_time
+    async def play(world: World) -> None:
+        client = await world.connected()
+        events = client.events()
+        for text in said:
+            world.hub.last.connection.send_text(text.encode())
+        await client.publish("room", 1)
+        assert client.state is SignallingClientState.CONNECTED
+        assert all(repr(events.get(0)) for _ in range(len(events)))
+        assert client.statistics().frames_dropped <= len(said)
+
+    play()
+
+
+@on_virtual_time
+async def test_a_process_that_stood_still_reads_before_it_judges(world: World) -> None:
+    client = await world.connected()
+    seen = world.collect(client, ChannelMessage)
+    await world.sleep(5.0)
+    world.hub.last.message("room", "came meanwhile")
+    world.loop.clock.advance(300.0)
+    await world.sleep(30.0)
+    assert [event.data for event in seen] == ["came meanwhile"]
+    assert (client.state, client.statistics().connects) == (SignallingClientState.CONNECTED, 1)
 
 
 # -- transports that break -----------------------------------------------------------------------------------
