@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import ssl as tls
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -16,14 +19,21 @@ from agentbus.agents.hosted import Hosted
 from agentbus.agents.hosting import SpawnOptions
 from agentbus.agents.message import Message
 from agentbus.agents.node import NodeActor
+from agentbus.agents.node_parts import NodeOptions
 from agentbus.agents.ref import AgentRef
 from agentbus.agents.scope import current_scope
+from agentbus.agents.trust import TrustMode
+from agentbus.agents.way import find_way
+from agentbus.client import TokenProvider
 from agentbus.errors import AgentBusError, BusClosedError
 from agentbus.runtime import (
     Future,
     MailboxOptions,
     RestartPolicy,
+    Runtime,
+    default_runtime,
 )
+from agentbus.wire.transport import TransportFactory
 
 M = TypeVar("M", bound=Message)
 F = TypeVar("F", bound=Callable[..., object])
@@ -60,6 +70,40 @@ class Bus(BusCore):
         InvalidUrlError: a URL that the protocol refuses.
         InvalidNameError: a namespace or node that has no place in an address.
     """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        api_key: str | None = None,
+        token_provider: TokenProvider | None = None,
+        listen: str | None = None,
+        namespace: str = "default",
+        node: str | None = None,
+        trust: TrustMode | None = None,
+        options: NodeOptions | None = None,
+        runtime: Runtime | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+        transport_factory: TransportFactory | None = None,
+        ssl: tls.SSLContext | None = None,
+        logger: logging.Logger | None = None,
+    ) -> None:
+        runtime = runtime or default_runtime()
+        try:
+            way = find_way(
+                url,
+                api_key=api_key,
+                token_provider=token_provider,
+                listen=listen,
+                trust=trust,
+                transport_factory=transport_factory,
+                ssl=ssl,
+                logger=logger,
+                runtime=runtime,
+            )
+        finally:
+            del api_key, url  # a traceback shows the locals of this frame, and secrets were among them
+        super().__init__(way, namespace=namespace, node=node, options=options, runtime=runtime, loop=loop)
 
     # -- agents ----------------------------------------------------------------------------------------------
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import ssl as tls
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
@@ -21,17 +19,13 @@ from agentbus.agents.letters import DeadLetters
 from agentbus.agents.node import NodeActor
 from agentbus.agents.node_parts import NodeOptions
 from agentbus.agents.post import PostOffice
-from agentbus.agents.trust import TrustMode
-from agentbus.agents.way import way_of_own, way_to
-from agentbus.client import TokenProvider
+from agentbus.agents.way import Way
 from agentbus.errors import BusClosedError
 from agentbus.runtime import (
     EventSource,
     Future,
     Runtime,
-    default_runtime,
 )
-from agentbus.wire.transport import TransportFactory
 
 if TYPE_CHECKING:
     from agentbus.agents.bus import Bus
@@ -41,50 +35,33 @@ STOP_TIMEOUT = 5.0
 
 
 class BusCore:
-    """What `Bus`, the only subclass, is made of; its arguments are described there."""
+    """What `Bus`, the only subclass, is made of.
+
+    Args:
+        way: how it reaches its hub.
+        namespace: see `Bus`, as for the rest.
+        node: its id; None for a fresh one.
+        options: times and limits.
+        runtime: the loops and threads to live on.
+        loop: where async callbacks run; None to find out.
+    """
 
     def __init__(
         self,
-        url: str | None = None,
+        way: Way,
         *,
-        api_key: str | None = None,
-        token_provider: TokenProvider | None = None,
-        listen: str | None = None,
-        namespace: str = "default",
-        node: str | None = None,
-        trust: TrustMode | None = None,
-        options: NodeOptions | None = None,
-        runtime: Runtime | None = None,
-        loop: asyncio.AbstractEventLoop | None = None,
-        transport_factory: TransportFactory | None = None,
-        ssl: tls.SSLContext | None = None,
-        logger: logging.Logger | None = None,
+        namespace: str,
+        node: str | None,
+        options: NodeOptions | None,
+        runtime: Runtime,
+        loop: asyncio.AbstractEventLoop | None,
     ) -> None:
-        self.runtime = runtime or default_runtime()
+        self.runtime = runtime
         self.namespace = namespace
-        self.node = self.runtime.new_id() if node is None else node
+        self.node = runtime.new_id() if node is None else node
+        self._way = way
         encode_part(namespace, "namespace")
         encode_part(self.node, "node")
-        try:
-            if url is None:
-                if api_key is not None or token_provider is not None or transport_factory is not None:
-                    raise ValueError("a credential goes with a url; without one the bus brings its own hub")
-                self._way = way_of_own(listen, trust=trust, runtime=self.runtime, logger=logger)
-            elif listen is not None:
-                raise ValueError("give a bus either a url or listen=, not both")
-            else:
-                self._way = way_to(
-                    url,
-                    api_key=api_key,
-                    token_provider=token_provider,
-                    trust=trust,
-                    transport_factory=transport_factory,
-                    ssl=ssl,
-                    logger=logger,
-                )
-        finally:
-            del api_key, url  # a traceback shows the locals of this frame, and secrets were among them
-
         self._home = Home(loop)
         self.events: EventSource[BusEvent] = HomeSource(self.runtime.callbacks, self._home)
         self.dead_letters = DeadLetters(self.runtime, self, self._home)

@@ -10,7 +10,6 @@ from agentbus.agents.permissions import Grants
 from agentbus.agents.trust import TrustMode, check_mode
 from agentbus.agents.uplink import RECONNECT
 from agentbus.client import SignallingClientOptions, TokenProvider
-from agentbus.protocol.url import check_origin
 from agentbus.runtime import Runtime
 from agentbus.wire.transport import TransportFactory
 
@@ -78,46 +77,58 @@ class Way:
             await self.hub.stop()
 
 
-def way_to(
-    url: str,
+def find_way(
+    url: str | None,
     *,
     api_key: str | None,
     token_provider: TokenProvider | None,
+    listen: str | None,
     trust: TrustMode | None,
     transport_factory: TransportFactory | None,
     ssl: tls.SSLContext | None,
     logger: logging.Logger | None,
+    runtime: Runtime,
 ) -> Way:
-    """Find the way to another's hub.
+    """Find the way to another's hub by its URL, or bring a hub along; the arguments are those of `Bus`.
 
     Raises:
-        ValueError: not exactly one of `api_key` and `token_provider`.
-        InvalidUrlError: a URL that the protocol refuses.
+        ValueError: arguments that do not go together.
+        InvalidUrlError: a URL that the protocol refuses, or `listen` is no host and port.
     """
     development = api_key == DEV_KEY
-    options = SignallingClientOptions(
-        api_key=api_key,
-        token_provider=token_provider,
-        url=url,
-        reconnect=RECONNECT,
-        transport_factory=transport_factory,
-        ssl=ssl,
-        logger=logger,
-    )
-    development = development and check_origin(url).host in LOOPBACK
-    return Way(options, None, trust or ("all" if development else "tokens"))
+    try:
+        _check_together(url, listen, api_key or token_provider or transport_factory)
+        if url is None:
+            return _with_own_hub(listen, trust, runtime, logger)
+        options = SignallingClientOptions(
+            api_key=api_key,
+            token_provider=token_provider,
+            url=url,
+            reconnect=RECONNECT,
+            transport_factory=transport_factory,
+            ssl=ssl,
+            logger=logger,
+        )
+    finally:
+        del api_key, url  # a traceback shows the locals of this frame, and secrets were among them
+    all_friends = development and options.origin.host in LOOPBACK
+    return Way(options, None, trust or ("all" if all_friends else "tokens"))
 
 
-def way_of_own(
-    listen: str | None, *, trust: TrustMode | None, runtime: Runtime, logger: logging.Logger | None
+def _check_together(url: str | None, listen: str | None, credential: object) -> None:
+    """Refuse two hubs, or a credential for none."""
+    has_url, has_credential = url is not None, credential is not None
+    del url, credential
+    if has_url and listen is not None:
+        raise ValueError("give a bus either a url or listen=, not both")
+    if has_credential and not has_url:
+        raise ValueError("a credential goes with a url; without one the bus brings its own hub")
+
+
+def _with_own_hub(
+    listen: str | None, trust: TrustMode | None, runtime: Runtime, logger: logging.Logger | None
 ) -> Way:
-    """Bring a hub along, in memory or on a port.
-
-    Who knows its key was given it by this program, so all are believed.
-
-    Raises:
-        InvalidUrlError: `listen` is no host and port.
-    """
+    """Bring a hub along. Who knows its key was given it by this program, so all are believed."""
     from agentbus.agents.embedded import own_hub  # the hub is loaded only where it is needed
 
     return Way(None, own_hub(listen, runtime), trust or "all", logger)
