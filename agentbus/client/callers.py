@@ -12,13 +12,17 @@ from agentbus.runtime import Future
 C = TypeVar("C")
 Failure = Callable[[], SignallingError]
 
+SHORTEST_SWEPT = 64
+"""From so many callers on, those who have given up are forgotten now and then."""
+
 
 class Callers(Generic[C]):
     """The callers of `connect()` and `close()` that have not been answered yet."""
 
-    __slots__ = ("_closing", "_connecting", "_postponed")
+    __slots__ = ("_closing", "_connecting", "_postponed", "_sweep_at")
 
     def __init__(self) -> None:
+        self._sweep_at = SHORTEST_SWEPT
         self._connecting: list[Future[ConnectedEvent]] = []
         self._closing: list[Future[None]] = []
         self._postponed: list[tuple[C, Future[ConnectedEvent]]] = []
@@ -26,6 +30,9 @@ class Callers(Generic[C]):
     def want_connection(self, reply: Future[ConnectedEvent]) -> None:
         """Wait for the next welcome, or for the reason why there will be none."""
         self._connecting.append(reply)
+        if len(self._connecting) >= self._sweep_at:  # impatient callers ask again and again in a long outage
+            self._connecting = [each for each in self._connecting if not each.done()]
+            self._sweep_at = max(SHORTEST_SWEPT, 2 * len(self._connecting))
 
     def want_end(self, reply: Future[None]) -> None:
         """Wait for the end of the connection."""

@@ -102,7 +102,7 @@ class SignallingClient(Streams):
         """
         if self._ending:
             raise self._gone()
-        reply: Future[ConnectedEvent] = Future()
+        reply: Future[ConnectedEvent] = Future(cancellable_by_waiter=True)
         if not self._board.ask(SupervisorActor.Connect(reply, self._board.caller_s_loop())):
             reply.try_set_exception(self._gone())
         return reply

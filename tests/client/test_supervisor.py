@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import itertools
+import tracemalloc
 
 import pytest
 
@@ -110,6 +113,24 @@ async def test_a_connect_that_joined_fails_with_the_reconnecting(world: World) -
     error = await outcome(client.connect())
     assert isinstance(error, SignallingConnectError)
     assert (error.close_code, client.state) == (4001, CLOSED)
+
+
+@on_virtual_time
+async def test_impatient_callers_are_forgotten(world: World) -> None:
+    client = await world.connected(reconnect=ReconnectOptions(initial_delay=1000.0, max_delay=1000.0))
+    world.hub.last.cut()
+    await world.settle()
+    tracemalloc.start()
+    try:
+        for _ in range(1000):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await client.connect()
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert used < 200_000
+    assert (await client.connect()).is_reconnect
 
 
 @on_virtual_time
