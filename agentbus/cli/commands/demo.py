@@ -22,7 +22,7 @@ MOST_WORKERS = 64
 
 Folder = Annotated[
     Path | None,
-    typer.Argument(metavar="[FOLDER]", help="What to read. [default: this repository's documents]"),
+    typer.Argument(metavar="FOLDER", help="What to read. [default: this repository's documents]"),
 ]
 Workers = Annotated[
     int | None,

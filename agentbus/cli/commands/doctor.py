@@ -15,7 +15,7 @@ from agentbus.cli.options import DEFAULT_URL, Json, Key, Timeout, Token, access
 
 
 def doctor(
-    url: Annotated[str, typer.Argument(envvar="AGENTBUS_URL", metavar="[URL]")] = DEFAULT_URL,
+    url: Annotated[str, typer.Argument(envvar="AGENTBUS_URL", metavar="URL")] = DEFAULT_URL,
     *,
     key: Key = None,
     token: Token = None,

@@ -75,7 +75,7 @@ def new(*, app: App = "main", json: Json = False) -> None:
 
 @keys.command("init")
 def init(
-    file: Annotated[Path, typer.Argument(metavar="[FILE]", show_default=True)] = Path("hub.toml"),
+    file: Annotated[Path, typer.Argument(metavar="FILE", show_default=True)] = Path("hub.toml"),
     *,
     app: App = "main",
     json: Json = False,

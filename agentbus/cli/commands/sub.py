@@ -27,7 +27,7 @@ Shown = ChannelMessage | DirectMessage | PresenceEvent
 
 
 def subscribe(
-    channels: Annotated[list[str] | None, typer.Argument(metavar="[CHANNEL]...")] = None,
+    channels: Annotated[list[str] | None, typer.Argument(metavar="CHANNEL")] = None,
     *,
     url: Url = DEFAULT_URL,
     key: Key = None,

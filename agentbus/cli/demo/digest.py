@@ -69,10 +69,11 @@ class Index(Struct, frozen=True):
 
 
 class Account(Struct, frozen=True, kw_only=True):
-    """Where every file went: `files_in == digested + set_aside + lost`, and nothing is counted twice.
+    """Where every file went.
 
     Attributes:
         files_in: documents that were found and handed out.
+        files_processed: those with an answer, digested or set aside.
         digested: with a summary in the digest.
         set_aside: answered with a note, such as "binary, not text".
         lost: without an answer.
@@ -86,6 +87,7 @@ class Account(Struct, frozen=True, kw_only=True):
     """
 
     files_in: int
+    files_processed: int
     digested: int
     set_aside: int
     lost: int
@@ -98,14 +100,9 @@ class Account(Struct, frozen=True, kw_only=True):
     seconds: float
 
     @property
-    def processed(self) -> int:
-        """Files that have exactly one answer."""
-        return self.digested + self.set_aside
-
-    @property
     def balanced(self) -> bool:
         """Whether every file was processed, once."""
-        return self.files_in == self.processed and not self.lost and not self.counted_twice
+        return self.files_in == self.files_processed and not self.lost and not self.counted_twice
 
 
 class Digest(Struct, frozen=True):

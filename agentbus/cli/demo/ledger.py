@@ -115,6 +115,7 @@ class Ledger:
         counted = Counter(answer.file for answer in self.answers)
         return Account(
             files_in=len(self.sources),
+            files_processed=len(counted),
             digested=len({answer.file for answer in self.answers if answer.summary}),
             set_aside=len({answer.file for answer in self.answers if not answer.summary}),
             lost=len(self.sources) - len(counted),

@@ -80,7 +80,7 @@ class Relay:
     ) -> None:
         before = b""  # the end of the last chunk: a marker may lie across two
         try:
-            while data := await source.read(_CHUNK):
+            while (data := await source.read(_CHUNK)) and not sink.transport.is_closing():
                 if watched and self._hits(before + data):
                     break
                 before = data[-len(self._marker) :] if self._marker else b""

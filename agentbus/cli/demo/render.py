@@ -119,7 +119,10 @@ def _account(account: Account) -> RenderableType:
 
 def _account_lines(account: Account) -> Iterator[tuple[int | str, str]]:
     yield account.files_in, "files in"
-    yield account.processed, f"files processed ({account.digested} digested, {account.set_aside} set aside)"
+    yield (
+        account.files_processed,
+        f"files processed ({account.digested} digested, {account.set_aside} set aside)",
+    )
     yield account.lost, "lost"
     yield account.counted_twice, "counted twice"
     yield account.handed_out, f"hand-outs, {account.reassigned} of them again after a worker was gone"

@@ -38,7 +38,7 @@ def test_every_file_goes_out_once_and_comes_back() -> None:
         assert ledger.enter(task, summary(task), None)
     assert ledger.finished
     account = balance(ledger)
-    assert (account.files_in, account.processed, account.handed_out) == (3, 3, 3)
+    assert (account.files_in, account.files_processed, account.handed_out) == (3, 3, 3)
     assert account.balanced
 
 
@@ -60,7 +60,7 @@ def test_a_second_answer_to_the_same_file_is_not_counted() -> None:
     assert not ledger.enter(second, summary(second), None)
     assert not ledger.give_back(second, "late")
     account = balance(ledger)
-    assert (account.processed, account.counted_twice, account.repeats_ignored) == (1, 0, 1)
+    assert (account.files_processed, account.counted_twice, account.repeats_ignored) == (1, 0, 1)
     assert ledger.finished
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 
 import pytest
@@ -9,6 +9,8 @@ import pytest
 from agentbus.cli.demo.relay import Relay
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Scenario = Callable[[], Coroutine[None, None, None]]
+Run = Callable[[Scenario], None]
 
 
 @asynccontextmanager
@@ -33,6 +35,18 @@ async def echo_behind_relay() -> AsyncGenerator[tuple[Relay, int]]:
         await asyncio.wait([task for task in busy if task])
 
 
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Run a scenario on either kind of loop: they differ in what a closed transport does."""
+    module = pytest.importorskip(request.param)
+
+    def run(scenario: Scenario) -> None:
+        with asyncio.Runner(loop_factory=module.new_event_loop) as runner:
+            runner.run(scenario())
+
+    return run
+
+
 async def exchange(streams: Streams, data: bytes) -> bytes:
     reader, writer = streams
     writer.write(data)
@@ -46,7 +60,7 @@ async def ended(reader: asyncio.StreamReader) -> bool:
         return True
 
 
-def test_it_passes_bytes_on_and_cuts_the_connection_that_carries_the_marker() -> None:
+def test_it_passes_bytes_on_and_cuts_the_connection_that_carries_the_marker(run: Run) -> None:
     async def scenario() -> None:
         cuts: list[str] = []
         async with echo_behind_relay() as (relay, port):
@@ -62,10 +76,10 @@ def test_it_passes_bytes_on_and_cuts_the_connection_that_carries_the_marker() ->
             first[1].close()
             second[1].close()
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
-def test_a_marker_across_two_chunks_is_seen() -> None:
+def test_a_marker_across_two_chunks_is_seen(run: Run) -> None:
     async def scenario() -> None:
         async with echo_behind_relay() as (relay, port):
             streams = await asyncio.open_connection("127.0.0.1", port)
@@ -75,11 +89,11 @@ def test_a_marker_across_two_chunks_is_seen() -> None:
             assert await ended(streams[0])
             streams[1].close()
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
 @pytest.mark.parametrize("closer", ["client", "relay"])
-def test_when_one_end_goes_the_other_goes_too(closer: str) -> None:
+def test_when_one_end_goes_the_other_goes_too(run: Run, closer: str) -> None:
     async def scenario() -> None:
         async with echo_behind_relay() as (relay, port):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -91,10 +105,10 @@ def test_when_one_end_goes_the_other_goes_too(closer: str) -> None:
             assert await ended(reader)
             writer.close()
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
-def test_without_a_hub_behind_it_connections_end_at_once() -> None:
+def test_without_a_hub_behind_it_connections_end_at_once(run: Run) -> None:
     async def scenario() -> None:
         relay = Relay("ws://127.0.0.1:9")
         url = await relay.start()
@@ -103,4 +117,4 @@ def test_without_a_hub_behind_it_connections_end_at_once() -> None:
         writer.close()
         await relay.stop()
 
-    asyncio.run(scenario())
+    run(scenario)

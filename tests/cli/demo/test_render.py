@@ -10,8 +10,8 @@ from agentbus.cli.demo.render import DOCUMENTS_SHOWN, render
 from agentbus.cli.demo.sources import Note
 
 ACCOUNT = Account(
-    files_in=3, digested=2, set_aside=1, lost=0, counted_twice=0, handed_out=4, reassigned=1,
-    repeats_ignored=0, workers_killed=1, connections_cut=1, seconds=1.25,
+    files_in=3, files_processed=3, digested=2, set_aside=1, lost=0, counted_twice=0, handed_out=4,
+    reassigned=1, repeats_ignored=0, workers_killed=1, connections_cut=1, seconds=1.25,
 )  # fmt: skip
 
 
@@ -77,7 +77,7 @@ def test_what_does_not_fit_is_counted() -> None:
 
 
 def test_books_that_do_not_balance_say_so() -> None:
-    wrong = structs.replace(ACCOUNT, set_aside=0, lost=1)
+    wrong = structs.replace(ACCOUNT, files_processed=2, set_aside=0, lost=1)
     assert "DOES NOT BALANCE" in shown(account=wrong)
 
 

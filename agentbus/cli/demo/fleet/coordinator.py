@@ -63,7 +63,8 @@ class Coordinator(AsyncAgentActor):
     """Own the ledger; keep every worker busy until every file has its answer.
 
     Owns:  the ledger, the chaos plan, the list of decisions.
-    Told:  Happened (by the bus's events), Heard (by its own asks), Cut (by the wire), Writing (by workers).
+    Told:  Begin (by who runs it), Happened (by the bus's events), Heard (by its own asks), Cut (by the
+           wire), Writing (by workers).
     Tells: the workers DigestFile; the reporter everything worth seeing.
 
     Args:
@@ -71,6 +72,9 @@ class Coordinator(AsyncAgentActor):
         reporter: who shows it.
         result: is set at the end.
     """
+
+    class Begin(Message):
+        """Start the work; answered as soon as no event of the bus can be missed any more."""
 
     class Happened(Message):
         """The bus reports an event."""
@@ -104,8 +108,9 @@ class Coordinator(AsyncAgentActor):
 
     # -- a life, in order ------------------------------------------------------------------------------------
 
-    async def on_start(self) -> None:
-        """Follow the bus's events, and begin with the workers that are there."""
+    @handles
+    async def begin(self, _: Coordinator.Begin) -> None:
+        """Follow the bus's events from now on, and begin with the workers that are there."""
         self._began = self.clock.monotonic()
         me = self.ref
         self._events = self.bus.events.subscribe(lambda event: me.tell(self.Happened(event)))

@@ -25,6 +25,7 @@ from agentbus.runtime import Future
 
 FILE_TIMEOUT = 120.0
 MODEL_FILE_TIMEOUT = 900.0  # a local model on a small machine takes its time
+START_TIMEOUT = 10.0
 STOP_TIMEOUT = 15.0
 
 _ONE_THREAD_EACH = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # there is a process per core
@@ -52,7 +53,7 @@ def run_fleet(run: Run, progress: Progress) -> Result:
     Raises:
         AgentStopped: the coordinator itself failed.
     """
-    result: Future[Result] = Future()
+    result: Future[Result] = Future[Result]().quiet()
     with _terminated_like_ctrl_c(), Bus(listen="127.0.0.1:0") as bus, _wire(bus) as (relay, relay_url):
         reporter = bus.spawn(Reporter, progress, name="reporter")
         processes: list[ProcessFleet] = []
@@ -60,6 +61,7 @@ def run_fleet(run: Run, progress: Progress) -> Result:
             Coordinator, _plan(run, relay, processes), reporter, result, name="coordinator"
         )
         coordinator.watch(lambda down: _coordinator_ended(down, result))
+        coordinator.ask(Coordinator.Begin()).get(timeout=START_TIMEOUT)
         environment = bus.credentials_env() | {"AGENTBUS_URL": relay_url} | _ONE_THREAD_EACH
         processes.append(
             ProcessFleet(bus, DocumentWorker, run.workers, name="worker", environment=environment)
