@@ -175,12 +175,14 @@ class EventLost(Event, frozen=True):
 
 def channel_message(frame: MessageFrame) -> ChannelMessage:
     """Make the event of a `message` frame."""
-    return ChannelMessage(frame.channel, frame.sender, cast("Any", frame.sender_metadata), frame.data)
+    metadata: Any = frame.sender_metadata  # its slot takes the JSON text, its readers get the value
+    return ChannelMessage(frame.channel, frame.sender, metadata, frame.data)
 
 
 def direct_message(frame: DirectFrame) -> DirectMessage:
     """Make the event of a `direct` frame."""
-    return DirectMessage(frame.sender, cast("Any", frame.sender_metadata), frame.data)
+    metadata: Any = frame.sender_metadata
+    return DirectMessage(frame.sender, metadata, frame.data)
 
 
 def presence_event(frame: PresenceFrame, *, is_snapshot: bool) -> PresenceEvent:
