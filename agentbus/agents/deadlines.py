@@ -28,7 +28,8 @@ class Deadlines:
         self._waiting: dict[int, Future[Any]] = {}
         self._agenda: Agenda[int] = Agenda()
         self._numbers = count()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_at = 0.0
         self._sweep_at = MIN_SWEEP
 
     def __len__(self) -> int:
@@ -60,14 +61,12 @@ class Deadlines:
 
     def _arm(self) -> None:
         at = self._agenda.next()
-        if self._timer is not None and (at is None or self._timer.when() > self._when(at)):
+        if self._timer is not None and (at is None or self._timer_at > at):
             self._timer.cancel()
             self._timer = None
         if at is not None and self._timer is None:
+            self._timer_at = at
             self._timer = self._loop.call_later(at - self._loop.clock.monotonic(), self._due)
-
-    def _when(self, at: float) -> float:
-        return self._loop.asyncio_loop.time() + at - self._loop.clock.monotonic()
 
     def _due(self) -> None:
         self._timer = None
