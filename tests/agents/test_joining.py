@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from typing import Any, cast
 
@@ -20,6 +19,7 @@ from agentbus.errors import (
     NoSuchAgentError,
     NotTrustedError,
 )
+from agentbus.runtime import virtual_sleep
 from tests.agents.agents import Echo, Note, Text, Worker
 from tests.agents.cluster import Cluster, simulate
 
@@ -101,7 +101,7 @@ def test_a_token_renewal_keeps_the_node() -> None:
         ref = b.ref("a/worker")
         for _ in range(5):
             assert await ref.ask(Echo("x")) == Text("x")
-            await asyncio.sleep(25)
+            await virtual_sleep(25)
         assert len(cluster.seen("a", BusConnected)) >= 4
         assert not cluster.seen("b", NodeDead)
 
@@ -193,7 +193,7 @@ def test_strangers_may_ask_and_tell_public_agents_only() -> None:
             await guest.ref("a/open").stop()
         assert [str(ref) for ref in guest.find()] == ["default/a/open"]
         guest.spawn(Worker, name="mine")
-        await asyncio.sleep(5)
+        await virtual_sleep(5)
         assert a.find(name="mine") == []
         assert not cluster.seen("a", NodeUp)
 
@@ -302,7 +302,7 @@ def test_asks_that_wait_when_the_bus_closes_are_told() -> None:
         with cluster.network.partition("a"):
             asked = b.ref("a/worker").ask(Echo("x"))
             told = b.ref("a/worker").tell(Note(1))
-            await asyncio.sleep(1)
+            await virtual_sleep(1)
             await b.close()
             with pytest.raises(BusClosedError):
                 await asked
