@@ -163,6 +163,7 @@ class Bus(BusCore):
         options: SpawnOptions,
         parent: AgentContext | None,
     ) -> AgentRef:
+        self.runtime.check_fork()
         if "closed" in self._once:
             raise BusClosedError
         return self._ref_to(self._house.spawn(cls, args, kwargs, options, parent))

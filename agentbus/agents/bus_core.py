@@ -77,7 +77,14 @@ class BusCore:
             bury=self.dead_letters.bury,
         )
         self._post = PostOffice(
-            namespace, self.node, self._house, self._node, self.dead_letters, self.runtime, self._home
+            namespace,
+            self.node,
+            self._house,
+            self._node,
+            self.dead_letters,
+            runtime,
+            self._home,
+            (options or NodeOptions()).link.capacity,
         )
         self._once: dict[str, Future[None]] = {}
         self._closers: list[Callable[[], Future[Any]]] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from agentbus.agents.envelope import Stamp
 from agentbus.agents.events import BusEvent
@@ -78,15 +78,12 @@ class BusNode:
             runtime=self._runtime, loop=self._runtime.io, name=f"node {self._node}", on_exit=self._exited
         )
         args = (self._make_parts, self._report, self.started, self.ended)
-        mine = NodeActor.start_with(options, *args)
-        ref = self._once.setdefault("node", mine)
-        if ref is not mine:  # another thread was faster
-            mine.stop(block=False, now=True)
-        return ref
+        return self._once.setdefault("node", NodeActor.start_with(options, *args))
 
     async def _make_parts(self, actor: NodeCore) -> NodeParts:
-        if self._once.get("node") not in {None, actor.actor_ref}:
-            raise BusClosedError("another thread has started this node")
+        mine = cast("LoopActorRef[NodeActor]", actor.actor_ref)
+        if self._once.setdefault("node", mine) is not mine:
+            raise BusClosedError("another thread was faster to start this node")
         client = SignallingClient(await self._way.open(), runtime=self._runtime)
         uplink = Uplink(client, self._namespace, self._node, self._runtime.random, self._way.grants)
         self.parts = NodeParts(
@@ -103,6 +100,8 @@ class BusNode:
         return self.parts
 
     def _exited(self, down: Down) -> None:
+        if down.ref is not self._once.get("node"):
+            return
         if down.reason is DownReason.START_FAILED and down.error is not None:
             self.started.try_set_exception(down.error)
             self.ended.try_set_exception(down.error)

@@ -23,10 +23,11 @@ from agentbus.errors import (
     MailboxFullError,
     NoSuchAgentError,
 )
-from agentbus.runtime import Future, Loop
+from agentbus.runtime import Loop
 
 MAX_LIMBO = 10_000
 LIMBO_INTERVAL = 0.25
+LOOK_INTERVAL = 5.0
 PACKET_BYTES = 1000
 CONTROL_KINDS = frozenset({Kind.ERROR, Kind.STOP, Kind.WATCH, Kind.UNWATCH, Kind.DOWN})
 
@@ -48,7 +49,6 @@ class Exchange:
 
     Attributes:
         ready: whether the directory is known.
-        gates: nodes whose queue is half full; a gate opens once it is short again.
 
     Args:
         membership: who is where.
@@ -77,8 +77,8 @@ class Exchange:
         self._limbo: list[Parcel] = []
         self._orphans: dict[str, list[Unsent]] = {}
         self._guests = Guests()
+        self._look_at = 0.0
         self.ready = False
-        self.gates: dict[str, Future[None]] = {}
 
     @property
     def waiting_asks(self) -> int:
@@ -153,8 +153,6 @@ class Exchange:
             raise BodyTooLargeError(len(data), cap)
         link.post(data, deadline=deadline, token=token, urgent=envelope.kind in CONTROL_KINDS)
         self._traffic.touch(link, self._now())
-        if link.queued > self.link_options.capacity // 2 and link.there.node not in self.gates:
-            self.gates[link.there.node] = Future()
 
     def _remember(self, number: str, ask: Ask, stamp: Stamp) -> None:
         """Keep a slot for the reply until the asker has it, or gave up."""
@@ -229,15 +227,6 @@ class Exchange:
         """Tell senders what links have learned since the last time."""
         for settled in self._traffic.settled():
             settled.token.settle(settled.outcome)
-        for node in list(self.gates):
-            self._open_gate(node)
-
-    def _open_gate(self, node: str) -> None:
-        """Let threads send to a node again once its queue is short."""
-        record = self._membership.nodes.get(node)
-        link = None if record is None else self._traffic.link(record.stamp)
-        if link is None or link.queued < self.link_options.capacity // 4:
-            self.gates.pop(node).try_set(None)
 
     # -- nodes come, move and go -----------------------------------------------------------------------------
 
@@ -301,9 +290,9 @@ class Exchange:
 
     def tick(self, now: float) -> None:
         """Expire what waits for the directory; forget silent guests; suspect nodes that answer no ping."""
-        self._listen_for_silence(now)
-        for stamp in self._guests.take_gone(now):
-            self._close_link(stamp)
+        if now >= self._look_at:
+            self._look_at = now + LOOK_INTERVAL
+            self._look_for_silence(now)
         if self.ready and self._limbo:
             self._leave_limbo()
         late = [parcel for parcel in self._limbo if parcel.deadline is not None and parcel.deadline <= now]
@@ -313,7 +302,9 @@ class Exchange:
             if parcel.call is not None:
                 parcel.call.settle(Outcome.EXPIRED)
 
-    def _listen_for_silence(self, now: float) -> None:
+    def _look_for_silence(self, now: float) -> None:
+        for stamp in self._guests.take_gone(now):
+            self._close_link(stamp)
         interval = self.link_options.beat_interval
         for link in self._traffic.links() if interval is not None else ():
             record = self._membership.nodes.living(link.there)
@@ -339,6 +330,3 @@ class Exchange:
                 parcel.call.fail(error, Outcome.DEAD_LETTERED)
         self._limbo.clear()
         self._asks.clear()
-        for gate in self.gates.values():
-            gate.try_set(None)
-        self.gates.clear()

@@ -72,13 +72,15 @@ class Liveness:
         self._online = False
         self._watching_since = now
         self._watch_at: float | None = None
+        self._next: float | None = None
+        self._changed = True
         self.strangers = Strangers(options.stranger_delay, options.stranger_tries, options.max_strangers)
 
     # -- the connection --------------------------------------------------------------------------------------
 
     def online(self, roster: Iterable[str] | None, now: float) -> None:
         """Watch from now on; `roster` is None where the credential shows no presence."""
-        self._online = True
+        self._online = self._changed = True
         self._watching_since = now
         for record in self._others():
             record.seen_at = now
@@ -112,6 +114,7 @@ class Liveness:
         """Take a roster, or a change of it."""
         if not self._online:
             return
+        self._changed = True
         roster = self._roster if self._roster is not None else set[str]()
         roster = set(joined) if snapshot else roster.union(joined).difference(left)
         gone = self._nodes if snapshot else [self._nodes.at_peer(peer) for peer in left]
@@ -135,12 +138,14 @@ class Liveness:
         record.seen_at = now
         if record.state is NodeState.SUSPECT:
             record.state, record.since = NodeState.ALIVE, now
+            self._changed = True
             self._tell(NodeBack(record.stamp.node, record.stamp.incarnation))
 
     def suspect(self, record: NodeRecord, now: float) -> None:
         """Note that a node's connection is gone or silent."""
         if record.state is NodeState.ALIVE and record.stamp.node != self._own:
             record.state, record.since = NodeState.SUSPECT, now
+            self._changed = True
             if self._watch_at is None:
                 self._keep_watch(now)
             self._tell(NodeSuspect(record.stamp.node, record.stamp.incarnation))
@@ -163,6 +168,7 @@ class Liveness:
         """Let time pass: silence becomes suspicion, suspicion death."""
         if not self._online:
             return
+        self._changed = True
         self._notice_own_sleep(now)
         for record in self._others():
             if record.state is NodeState.SUSPECT and self._doom(record) <= now:
@@ -170,13 +176,31 @@ class Liveness:
             elif record.state is NodeState.ALIVE and self._fade(record) <= now:
                 self.suspect(record, now)
 
+    def look_again(self) -> None:
+        """Note that a node came, moved or went: another deadline may be the next."""
+        self._changed = True
+
     def next_deadline(self) -> float | None:
-        """When `tick` has something to do next; None while offline."""
+        """When `tick` has something to do next, or a little earlier; None while offline.
+
+        It is asked for after every frame, so it is kept until something changes. A sign of life changes
+        nothing: it only makes the answer too early.
+        """
         if not self._online:
             return None
+        if self._changed:
+            self._changed = False
+            self._next = self._earliest()
+        stranger = self.strangers.next_deadline()
+        if stranger is None or self._next is None:
+            return self._next if stranger is None else stranger
+        return min(self._next, stranger)
+
+    def _earliest(self) -> float | None:
         times = [self._doom(record) for record in self._others() if record.state is NodeState.SUSPECT]
         times += [self._fade(record) for record in self._others() if record.state is NodeState.ALIVE]
-        times += [at for at in (self._watch_at, self.strangers.next_deadline()) if at is not None]
+        if self._watch_at is not None:
+            times.append(self._watch_at)
         earliest = min(times, default=math.inf)
         return None if earliest == math.inf else earliest
 

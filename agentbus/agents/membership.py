@@ -97,6 +97,7 @@ class Membership(Standing):
             self.liveness.strangers.unclear(peer, now)
             return False
         if self.liveness.present(peer) and self.nodes.move(record, peer):
+            self.liveness.look_again()
             self._tell(NodeMoved(stamp))
         self.liveness.revive(record, now)
         return True
@@ -150,6 +151,7 @@ class Membership(Standing):
             self.liveness.declare_dead(record, DeathReason.REPLACED)
             record = None
         self.liveness.strangers.known(peer)
+        self.liveness.look_again()
         self._claims.pop(stamp.node, None)
         if record is None:
             record = self.nodes.enter(stamp, peer, NodeState.ALIVE, now)
@@ -227,7 +229,8 @@ class Membership(Standing):
         if record is None or record.version != message.version:
             self.liveness.strangers.unclear(peer, now)
         if record is not None:
-            self.nodes.move(record, peer)
+            if self.nodes.move(record, peer):
+                self.liveness.look_again()
             self.liveness.revive(record, now)
 
     def _answer(self, peer: str, question: Hello, *, public_only: bool) -> None:

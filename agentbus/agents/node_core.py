@@ -40,10 +40,19 @@ from agentbus.agents.outcome import Outcome
 from agentbus.agents.traffic import Outgoing
 from agentbus.agents.uplink import Arrival, Echo
 from agentbus.client import ChannelMessage, ConnectedEvent, DirectMessage, DisconnectedEvent, PresenceEvent
-from agentbus.errors import BusClosedError, MissingPermission, NodeTakenError, SignallingError
+from agentbus.errors import (
+    BusClosedError,
+    MailboxFullError,
+    MissingPermission,
+    NodeTakenError,
+    SignallingError,
+)
 from agentbus.runtime import Future, LoopActor, OwnedTimer, receives
 
 MIN_DELAY = 0.001
+
+ARRIVAL_RETRY_DELAY = 1.0
+"""Seconds until a connection that lives, and on which arriving failed, is tried again."""
 
 
 class NodeCore(LoopActor):
@@ -114,14 +123,19 @@ class NodeCore(LoopActor):
         self._arriving = self.create_task(self._arrive(event))
 
     async def _arrive(self, event: ConnectedEvent) -> None:
-        try:
-            arrival = await self._parts.uplink.arrive(event)
-        except MissingPermission as error:
-            self.end(error)
-        except SignallingError:
-            return  # the connection is gone, or soon will be: the next one begins anew
-        else:
-            self._arrived(arrival)
+        while True:
+            try:
+                arrival = await self._parts.uplink.arrive(event)
+            except MissingPermission as error:
+                self.end(error)
+            except SignallingDisconnectedError:
+                pass  # the connection is gone: the next one begins anew
+            except SignallingError:
+                await asyncio.sleep(ARRIVAL_RETRY_DELAY)  # no answer in time, or a passing fault of the hub's
+                continue
+            else:
+                self._arrived(arrival)
+            return
 
     def _arrived(self, arrival: Arrival) -> None:
         parts, event = self._parts, arrival.event
@@ -197,8 +211,14 @@ class NodeCore(LoopActor):
     def answer(
         self, stamp: Stamp, envelope: Envelope | None, sequence: int | None, outcome: Outcome | None
     ) -> None:
-        """Send something back to where an envelope came from; on the loop, see `Exchange.answer`."""
-        self._parts.exchange.answer(stamp, envelope, sequence, outcome)
+        """Send something back to where an envelope came from; on the loop, see `Exchange.answer`.
+
+        Whoever asks and does not take the answers learns no more than that: the next answer is not kept.
+        """
+        try:
+            self._parts.exchange.answer(stamp, envelope, sequence, outcome)
+        except MailboxFullError:
+            self._parts.exchange.answer(stamp, None, sequence, Outcome.UNKNOWN)
         self._flush_soon()
 
     # -- what membership decides -----------------------------------------------------------------------------
@@ -222,7 +242,8 @@ class NodeCore(LoopActor):
             self._said.add_done_callback(self._announced)
 
     def _announced(self, said: Future[None] | None = None) -> None:
-        if said is None or said.exception() is None:
+        error = None if said is None else said.exception()
+        if error is None or isinstance(error, AckTimeoutError):  # late; all that we say comes after it
             self._report(BusConnected(reconnected=not self._joined_once.try_set(None)))
 
     def _begin_new_life(self) -> None:

@@ -49,6 +49,8 @@ class OwnList:
 
     def take_deltas(self, record: NodeRecord) -> Iterator[Delta]:
         """Give the changes since the last call as deltas on top of a record's version."""
+        if not self._added and not self._removed:
+            return
         removed = [name for name in self._removed if name in record.agents]
         changes = list(split_changes(self._added.values(), removed, self._room))
         self._added, self._removed = {}, {}

@@ -19,10 +19,13 @@ from agentbus.agents.hosting import House
 from agentbus.agents.letters import DeadLetters
 from agentbus.agents.node import NodeActor
 from agentbus.agents.outcome import Outcome
+from agentbus.agents.permits import Permits
 from agentbus.agents.watching import AgentDown
 from agentbus.errors import BusClosedError, EncodeError, NoSuchAgentError
 from agentbus.runtime import Future, Runtime, Subscription
 from agentbus.runtime.blocking import running_loop
+
+MAX_UNUSED = 64
 
 
 class PostOffice:
@@ -36,6 +39,7 @@ class PostOffice:
         letters: its dead letters.
         runtime: where it lives.
         home: where async callbacks run.
+        capacity: messages to one node that threads may have under way.
 
     Attributes:
         deadlines: fails asks in time.
@@ -50,6 +54,7 @@ class PostOffice:
         letters: DeadLetters,
         runtime: Runtime,
         home: Home,
+        capacity: int,
     ) -> None:
         self._namespace = namespace
         self._node = node
@@ -59,6 +64,16 @@ class PostOffice:
         self._runtime = runtime
         self._home = home
         self.deadlines = Deadlines(runtime.io)
+        self._capacity = capacity
+        self._permits: dict[str, Permits] = {}
+
+    def check_fork(self) -> None:
+        """Refuse to work in a child of the process that made this bus.
+
+        Raises:
+            ForkedError: see above; make a new bus there.
+        """
+        self._runtime.check_fork()
 
     def now(self) -> float:
         """Give the time on the clock of deadlines."""
@@ -99,6 +114,7 @@ class PostOffice:
             self._letters.bury(str(address), "no_such_agent", message, sender)
             outcome.set(Outcome.DEAD_LETTERED)
             return outcome
+        self._wait_for_room(address, outcome)
         failure = self._send(address, Kind.TELL, message, sender, deadline, Tell(outcome))
         if failure is not None:
             outcome.set_exception(failure)
@@ -110,6 +126,7 @@ class PostOffice:
         if self.is_local(address) or address.namespace != self._namespace:
             future.set_exception(NoSuchAgentError(str(address)))
             return future
+        self._wait_for_room(address, future)
         failure = self._send(address, Kind.ASK, message, sender, deadline, Ask(future, message))
         if failure is not None:
             future.try_set_exception(failure)
@@ -138,19 +155,28 @@ class PostOffice:
         except (TypeError, ValueError, RecursionError, msgspec.ValidationError) as error:
             return EncodeError(f"the message has no JSON form: {error}")
         name, version = type_and_version(message)
-        self._wait_for_room(address.node)
         try:
             self._node_actor.tell(Parcel(address, kind, body, name, version, sender, deadline, call, message))
         except BusClosedError as error:
             return error
         return None
 
-    def _wait_for_room(self, node: str) -> None:
-        """Hold up a thread that sends faster than the link carries; a loop is never held up."""
-        parts = self._node_actor.parts
-        gate = None if parts is None else parts.exchange.gates.get(node)
-        if gate is not None and running_loop() is None:
-            gate.get()
+    def _wait_for_room(self, address: Address, future: Future[Any]) -> None:
+        """Hold up a thread that sends faster than the other node handles; a loop is never held up."""
+        if running_loop() is None:
+            permits = self._permits.get(address.node)
+            if permits is None:
+                self._forget_unused()
+                permits = self._permits.setdefault(address.node, Permits(self._capacity))
+            permits.take()
+            future.add_done_callback(lambda _future: permits.give())
+
+    def _forget_unused(self) -> None:
+        """Drop the permits of nodes that nothing is under way to, once there are many."""
+        if len(self._permits) > MAX_UNUSED:
+            for node, permits in list(self._permits.items()):
+                if permits.unused:
+                    self._permits.pop(node, None)
 
     # -- lives -----------------------------------------------------------------------------------------------
 

@@ -113,6 +113,7 @@ class AgentRef:
 
     def _pick(self) -> LocalAgent | None:
         """Give the agent if it is here; once found it is kept, as cells outlive what is inside them."""
+        self._post.check_fork()
         hosted = self._hosted
         agent = None if hosted is None else hosted.pick()
         if agent is None and self.is_local:

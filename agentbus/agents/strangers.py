@@ -74,4 +74,6 @@ class Strangers:
 
     def next_deadline(self) -> float | None:
         """When somebody is to be asked next."""
+        if not self._due:
+            return None
         return min((at for at, tries in self._due.values() if tries > 0), default=None)
