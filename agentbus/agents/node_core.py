@@ -41,10 +41,12 @@ from agentbus.agents.traffic import Outgoing
 from agentbus.agents.uplink import Arrival, Echo
 from agentbus.client import ChannelMessage, ConnectedEvent, DirectMessage, DisconnectedEvent, PresenceEvent
 from agentbus.errors import (
+    AckTimeoutError,
     BusClosedError,
     MailboxFullError,
     MissingPermission,
     NodeTakenError,
+    SignallingDisconnectedError,
     SignallingError,
 )
 from agentbus.runtime import Future, LoopActor, OwnedTimer, receives
