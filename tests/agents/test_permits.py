@@ -42,7 +42,8 @@ def test_threads_wait_for_permits_and_none_is_forgotten() -> None:
 
 
 def test_one_permit_wakes_one_waiter_after_the_other() -> None:
-    permits, order = Permits(1), []
+    permits = Permits(1)
+    order: list[int] = []
     permits.take()
 
     def wait() -> None:
