@@ -44,7 +44,7 @@ def test_a_stranger_that_asks_and_never_reads_the_answers_harms_nobody(recipient
         async with SignallingClient(
             url=ORIGIN, api_key=KEY, transport_factory=transport, runtime=cluster.runtime
         ) as stranger:
-            for packet in flood(cluster.parts(a).membership.stamp, recipient, frames=60):
+            for packet in flood(cluster.parts(a).membership.stamp, recipient, frames=53):
                 await stranger.send("a", packet)
                 await virtual_sleep(0.02)
             assert await b.ref("a/open").ask(Echo("x"), timeout=9) == Text("x")
