@@ -14,7 +14,8 @@ import numpy as np
 from agentbus.cli.demo.digest import Document, Index, Quote, Related, Theme
 from agentbus.cli.demo.rank import FileSummary, RankedSentence
 from agentbus.cli.demo.terms import favourite
-from agentbus.cli.demo.vectors import DocumentVectors, Floats, Topics, similarities, strongest_first, topics
+from agentbus.cli.demo.topics import Topics, topics
+from agentbus.cli.demo.vectors import Floats, Vectors, similarities, strongest_first
 
 _THEMES = 6
 _SENTENCES_PER_THEME = 6  # fewer themes where there are fewer sentences
@@ -41,7 +42,7 @@ def merge(summaries: Sequence[FileSummary]) -> Index:
     if not ordered:
         return Index((), (), ())
     written = _spellings(ordered)
-    vectors = DocumentVectors([{term.stem: term.count for term in one.terms} for one in ordered])
+    vectors = Vectors([{term.stem: term.count for term in one.terms} for one in ordered])
     documents = tuple(
         _document(one, vectors.strongest(i, 3 * _KEY_TERMS), written) for i, one in enumerate(ordered)
     )
@@ -148,7 +149,7 @@ def _worth(sentence: RankedSentence) -> float:
 
 
 def _related(
-    summaries: Sequence[FileSummary], vectors: DocumentVectors, written: Mapping[str, str]
+    summaries: Sequence[FileSummary], vectors: Vectors, written: Mapping[str, str]
 ) -> tuple[Related, ...]:
     alike = np.triu(vectors.similarities(), k=1)
     pairs = [divmod(i, len(summaries)) for i in strongest_first(alike, _RELATED)]

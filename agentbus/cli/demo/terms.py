@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from functools import cache
-from importlib import import_module
+from collections.abc import Iterator
 from itertools import pairwise
 
 _TOKEN = re.compile(r"[^\W\d_](?:\w|[.'\u2019-](?=\w))*")
 _BREAK = re.compile(r"[,;:()\[\]{}|\"\u201c\u201d\u2013\u2014]|[.!?](?=\s|$)")
 _LENGTH = range(3, 41)
-_SPOKEN_AROUND = """
-according actually already also always anything aren't away better both called can't case cases come comes
-couldn't default did didn't does doesn't don't done e.g enough et every everything example first following
-given gives good got hasn't haven't i.e instead isn't it's itself just kept let like likely lot made make
-makes making many maybe means much need needed needs new next note once one ones onto otherwise per
-possible really right said same say says second see seen set shall shouldn't simply since something sure
-take taken takes that's things think third today too true two use used useful user's uses using usually
-various via want wants wasn't way ways weren't whether whole within without won't work works wouldn't yes
-yet
+_LISTED = """
+a about above according across actually after afterwards again against all almost alone along already also
+although always am among amongst an and another any anybody anyhow anyone anything anywhere are aren't
+around as at away be became because become becomes been before beforehand behind being below beside
+besides better between beyond both but by called can can't cannot case cases come comes could couldn't
+default did didn't does doesn't don't done down during e.g each either else elsewhere enough et ever every
+everyone everything everywhere example except few first following for former formerly from further given
+gives good got had has hasn't have haven't having he hence her here hereby herein hers herself him himself
+his how however i i.e if in indeed inside instead into is isn't it it's its itself just kept last latter
+least less let like likely lot made make makes making many may maybe me means meanwhile might mine more
+moreover most mostly much must my myself namely need needed needs neither never nevertheless new next no
+nobody none nor not note nothing now nowhere of off often on once one ones only onto or other others
+otherwise ought our ours ourselves out outside over own per perhaps possible quite rather really right
+said same say says second see seen set shall shan't she should shouldn't simply since so some somebody
+somehow someone something sometimes somewhere still such sure take taken takes than that that's the their
+theirs them themselves then there thereby therefore therein these they things think third this those
+though through throughout thus till to today together too toward towards true two under unless until up
+upon us use used useful user's uses using usually various very via want wants was wasn't way ways we well
+were weren't what whatever when whence whenever where whereas whereby wherein wherever whether which
+whichever while who whoever whole whom whose why will with within without won't work works would wouldn't
+yes yet you your yours yourself yourselves
 """
+STOP_WORDS = frozenset(_LISTED.split())
+"""English words that carry no subject, in prose and in technical prose."""
 
 
 class Vocabulary:
@@ -73,7 +85,7 @@ def _phrases(text: str) -> Iterator[list[str]]:
     for part in _BREAK.split(text):
         run: list[str] = []
         for word in _TOKEN.findall(part):
-            if len(word) in _LENGTH and _folded(word) not in stop_words():
+            if len(word) in _LENGTH and _folded(word) not in STOP_WORDS:
                 run.append(word)
             else:
                 yield run
@@ -93,10 +105,3 @@ def _plain(word: str) -> str:
 def favourite(spellings: Counter[str]) -> str:
     """The most frequent spelling; of equals, the first in order."""
     return min(spellings.items(), key=lambda item: (-item[1], item[0]))[0]
-
-
-@cache
-def stop_words() -> frozenset[str]:
-    """English words that carry no subject: scikit-learn's list and what technical prose adds to it."""
-    listed: Iterable[str] = import_module("sklearn.feature_extraction.text").ENGLISH_STOP_WORDS
-    return frozenset(listed).union(_SPOKEN_AROUND.split())

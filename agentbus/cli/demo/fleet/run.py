@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Generator
 from contextlib import contextmanager
+from threading import Thread
 
 from msgspec import Struct
 
@@ -19,6 +20,7 @@ from agentbus.cli.demo.fleet.worker import DocumentWorker
 from agentbus.cli.demo.ledger import Ledger
 from agentbus.cli.demo.relay import Relay
 from agentbus.cli.demo.sources import Source
+from agentbus.cli.demo.topics import load_library
 from agentbus.cli.progress import Progress
 from agentbus.errors import AgentStopped
 from agentbus.runtime import Future
@@ -66,6 +68,7 @@ def run_fleet(run: Run, progress: Progress) -> Result:
         processes.append(
             ProcessFleet(bus, DocumentWorker, run.workers, name="worker", environment=environment)
         )
+        Thread(target=load_library, name="demo-import", daemon=True).start()  # meanwhile
         try:
             return result.get()
         finally:
