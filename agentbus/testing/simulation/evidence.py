@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from agentbus.client import SignallingClientState
+from agentbus.testing.simulation.bus.letters import Handling, Letter, LifeLog
 from agentbus.testing.simulation.client import SimulatedClient
 from agentbus.testing.simulation.hub import APP
 from agentbus.testing.simulation.plan import ClientSpec, Plan
@@ -74,6 +75,12 @@ class Evidence:
         sessions: all connections that the hub saw.
         quiet_clients: the clients at rest, by name.
         quiet_hub: the hub at rest.
+        lives: of all nodes, in the order of their beginning.
+        letters: what nodes sent, in the order of sending.
+        handlings: what agents took up, in that order.
+        stalls: when the process of a name stood still.
+        quiet_nodes: the lives that went on when the world was at rest, and the nodes that each one knew.
+        quiet_at: when that was.
         leftovers: what had not ended after everybody had disposed of everything.
         failures: what was raised or logged as an error where nobody could catch it.
     """
@@ -84,6 +91,12 @@ class Evidence:
     sessions: list[SessionLog]
     quiet_clients: dict[str, QuietClient]
     quiet_hub: QuietHub
+    lives: list[LifeLog]
+    letters: list[Letter]
+    handlings: list[Handling]
+    stalls: dict[str, list[Stalled]]
+    quiet_nodes: list[tuple[LifeLog, list[str]]]
+    quiet_at: float
     leftovers: list[str]
     failures: list[str]
 
@@ -117,6 +130,12 @@ def look_at_hub(stage: Stage) -> QuietHub:
 def _peers(stage: Stage, channel: str) -> Iterator[tuple[str, Any]]:
     for peer in stage.hub.shell.core.peers(APP, channel):
         yield peer.peer_id, None if peer.metadata is None else msgspec.json.decode(peer.metadata)
+
+
+def look_at_nodes(stage: Stage) -> list[tuple[LifeLog, list[str]]]:
+    """Take down whom each node knows now."""
+    lives = [node.life for node in stage.nodes.values() if node.life is not None]
+    return [(life.log, sorted(life.known())) for life in lives]
 
 
 def look_for_leftovers(stage: Stage) -> list[str]:

@@ -11,7 +11,6 @@ from agentbus.protocol import CloseCode
 from agentbus.testing.simulation.doorway import HubDoorway
 from agentbus.testing.simulation.plan import HubSpec
 from agentbus.testing.simulation.process import Process
-from agentbus.testing.simulation.record import HubEnded
 from agentbus.testing.simulation.tokens import KEY_ID, PUBLISHABLE_KEY, SECRET
 from agentbus.testing.simulation.watched import HubAccount, WatchedShell
 from agentbus.wire import MemoryListener, ServerConnection, ServerOptions
@@ -73,11 +72,7 @@ class SimulatedHub:
         if self._stop_listening():
             process, shell = self.process, self.shell
             shell.core.note("shuts down")
-            process.loop.perform(self._shut_down, process, shell, grace)
-
-    def _shut_down(self, process: Process, shell: WatchedShell, grace: float) -> None:
-        self._life_ended(shell)
-        process.loop.create_task(shell.shutdown(grace))
+            process.loop.perform(lambda: process.loop.create_task(shell.shutdown(grace)))
 
     def crash(self, *, silently: bool) -> None:
         """Die on the spot.
@@ -93,18 +88,13 @@ class SimulatedHub:
             self._stage.bury(self._stage.network.connections)
         else:
             self._stage.network.cut(ORIGIN)
-        self._life_ended(self.shell)
+        self.shell.core.over()
 
     def _stop_listening(self) -> bool:
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.close()
         return listener is not None
-
-    def _life_ended(self, shell: WatchedShell) -> None:
-        for log in shell.core.logs.values():
-            log.open = False
-        self.account.events.append(HubEnded(shell.core.incarnation))
 
     # -- what an operator does ---------------------------------------------------------------------------
 

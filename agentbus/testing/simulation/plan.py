@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from agentbus.testing.simulation.stage import Stage
 
 
+PLENTY_OF_CONNECTS = 30
+"""Connects per minute that nobody's backoff comes near to."""
+
+
 class Step(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Something that is done to the world.
 
@@ -72,6 +76,18 @@ class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
     inactivity_timeout: float = 60.0
 
 
+class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One node of a bus.
+
+    Attributes:
+        name: its id, on the network too.
+        with_token: whether it has tokens with the role of a node, and believes only those who have, too.
+    """
+
+    name: str
+    with_token: bool = False
+
+
 class HubSpec(msgspec.Struct, frozen=True, kw_only=True):
     """The hub's limits, as in its configuration."""
 
@@ -92,7 +108,10 @@ class HubSpec(msgspec.Struct, frozen=True, kw_only=True):
     def tight(self) -> bool:
         """Whether something here can keep a client out, or its requests, for longer than a moment."""
         return bool(
-            self.max_connections < 1000 or self.max_messages or self.suspended or self.connects_per_minute
+            self.max_connections < 1000
+            or self.max_messages
+            or self.suspended
+            or 0 < self.connects_per_minute < PLENTY_OF_CONNECTS
         )
 
 
@@ -103,6 +122,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         seed: of all chance that the run itself draws.
         scenario: which family it was drawn from.
         clients: who takes part.
+        nodes: who takes part of those that are nodes of a bus.
         hub: its limits.
         latency: seconds on the way, each way, all the time.
         jitter: seconds on top of it, at most.
@@ -112,7 +132,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     seed: int
     scenario: str
-    clients: tuple[ClientSpec, ...]
+    clients: tuple[ClientSpec, ...] = ()
+    nodes: tuple[NodeSpec, ...] = ()
     hub: HubSpec = HubSpec()
     latency: float = 0.0
     jitter: float = 0.0
@@ -123,8 +144,5 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """Give the plan as lines to read."""
         quirks = f"latency {self.latency:g} s + {self.jitter:g} s" + (", splitting" if self.splitting else "")
         head = [f"scenario {self.scenario!r}, seed {self.seed}, {quirks}", str(self.hub)]
-        return (
-            head
-            + [str(client) for client in self.clients]
-            + [f"{step.at:9.3f}  {step}" for step in self.steps]
-        )
+        cast = [str(each) for each in (*self.clients, *self.nodes)]
+        return head + cast + [f"{step.at:9.3f}  {step}" for step in self.steps]

@@ -20,7 +20,8 @@ from random import Random
 from types import CoroutineType
 from typing import Any, TypeVar, TypeVarTuple
 
-from agentbus.runtime import HostedLoop, Runtime, VirtualLoop
+from agentbus.runtime import HostedLoop, Runtime, Subscription, VirtualLoop
+from agentbus.runtime.runtime import Closer
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -63,6 +64,7 @@ class ProcessLoop(VirtualLoop):
         self.name = name
         self.paused = False
         self.killed = False
+        self._over = False
         self._calls: deque[_Call] = deque()
         self._timers_set: dict[_Call, None] = {}
         self._named = 0
@@ -95,12 +97,14 @@ class ProcessLoop(VirtualLoop):
         for timer in list(self._timers_set):
             timer.cancel()
 
-    def bury(self) -> None:
-        """End what a killed process left half-done, when nobody can notice any more."""
+    def end(self) -> None:
+        """Be over, when nobody can notice any more: what was left half-done is closed, and new calls fail."""
+        self.kill()
         for task in self.tasks():
             coroutine = task.get_coro()
             if isinstance(coroutine, CoroutineType):
                 coroutine.close()
+        self._over = True
 
     @contextmanager
     def current(self) -> Generator[None]:
@@ -146,6 +150,8 @@ class ProcessLoop(VirtualLoop):
         self, callback: Callable[[*Args], object], *args: *Args, context: Context | None = None
     ) -> asyncio.Handle:
         """Call back in a later turn, in order."""
+        if self._over:
+            raise RuntimeError("Event loop is closed")
         call = self._call(self.time(), callback, args, context)
         if not self.killed:
             self._calls.append(call)
@@ -215,6 +221,20 @@ class ProcessLoop(VirtualLoop):
             self._timers_set.pop(handle, None)
 
 
+class ProcessRuntime(Runtime):
+    """A runtime that ends with its process, and not when the interpreter exits."""
+
+    def on_close(self, closer: Closer) -> Subscription:
+        """Note nothing: nobody ends a simulated process in good order but its program."""
+        del closer
+        return Subscription(lambda: None)
+
+    def close(self, timeout: float = 5.0) -> bool:
+        """Do nothing."""
+        del timeout
+        return True
+
+
 class Process:
     """One process of a simulated world: a loop, and a runtime whose chance comes from the seed.
 
@@ -229,7 +249,7 @@ class Process:
         self.loop = ProcessLoop(host, name)
         self.home = HostedLoop(self.loop, name=name)
         self.random = Random(seed)
-        self.runtime = Runtime(loop=self.home, random=self.random, inline_callbacks=True)
+        self.runtime = ProcessRuntime(loop=self.home, random=self.random, inline_callbacks=True)
 
     def __repr__(self) -> str:
         return f"<Process {self.name}>"
@@ -241,5 +261,4 @@ class Process:
 
     def end(self) -> None:
         """Be over: whatever is left was looked at."""
-        self.loop.kill()
-        self.loop.bury()
+        self.loop.end()

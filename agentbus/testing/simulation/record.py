@@ -7,7 +7,6 @@ from typing import TypeAlias
 
 import msgspec
 
-from agentbus.client.events import Event
 from agentbus.protocol import ClientFrame, CloseCode
 
 # -- a client's account ----------------------------------------------------------------------------------
@@ -58,7 +57,7 @@ class Called(Entry, frozen=True):
 class Heard(Entry, frozen=True):
     """The client told its listener something."""
 
-    event: Event
+    event: msgspec.Struct
 
 
 class Attempted(Entry, frozen=True):

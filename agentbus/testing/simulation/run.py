@@ -9,16 +9,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from agentbus.testing.simulation.bus.agents import JobFailedError
 from agentbus.testing.simulation.evidence import (
     ClientAccount,
     Evidence,
     look_at_clients,
     look_at_hub,
+    look_at_nodes,
     look_for_leftovers,
 )
 from agentbus.testing.simulation.invariants import Violation, judge
 from agentbus.testing.simulation.plan import Plan
-from agentbus.testing.simulation.stage import Stage
+from agentbus.testing.simulation.stage import ROLL_CALL, Stage
 
 SETTLE: Final = 130.0
 """Seconds in which a healed world comes to rest: a watchdog (60 s), a backoff (36 s), a welcome (10 s)"""
@@ -60,19 +62,28 @@ def _play(plan: Plan, stage: Stage, errors: list[str]) -> Evidence:
     stage.advance_to(healed_at)
     stage.heal()
     stage.advance_to(healed_at + SETTLE)
-    quiet_clients, quiet_hub = look_at_clients(stage), look_at_hub(stage)
+    stage.roll_call()
+    quiet_at = healed_at + SETTLE + 2 * ROLL_CALL
+    stage.advance_to(quiet_at)
+    quiet_clients, quiet_hub, quiet_nodes = look_at_clients(stage), look_at_hub(stage), look_at_nodes(stage)
     stage.dispose()
-    stage.advance_to(healed_at + SETTLE + END)
+    stage.advance_to(quiet_at + END)
     return Evidence(
         plan=plan,
         clients={
-            name: ClientAccount(client.spec, client.entries, client.calls, client.stalls)
+            name: ClientAccount(client.spec, client.entries, client.calls, stage.stalls.get(name, []))
             for name, client in stage.clients.items()
         },
         events=stage.hub.account.events,
         sessions=stage.hub.account.sessions,
         quiet_clients=quiet_clients,
         quiet_hub=quiet_hub,
+        lives=[life.log for node in stage.nodes.values() for life in node.lives],
+        letters=stage.letters,
+        handlings=stage.handlings,
+        stalls=stage.stalls,
+        quiet_nodes=quiet_nodes,
+        quiet_at=quiet_at,
         leftovers=look_for_leftovers(stage),
         failures=[*errors, *(repr(error) for error in stage.loop.exceptions)],
     )
@@ -88,6 +99,8 @@ class _Errors(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one."""
         error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, JobFailedError):
+            return  # as it was told to
         self._kept.append(f"{record.name}: {record.getMessage()}" + (f" ({error!r})" if error else ""))
 
 

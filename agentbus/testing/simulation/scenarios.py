@@ -10,9 +10,11 @@ from typing import Final
 import msgspec
 
 from agentbus.testing.simulation import chance
+from agentbus.testing.simulation.bus import chance as bus_chance
+from agentbus.testing.simulation.bus.steps import StartNode
 from agentbus.testing.simulation.chance import Cast, Draw
 from agentbus.testing.simulation.operations import Connect
-from agentbus.testing.simulation.plan import ClientSpec, HubSpec, Plan, Step
+from agentbus.testing.simulation.plan import ClientSpec, HubSpec, NodeSpec, Plan, Step
 
 Weights = Mapping[Draw, float]
 
@@ -29,7 +31,31 @@ PROGRAM: Final[Weights] = MappingProxyType(
 )
 """What programs do, and how often, in every scenario."""
 
+AGENTS: Final[Weights] = MappingProxyType(
+    {
+        bus_chance.tell: 8,
+        bus_chance.tell_in_time: 2,
+        bus_chance.ask: 6,
+        bus_chance.ask_for_long: 2,
+        bus_chance.ask_around: 2,
+        bus_chance.ask_for_trouble: 1,
+        bus_chance.ask_nobody: 0.5,
+        bus_chance.send_large: 0.7,
+        bus_chance.tell_much: 0.2,
+        bus_chance.start_node: 1,
+        bus_chance.close_node: 0.2,
+    }
+)
+"""What nodes do, and how often, in every scenario of a bus."""
+
 NAMES: Final = ("alice", "bob", "carol", "dave")
+
+
+DEFAULT_HUB: Final = HubSpec(messages_per_second=100, message_burst=200, connects_per_minute=60)
+"""A hub with the limits of spec section 8: nodes have to live with them."""
+
+SLOW_HUB: Final = HubSpec(messages_per_second=30, message_burst=60, connects_per_minute=60)
+BUS_HUBS: Final = (DEFAULT_HUB, DEFAULT_HUB, SLOW_HUB)
 
 
 class Scenario(msgspec.Struct, frozen=True):
@@ -41,6 +67,7 @@ class Scenario(msgspec.Struct, frozen=True):
         tokens: probability that a client has a token provider.
         tight: whether the hub's limits are drawn too.
         steps: about how many.
+        buses: whether the cast are nodes of a bus, and no clients.
     """
 
     faults: dict[Draw, float]
@@ -48,6 +75,7 @@ class Scenario(msgspec.Struct, frozen=True):
     tokens: float = 0.3
     tight: bool = False
     steps: int = 50
+    buses: bool = False
 
 
 NETWORK: Final[dict[Draw, float]] = {
@@ -62,6 +90,8 @@ RESTARTS: Final[dict[Draw, float]] = {chance.shut_down_hub: 1, chance.crash_hub:
 PAUSES: Final[dict[Draw, float]] = {chance.pause_client: 2, chance.pause_hub: 1}
 CODES: Final[dict[Draw, float]] = {chance.force_close: 3, chance.refuse_connect: 1}
 TOKENS: Final[dict[Draw, float]] = {chance.change_mood: 3, chance.cut: 1}
+KILLS: Final[dict[Draw, float]] = {bus_chance.kill_node: 2, bus_chance.close_node: 1}
+BUS_CODES: Final[dict[Draw, float]] = {bus_chance.force_close: 3, bus_chance.tokens_last: 1}
 LIMITS: Final[dict[Draw, float]] = {
     chance.flood: 2,
     chance.publish_much: 2,
@@ -79,6 +109,15 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "tokens": Scenario(TOKENS, tokens=1.0),
     "limits": Scenario({**LIMITS}, tight=True, tokens=0.5),
     "storm": Scenario({**NETWORK, **SLOW, **RESTARTS, **PAUSES, **CODES, **TOKENS}, tight=True, tokens=0.6),
+    "bus-calm": Scenario({bus_chance.close_node: 1}, share=0.03, steps=35, buses=True),
+    "bus-cuts": Scenario(NETWORK, share=0.15, buses=True),
+    "bus-slow": Scenario(SLOW, share=0.1, buses=True),
+    "bus-kills": Scenario({**KILLS, chance.cut: 1}, share=0.1, steps=35, buses=True),
+    "bus-pauses": Scenario({**PAUSES, chance.cut: 1}, share=0.08, steps=35, buses=True),
+    "bus-restarts": Scenario({**RESTARTS, **BUS_CODES}, share=0.1, steps=35, buses=True),
+    "bus-storm": Scenario(
+        {**NETWORK, **SLOW, **RESTARTS, **PAUSES, **KILLS, **BUS_CODES}, share=0.25, steps=35, buses=True
+    ),
 }
 
 
@@ -95,16 +134,20 @@ def draw_plan(seed: int, scenario: str | None = None) -> Plan:
     name = scenario or list(SCENARIOS)[seed % len(SCENARIOS)]
     family = SCENARIOS[name]
     random = Random(f"plan {seed} {name}")
-    clients = tuple(_client(random, each, family) for each in NAMES[: random.randint(2, 4)])
+    names = NAMES[: random.randint(2, 4)]
+    with_tokens = random.random() < family.tokens
+    clients = () if family.buses else tuple(_client(random, each, family) for each in names)
+    nodes = tuple(NodeSpec(name=each, with_token=with_tokens) for each in names) if family.buses else ()
     return Plan(
         seed=seed,
         scenario=name,
         clients=clients,
-        hub=_hub(random) if family.tight else HubSpec(),
+        nodes=nodes,
+        hub=_hub(random) if family.tight else random.choice(BUS_HUBS) if family.buses else HubSpec(),
         latency=random.choice((0.0, 0.0, 0.001, 0.05)),
         jitter=random.choice((0.0, 0.0, 0.02)),
         splitting=random.random() < 0.1,
-        steps=tuple(_steps(random, family, clients)),
+        steps=tuple(_steps(random, family, clients, nodes)),
     )
 
 
@@ -144,15 +187,19 @@ def _hub(random: Random) -> HubSpec:
     )
 
 
-def _steps(random: Random, family: Scenario, clients: tuple[ClientSpec, ...]) -> list[Step]:
-    names = tuple(client.name for client in clients)
+def _steps(
+    random: Random, family: Scenario, clients: tuple[ClientSpec, ...], nodes: tuple[NodeSpec, ...]
+) -> list[Step]:
+    names = tuple(each.name for each in (*clients, *nodes))
     cast = Cast(random, names, tuple(client.name for client in clients if client.peer is not None))
-    steps: list[Step] = [Connect(at=round(random.random(), 3), who=name) for name in names]
+    begin = StartNode if nodes else Connect
+    steps: list[Step] = [begin(at=round(random.random(), 3), who=name) for name in names]
+    program = AGENTS if nodes else PROGRAM
     at = 1.0
     for _ in range(random.randint(family.steps // 2, family.steps * 3 // 2)):
         if random.random() > 0.25:  # else at the very moment of the last one
             at += cast.some(0.001, 5) if random.random() < 0.9 else cast.some(1, 60)
-        weights = family.faults if random.random() < family.share else PROGRAM
+        weights = family.faults if random.random() < family.share else program
         steps.append(_pick(random, weights)(cast, round(at, 3)))
     return sorted(steps, key=lambda step: step.at)
 

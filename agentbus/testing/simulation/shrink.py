@@ -23,9 +23,9 @@ def shrink(plan: Plan, fails: Fails, *, tries: int = 400) -> Plan:
     budget = _Budget(fails, tries)
     steps = _fewer(list(plan.steps), lambda left: budget.fails(with_steps(plan, left)))
     plan = with_steps(plan, steps)
-    for client in plan.clients:
-        fewer = _without_client(plan, client.name)
-        if fewer.clients and budget.fails(fewer):
+    for each in (*plan.clients, *plan.nodes):
+        fewer = _without(plan, each.name)
+        if (fewer.clients or fewer.nodes) and budget.fails(fewer):
             plan = fewer
     return plan
 
@@ -35,10 +35,11 @@ def with_steps(plan: Plan, steps: list[Any]) -> Plan:
     return msgspec.structs.replace(plan, steps=tuple(steps))
 
 
-def _without_client(plan: Plan, name: str) -> Plan:
+def _without(plan: Plan, name: str) -> Plan:
     clients = tuple(client for client in plan.clients if client.name != name)
+    nodes = tuple(node for node in plan.nodes if node.name != name)
     steps = [step for step in plan.steps if name not in {getattr(step, "who", ""), getattr(step, "to", "")}]
-    return msgspec.structs.replace(plan, clients=clients, steps=tuple(steps))
+    return msgspec.structs.replace(plan, clients=clients, nodes=nodes, steps=tuple(steps))
 
 
 def _fewer(steps: list[Any], fails: Callable[[list[Any]], bool]) -> list[Any]:

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from functools import partial
 from random import Random
 from types import TracebackType
 from typing import Self, TypeVarTuple
 
 from agentbus.runtime import VirtualLoop
 from agentbus.testing.network import FaultManager, MemoryNetwork, NetworkConnection
+from agentbus.testing.simulation.bus.letters import Handling, Letter
+from agentbus.testing.simulation.bus.nodes import NodeLife, SimulatedNode
 from agentbus.testing.simulation.client import SimulatedClient
 from agentbus.testing.simulation.hub import ORIGIN, SimulatedHub
 from agentbus.testing.simulation.plan import Plan, TokenMood
 from agentbus.testing.simulation.process import Process
+from agentbus.testing.simulation.record import Stalled
 from agentbus.testing.simulation.trace import Trace
 
 Args = TypeVarTuple("Args")
+
+FAREWELL = 10.0
+"""Seconds after which a node that was saying goodbye has ended."""
+
+ROLL_CALL = 5.0
+"""Seconds in which a node of a healthy world answers."""
 
 
 class Stage:
@@ -28,7 +38,10 @@ class Stage:
     Attributes:
         loop: the one loop.
         trace: what happened.
-        failures: what went wrong where nobody could catch it.
+        stalls: when the process of a name stood still.
+        letters: what nodes sent.
+        handlings: what their agents took up.
+        token_lifetime: seconds until tokens of nodes expire.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -40,9 +53,14 @@ class Stage:
         self._quirks = ExitStack()
         self._faults = ExitStack()
         self._paused: list[Process] = []
+        self.stalls: dict[str, list[Stalled]] = {}
         self._graves: list[NetworkConnection] = []
         self.hub = SimulatedHub(self, plan.hub)
         self.clients = {spec.name: SimulatedClient(self, spec) for spec in plan.clients}
+        self.nodes = {spec.name: SimulatedNode(self, spec) for spec in plan.nodes}
+        self.letters: list[Letter] = []
+        self.handlings: list[Handling] = []
+        self.token_lifetime = 3600
         if plan.latency or plan.jitter:
             self._quirks.enter_context(self.network.delaying(plan.latency, jitter=plan.jitter))
         if plan.splitting:
@@ -63,7 +81,10 @@ class Stage:
 
     def processes(self) -> list[Process]:
         """Give every process that ever lived."""
-        return [process for process, _ in self.hub.lives] + [each.process for each in self.clients.values()]
+        hubs = [process for process, _ in self.hub.lives]
+        clients = [client.process for client in self.clients.values()]
+        nodes = [life.process for node in self.nodes.values() for life in node.lives]
+        return hubs + clients + nodes
 
     def draw(self) -> str:
         """Draw a number from every source of chance: they agree if the runs drew equally often."""
@@ -104,6 +125,8 @@ class Stage:
         if process.loop.paused or process.loop.killed:
             return
         self.trace.note(process.name, f"stands still for {lasts:g} s")
+        now = self.loop.time()
+        self.stalls.setdefault(whom, []).append(Stalled(now, now + lasts))
         process.loop.pause()
         self._paused.append(process)
         held = self._faults.enter_context(ExitStack())
@@ -138,9 +161,25 @@ class Stage:
         self._faults.close()
         for client in self.clients.values():
             client.mood = TokenMood()
+        self.token_lifetime = 3600
         self.hub.relax()
+        for node in self.nodes.values():
+            node.start()
+            self.later(FAREWELL, node.start)
+
+    def roll_call(self) -> None:
+        """Have every node ask every other for a sign of life."""
+        for node in self.nodes.values():
+            for other in self.nodes:
+                node.with_life(partial(self._call_roll, other))
+
+    @staticmethod
+    def _call_roll(other: str, life: NodeLife) -> None:
+        life.send(f"{other}/worker", ask=True, job={}, timeout=ROLL_CALL)
 
     def dispose(self) -> None:
         """Have every program dispose of its client."""
         for client in self.clients.values():
             client.call("dispose", "", client.client.dispose)
+        for node in self.nodes.values():
+            node.with_life(lambda life: life.close())

@@ -16,22 +16,29 @@ PUBLISHABLE_KEY: Final = "pk_live_sim"
 
 
 def mint(
-    peer: str, expires_at: int, ticket: str, *, key_id: str = KEY_ID, channels: tuple[str, ...] | None = None
+    peer: str,
+    expires_at: int,
+    ticket: str,
+    *,
+    key_id: str = KEY_ID,
+    channels: tuple[str, ...] | None = None,
+    metadata: dict[str, Any] | None = None,
 ) -> str:
     """Make a token.
 
     Args:
-        peer: its `sub`; its `peerMetadata` says the same.
+        peer: its `sub`.
         expires_at: its `exp`, Unix seconds.
         ticket: what tells its connection from others; comes back as an ICE server in the welcome.
         key_id: who signed it.
         channels: patterns; None for all of the key's.
+        metadata: what others see; None for the peer's name.
     """
     claims: dict[str, Any] = {
         "sub": peer,
         "exp": expires_at,
         "metadata": {"iceServers": [{"urls": ticket_url(ticket)}]},
-        "peerMetadata": {"name": peer},
+        "peerMetadata": metadata or {"name": peer},
     }
     if channels is not None:
         claims["channels"] = channels

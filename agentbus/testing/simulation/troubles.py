@@ -115,17 +115,18 @@ class Refusing(Lasting, frozen=True, kw_only=True):
         return stage.network.refusing(self.who)
 
 
-class PauseClient(Step, frozen=True, kw_only=True):
-    """Stop a client's process for some seconds: its timers too."""
+class Pause(Step, frozen=True, kw_only=True):
+    """Stop the process of a client or a node for some seconds: its timers too."""
 
     who: str
     lasts: float
 
     def run(self, stage: Stage) -> None:
         """Do it."""
-        client = stage.clients[self.who]
-        client.stalled(self.lasts)
-        stage.pause(client.process, self.who, self.lasts)
+        client = stage.clients.get(self.who)
+        process = stage.nodes[self.who].process if client is None else client.process
+        if process is not None:
+            stage.pause(process, self.who, self.lasts)
 
 
 class PauseHub(Step, frozen=True, kw_only=True):

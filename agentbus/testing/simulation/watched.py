@@ -30,7 +30,7 @@ from agentbus.protocol import (
     decode_server_frame,
 )
 from agentbus.testing.simulation.process import Process
-from agentbus.testing.simulation.record import Admitted, HubEvent, Left, SessionLog, SlowDown, Took
+from agentbus.testing.simulation.record import Admitted, HubEnded, HubEvent, Left, SessionLog, SlowDown, Took
 from agentbus.testing.simulation.tokens import ticket_of, verify
 from agentbus.testing.simulation.trace import Trace
 from agentbus.wire import ServerOptions
@@ -142,6 +142,19 @@ class WatchedHub(Hub):
         commands = super().tick(now)
         self._note_leavers()
         return commands
+
+    def shutdown(self, now: Instant, retry_after: float) -> list[Command]:
+        """Note the end."""
+        commands = super().shutdown(now, retry_after)
+        self.over()
+        return commands
+
+    def over(self) -> None:
+        """Note that this life, and every session of it, is over."""
+        for log in self._present.values():
+            log.open = False
+        self._present.clear()
+        self.account.events.append(HubEnded(self.incarnation))
 
     def note(self, event: str) -> None:
         """Tell the trace."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from agentbus.testing.simulation.evidence import Evidence
-from agentbus.testing.simulation.invariants import delivery, ends, lives
+from agentbus.testing.simulation.invariants import buses, delivery, ends, lives
 
 Invariant = Callable[[Evidence], Iterator[str]]
 
@@ -27,6 +27,16 @@ INVARIANTS: tuple[Invariant, ...] = (
     delivery.what_is_heard_is_what_was_handed,
     delivery.requests_arrive_in_order,
     delivery.outcomes_are_true,
+    buses.letters_are_handled_at_most_once,
+    buses.letters_keep_their_order,
+    buses.outcomes_of_letters_are_true,
+    buses.every_letter_has_its_outcome,
+    buses.nobody_is_buried_alive,
+    buses.no_bus_ends_against_its_will,
+    buses.everybody_finds_everybody,
+    buses.every_node_has_one_connection,
+    buses.the_roll_call_is_answered,
+    buses.nodes_keep_their_pace,
     ends.every_future_resolves,
     ends.everybody_comes_to_rest,
     ends.the_hub_knows_who_is_there,

@@ -16,7 +16,6 @@ from agentbus.client import (
     PresenceEvent,
     PresencePeer,
 )
-from agentbus.client.events import Event
 from agentbus.errors import (
     EncodeError,
     InvalidNameError,
@@ -44,25 +43,30 @@ def acks_mean_delivery(evidence: Evidence) -> Iterator[str]:
 
     Spec section 8, *Delivery*. Who is subscribed is counted here once more, from the frames alone.
     """
-    subscribers: dict[str, dict[int, None]] = {}
-    peers: dict[int, str] = {}
+    present: dict[int, SessionLog] = {}
+    subscribed: dict[str, dict[int, None]] = {}
     for event in evidence.events:
         if isinstance(event, Took):
-            yield from _check_delivery(event, subscribers, peers)
-            _count(event, subscribers)
+            yield from _check_delivery(event, subscribed, present)
+            _count(event, subscribed)
         elif isinstance(event, Admitted):
-            peers[event.session.number] = event.session.peer_id
+            present[event.session.number] = event.session
         elif isinstance(event, Left):
-            peers.pop(event.session.number, None)
-            for members in subscribers.values():
-                members.pop(event.session.number, None)
+            _forget([event.session.number], subscribed, present)
         elif isinstance(event, HubEnded):
-            peers.clear()
-            subscribers.clear()
+            gone = [one.number for one in present.values() if one.incarnation == event.incarnation]
+            _forget(gone, subscribed, present)
+
+
+def _forget(gone: list[int], subscribed: dict[str, dict[int, None]], present: dict[int, SessionLog]) -> None:
+    for number in gone:
+        present.pop(number, None)
+        for members in subscribed.values():
+            members.pop(number, None)
 
 
 def _check_delivery(
-    event: Took, subscribers: dict[str, dict[int, None]], peers: dict[int, str]
+    event: Took, subscribed: dict[str, dict[int, None]], present: dict[int, SessionLog]
 ) -> Iterator[str]:
     frame, number = event.frame, event.session.number
     if event.answer != "ack":
@@ -70,31 +74,36 @@ def _check_delivery(
             yield f"#{number} was answered {event.answer}, and {frame} was delivered to {event.delivered}"
         return
     if isinstance(frame, Publish):
-        expected = [each for each in subscribers.get(frame.channel, {}) if each != number]
+        expected = [each for each in subscribed.get(frame.channel, {}) if each != number]
     elif isinstance(frame, Send):
-        expected = [each for each, peer in peers.items() if peer == frame.to]
+        expected = [each for each, session in present.items() if session.peer_id == frame.to]
     else:
         return
     if sorted(expected) != sorted(event.delivered):
         yield f"{frame} of #{number} went to {event.delivered}, not to {expected}"
 
 
-def _count(event: Took, subscribers: dict[str, dict[int, None]]) -> None:
+def _count(event: Took, subscribed: dict[str, dict[int, None]]) -> None:
     if event.answer != "ack":
         return
     if isinstance(event.frame, Subscribe):
-        subscribers.setdefault(event.frame.channel, {})[event.session.number] = None
+        subscribed.setdefault(event.frame.channel, {})[event.session.number] = None
     elif isinstance(event.frame, Unsubscribe):
-        subscribers.get(event.frame.channel, {}).pop(event.session.number, None)
+        subscribed.get(event.frame.channel, {}).pop(event.session.number, None)
+
+
+def _payloads(evidence: Evidence) -> Iterator[tuple[str, Took]]:
+    """Give what clients published and sent, as the hub took it, in order."""
+    for event in evidence.events:
+        if not isinstance(event, Took) or event.session.address not in evidence.clients:
+            continue
+        if isinstance(event.frame, Publish | Send) and event.frame.data is not None:
+            yield payload_id(event.frame.data), event
 
 
 def nobody_hears_himself(evidence: Evidence) -> Iterator[str]:
     """The publishing connection never gets its own message back. Spec section 2, *publish*."""
-    publishers = {
-        payload_id(event.frame.data): event.session.number
-        for event in evidence.events
-        if isinstance(event, Took) and isinstance(event.frame, Publish) and event.frame.data is not None
-    }
+    publishers = {payload: took.session.number for payload, took in _payloads(evidence)}
     for name, account in evidence.clients.items():
         for session, heard, _ in _connections(evidence, name, account):
             for event in heard:
@@ -121,10 +130,10 @@ def what_is_heard_is_what_was_handed(evidence: Evidence) -> Iterator[str]:
 
 def _connections(
     evidence: Evidence, name: str, account: ClientAccount
-) -> Iterator[tuple[SessionLog, list[Event], bool]]:
+) -> Iterator[tuple[SessionLog, list[msgspec.Struct], bool]]:
     """Give a client's connections: the hub's session, what was heard, and whether it lived at rest."""
     session: SessionLog | None = None
-    heard: list[Event] = []
+    heard: list[msgspec.Struct] = []
     for entry in account.entries[: evidence.quiet_clients[name].heard]:
         if not isinstance(entry, Heard):
             continue
@@ -148,11 +157,11 @@ def find_session(evidence: Evidence, event: ConnectedEvent) -> SessionLog | None
     return next((each for each in evidence.sessions if each.ticket and ticket_url(each.ticket) == url), None)
 
 
-def _is_of_frame(event: Event) -> bool:
+def _is_of_frame(event: msgspec.Struct) -> bool:
     return isinstance(event, ChannelMessage | DirectMessage | PresenceEvent | GoingAwayEvent)
 
 
-def _of_event(event: Event) -> Heardable:
+def _of_event(event: msgspec.Struct) -> Heardable:
     if isinstance(event, ChannelMessage):
         return "message", event.channel, event.sender, event.sender_metadata, event.raw
     if isinstance(event, DirectMessage):
@@ -195,12 +204,9 @@ def requests_arrive_in_order(evidence: Evidence) -> Iterator[str]:
     """Per connection, requests reach the hub in the order of the calls. Spec section 8, *Delivery*."""
     for session in evidence.sessions:
         numbers = [
-            int(payload_id(event.frame.data).rpartition("-")[2])
-            for event in evidence.events
-            if isinstance(event, Took)
-            and event.session is session
-            and isinstance(event.frame, Publish | Send)
-            and event.frame.data is not None
+            int(payload.rpartition("-")[2])
+            for payload, took in _payloads(evidence)
+            if took.session is session
         ]
         if numbers != sorted(numbers):
             yield f"#{session.number} of {session.address} asked in the order {numbers}"
@@ -212,19 +218,17 @@ def outcomes_are_true(evidence: Evidence) -> Iterator[str]:
     Spec section 7: *disconnect* (a frame that never left), *size check*; section 2: one ack or error each.
     """
     answers: dict[str, list[Took]] = {}
-    for event in evidence.events:
-        if isinstance(event, Took) and isinstance(event.frame, Publish | Send) and event.frame.data:
-            answers.setdefault(payload_id(event.frame.data), []).append(event)
+    for payload, took in _payloads(evidence):
+        answers.setdefault(payload, []).append(took)
     for name, account in evidence.clients.items():
         for call in account.calls:
             if call.payload is None:
                 continue
-            took = answers.get(call.payload, [])
-            said = [event.answer for event in took]
+            said = [took.answer for took in answers.get(call.payload, [])]
             error = call.error
-            if len(took) > 1:
-                yield f"{call.payload} reached the hub {len(took)} times"
-            elif isinstance(error, NEVER_LEFT) and took:
+            if len(said) > 1:
+                yield f"{call.payload} reached the hub {len(said)} times"
+            elif isinstance(error, NEVER_LEFT) and said:
                 yield f"{name} was told that {call.payload} never left ({error!r}), and the hub took it"
             elif isinstance(error, SignallingServerError) and said != [error.code]:
                 yield f"{name} was told {error.code} about {call.payload}, and the hub said {said}"

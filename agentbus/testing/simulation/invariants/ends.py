@@ -61,8 +61,8 @@ def the_hub_knows_who_is_there(evidence: Evidence) -> Iterator[str]:
         if client.state is CONNECTED and (session := _session_at_rest(evidence, name)) is not None
     }
     for number in evidence.quiet_hub.subscriptions:
-        if number not in believed:
-            log = evidence.sessions[number]
+        log = evidence.sessions[number]
+        if log.address in evidence.clients and number not in believed:
             yield f"the hub still counts #{number} of {log.address}, which has no such connection"
     for number, name in believed.items():
         if number not in evidence.quiet_hub.subscriptions:
