@@ -13,6 +13,7 @@ from agentbus.cli.commands.serve import serve
 from agentbus.cli.commands.sub import subscribe
 from agentbus.cli.commands.token import token
 from agentbus.cli.commands.version import show_version
+from agentbus.cli.commands.worker import worker
 
 app = typer.Typer(
     name="agentbus",
@@ -28,6 +29,7 @@ app.command("pub")(publish)
 app.command("send")(send)
 app.command("sub")(subscribe)
 app.command("peers")(peers)
+app.command("worker")(worker)
 app.command("token")(token)
 app.add_typer(keys, name="keys")
 app.command("doctor")(doctor)

@@ -21,7 +21,6 @@ _MISUSE = (
     errors.OversizedPayloadError,
 )
 _EXTRAS = {
-    "bs4": "demo",
     "jwt": "hub",
     "markdown_it": "demo",
     "nats": "nats",
@@ -29,6 +28,7 @@ _EXTRAS = {
     "numpy": "demo",
     "openai": "llm",
     "rich": "cli",
+    "scipy": "demo",
     "sklearn": "demo",
     "starlette": "hub",
     "typer": "cli",

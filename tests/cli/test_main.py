@@ -25,7 +25,7 @@ def test_the_version_is_data(run: Run) -> None:
 
 def test_without_a_command_the_help_names_every_command(run: Run) -> None:
     ran = run()
-    for command in ("serve", "pub", "sub", "send", "peers", "token", "keys", "doctor", "version"):
+    for command in ("serve", "pub", "sub", "send", "peers", "token", "keys", "worker", "demo", "doctor"):
         assert command in ran.out + ran.err
 
 

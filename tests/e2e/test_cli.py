@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import IO
 
 import pytest
+
+from agentbus import Bus
 
 pytestmark = pytest.mark.e2e
 Start = Callable[..., subprocess.Popen[str]]
@@ -98,3 +102,28 @@ def test_sub_survives_a_restart_of_the_hub(start: Start) -> None:
     assert out.readline().endswith('  "back"\n')
     assert sub.wait(timeout=10) == 0
     assert "connected again as " in err.read()
+
+
+def test_a_worker_hosts_an_agent_of_the_callers_until_ctrl_c(
+    start: Start, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "greeting_of_e2e.py").write_text(
+        "from agentbus import AgentActor, Message, handles\n"
+        "class Greet(Message):\n    name: str\n"
+        "class Greeting(Message):\n    text: str\n"
+        "class Greeter(AgentActor):\n"
+        "    @handles\n"
+        "    def greet(self, request: Greet) -> Greeting:\n"
+        "        return Greeting(text='Hello, ' + request.name)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    worker = start("worker", "greeting_of_e2e:Greeter", "--url", url)
+    mine = importlib.import_module("greeting_of_e2e")
+    with Bus(url, api_key="pk_live_dev") as bus:
+        (greeter,) = bus.wait_for(name="greeter").get(timeout=15)
+        assert greeter.ask(mine.Greet("you")).get(timeout=10).text == "Hello, you"
+    worker.send_signal(signal.SIGINT)
+    out, err = worker.communicate(timeout=15)
+    assert (worker.returncode, out) == (0, "")
+    assert err.count("\n") == 1
