@@ -51,18 +51,26 @@ class TokenMood(msgspec.Struct, frozen=True, kw_only=True):
     lifetime: int = 3600
 
 
-class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One client.
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who takes part.
 
     Attributes:
         name: on the network and in the trace.
+    """
+
+    name: str
+
+
+class ClientSpec(Member, frozen=True, kw_only=True):
+    """One client.
+
+    Attributes:
         peer: the `sub` of its tokens; None: it has a publishable key.
         mood: of its token provider, to begin with.
         async_provider: whether that is a coroutine function.
         auto_reconnect: as in the client's options, as is the rest.
     """
 
-    name: str
     peer: str | None = None
     mood: TokenMood = TokenMood()
     async_provider: bool = True
@@ -76,15 +84,13 @@ class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
     inactivity_timeout: float = 60.0
 
 
-class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One node of a bus.
+class NodeSpec(Member, frozen=True, kw_only=True):
+    """One node of a bus; its name is its id.
 
     Attributes:
-        name: its id, on the network too.
         with_token: whether it has tokens with the role of a node, and believes only those who have, too.
     """
 
-    name: str
     with_token: bool = False
 
 
@@ -140,9 +146,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     splitting: bool = False
     steps: tuple[Any, ...] = ()
 
+    @property
+    def cast(self) -> tuple[Member, ...]:
+        """Everybody who takes part."""
+        return (*self.clients, *self.nodes)
+
     def describe(self) -> list[str]:
         """Give the plan as lines to read."""
         quirks = f"latency {self.latency:g} s + {self.jitter:g} s" + (", splitting" if self.splitting else "")
         head = [f"scenario {self.scenario!r}, seed {self.seed}, {quirks}", str(self.hub)]
-        cast = [str(each) for each in (*self.clients, *self.nodes)]
-        return head + cast + [f"{step.at:9.3f}  {step}" for step in self.steps]
+        return head + [str(each) for each in self.cast] + [f"{step.at:9.3f}  {step}" for step in self.steps]

@@ -190,7 +190,7 @@ def _hub(random: Random) -> HubSpec:
 def _steps(
     random: Random, family: Scenario, clients: tuple[ClientSpec, ...], nodes: tuple[NodeSpec, ...]
 ) -> list[Step]:
-    names = tuple(each.name for each in (*clients, *nodes))
+    names = (*(client.name for client in clients), *(node.name for node in nodes))
     cast = Cast(random, names, tuple(client.name for client in clients if client.peer is not None))
     begin = StartNode if nodes else Connect
     steps: list[Step] = [begin(at=round(random.random(), 3), who=name) for name in names]

@@ -23,7 +23,7 @@ def shrink(plan: Plan, fails: Fails, *, tries: int = 400) -> Plan:
     budget = _Budget(fails, tries)
     steps = _fewer(list(plan.steps), lambda left: budget.fails(with_steps(plan, left)))
     plan = with_steps(plan, steps)
-    for each in (*plan.clients, *plan.nodes):
+    for each in plan.cast:
         fewer = _without(plan, each.name)
         if (fewer.clients or fewer.nodes) and budget.fails(fewer):
             plan = fewer

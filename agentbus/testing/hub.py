@@ -1,0 +1,60 @@
+"""A real hub on the in-memory network, for tests: one line, and clients can dial it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from agentbus.hub.core import AppConfig, HubConfig, Limits, PublishableKey
+from agentbus.hub.server.session import SessionHandler
+from agentbus.hub.server.shell import HubShell
+from agentbus.runtime import Runtime
+from agentbus.testing.network import MemoryNetwork
+from agentbus.wire import ServerConnection
+
+TEST_KEY: Final = "pk_live_test"
+"""A publishable key for every channel and every action."""
+
+TEST_HUB: Final = HubConfig(
+    apps=(AppConfig(id="test", publishable_keys=(PublishableKey(key=TEST_KEY, channel_patterns=("**",)),)),),
+    limits=Limits(),
+)
+"""One app, that key, and the limits of spec section 8."""
+
+
+class MemoryHub:
+    """A hub that clients on a `MemoryNetwork` can dial.
+
+    Args:
+        network: where it listens.
+        runtime: where it lives; its ids come from there.
+        config: its apps and limits.
+        url: what clients name.
+
+    Attributes:
+        url: as given.
+        shell: its connections and its core.
+    """
+
+    def __init__(
+        self,
+        network: MemoryNetwork,
+        runtime: Runtime,
+        config: HubConfig = TEST_HUB,
+        *,
+        url: str = "ws://localhost",
+    ) -> None:
+        self.url = url
+        self.shell = HubShell(config, loop=runtime.io, new_id=runtime.new_id)
+        self._listener = network.listen(url, self._accept)
+
+    def _accept(self) -> ServerConnection:
+        return ServerConnection(SessionHandler(self.shell), self.shell.flusher, self.shell.options)
+
+    async def stop(self, grace: float = 1.0) -> None:
+        """Let nobody in any more, say goodbye to all, and close them; another hub may listen then.
+
+        Args:
+            grace: seconds until the rest is aborted.
+        """
+        self._listener.close()
+        await self.shell.shutdown(grace)
