@@ -1,0 +1,139 @@
+"""Every exception that agentbus raises, in one tree; it imports nothing else of ours.
+
+    AgentBusError
+    ├─ InvalidNameError (ValueError)           a channel, peer id or node name that the protocol forbids
+    ├─ InvalidUrlError (ValueError)            a hub URL that the protocol forbids
+    ├─ FrameDecodeError (ValueError)           bytes that are no frame; carries the protocol's error code
+    ├─ EncodeError (TypeError)                 data that has no JSON form
+    ├─ RuntimeFault
+    │   ├─ ForkedError                         an object made before a fork, used in the child
+    │   ├─ BlockingCallError                   a wait that would have deadlocked a loop thread
+    │   ├─ FutureTimeoutError (TimeoutError)   Future.get(timeout) ran out
+    │   ├─ FutureCancelledError                the result was cancelled
+    │   ├─ ActorStoppedError                   the actor ended before it handled the message
+    │   ├─ MailboxFullError                    the mailbox is full and its policy is *reject*
+    │   ├─ MessageDroppedError                 the mailbox was full and its policy dropped this message
+    │   └─ StreamClosedError                   the stream has ended
+    ├─ SignallingError
+    │   ├─ SignallingConnectError              connect() ended before the welcome
+    │   ├─ SignallingServerError               the hub answered with an error frame
+    │   ├─ SignallingDisconnectedError
+    │   │   ├─ NotConnectedError               the frame never left
+    │   │   └─ DisconnectedError               the hub may or may not have handled it
+    │   ├─ AckTimeoutError (TimeoutError)      no ack within 15 s
+    │   ├─ OversizedPayloadError (ValueError)  over the hub's message size
+    │   ├─ TokenProviderError                  the token provider failed; its own exception is the cause
+    │   └─ ClientDisposedError                 dispose() was called
+    ├─ HubError
+    │   ├─ HubConfigError (ValueError)         hub.toml: file, key, problem
+    │   └─ TokenError (ValueError)             a JWT that the hub refuses
+    └─ AgentError
+        ├─ NodeTakenError                      another live process holds this node id
+        ├─ MissingPermission                   the credential lacks what a feature needs
+        ├─ BusClosedError                      the bus was closed, or ended by a no-retry code
+        ├─ NoSuchAgentError                    the node lives, the agent does not
+        ├─ UndecodableMessageError             the recipient cannot read this message
+        ├─ UnhandledMessageError               the recipient has no handler for this message
+        ├─ AgentFailed                         the handler raised
+        ├─ AgentRestarted                      the agent was restarted while it worked on this
+        ├─ AgentStopped                        the agent stopped before it worked on this
+        ├─ AskTimeoutError (TimeoutError)      the deadline passed before the reply
+        ├─ OutcomeUnknownError                 the other incarnation is gone and its ack never came
+        ├─ HopLimitError                       messages that cause one another without end
+        ├─ BodyTooLargeError (ValueError)      over the largest body the bus carries
+        └─ NotTrustedError                     the sender may not do that here
+
+Facts are fields. Text that came from a server stays in a field and never enters a message; no field holds a
+secret. `str(error)` says what happened, to what, and what to do about it.
+"""
+
+from __future__ import annotations
+
+from agentbus.errors.agents import (
+    AgentError,
+    AgentFailed,
+    AgentRestarted,
+    AgentStopped,
+    AskTimeoutError,
+    BodyTooLargeError,
+    BusClosedError,
+    HopLimitError,
+    MissingPermission,
+    NodeTakenError,
+    NoSuchAgentError,
+    NotTrustedError,
+    OutcomeUnknownError,
+    UndecodableMessageError,
+    UnhandledMessageError,
+)
+from agentbus.errors.client import (
+    AckTimeoutError,
+    ClientDisposedError,
+    DisconnectedError,
+    NotConnectedError,
+    OversizedPayloadError,
+    SignallingConnectError,
+    SignallingDisconnectedError,
+    SignallingError,
+    SignallingServerError,
+    TokenProviderError,
+)
+from agentbus.errors.hub import HubConfigError, HubError, TokenError
+from agentbus.errors.names import EncodeError, FrameDecodeError, InvalidNameError, InvalidUrlError
+from agentbus.errors.root import AgentBusError
+from agentbus.errors.runtime import (
+    ActorStoppedError,
+    BlockingCallError,
+    ForkedError,
+    FutureCancelledError,
+    FutureTimeoutError,
+    MailboxFullError,
+    MessageDroppedError,
+    RuntimeFault,
+    StreamClosedError,
+)
+
+__all__ = [
+    "AckTimeoutError",
+    "ActorStoppedError",
+    "AgentBusError",
+    "AgentError",
+    "AgentFailed",
+    "AgentRestarted",
+    "AgentStopped",
+    "AskTimeoutError",
+    "BlockingCallError",
+    "BodyTooLargeError",
+    "BusClosedError",
+    "ClientDisposedError",
+    "DisconnectedError",
+    "EncodeError",
+    "ForkedError",
+    "FrameDecodeError",
+    "FutureCancelledError",
+    "FutureTimeoutError",
+    "HopLimitError",
+    "HubConfigError",
+    "HubError",
+    "InvalidNameError",
+    "InvalidUrlError",
+    "MailboxFullError",
+    "MessageDroppedError",
+    "MissingPermission",
+    "NoSuchAgentError",
+    "NodeTakenError",
+    "NotConnectedError",
+    "NotTrustedError",
+    "OutcomeUnknownError",
+    "OversizedPayloadError",
+    "RuntimeFault",
+    "SignallingConnectError",
+    "SignallingDisconnectedError",
+    "SignallingError",
+    "SignallingServerError",
+    "StreamClosedError",
+    "TokenError",
+    "TokenProviderError",
+    "UndecodableMessageError",
+    "UnhandledMessageError",
+]

@@ -1,0 +1,115 @@
+"""What agents and their bus raise."""
+
+from __future__ import annotations
+
+from agentbus.errors.root import AgentBusError
+
+
+class AgentError(AgentBusError):
+    """Root of what agents and the bus raise."""
+
+
+class NodeTakenError(AgentError):
+    """Another live process holds this node id; give this one another `node=`."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__(f"another live process is node {node!r}; give this one another node=")
+        self.node = node
+
+
+class MissingPermission(AgentError):  # noqa: N818 -- the name is part of the interface
+    """The credential lacks what a feature needs.
+
+    Attributes:
+        action: "send", "publish", "subscribe" or "presence".
+        feature: what cannot work without it.
+    """
+
+    def __init__(self, action: str, feature: str) -> None:
+        super().__init__(f"the credential does not permit {action!r}, which {feature} needs")
+        self.action = action
+        self.feature = feature
+
+
+class BusClosedError(AgentError):
+    """The bus was closed, or a no-retry close code ended it (then `close_code` says which)."""
+
+    def __init__(self, explanation: str = "the bus is closed", close_code: int | None = None) -> None:
+        super().__init__(explanation)
+        self.close_code = close_code
+
+
+class NoSuchAgentError(AgentError):
+    """The node lives; it hosts no agent of that name."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"there is no agent {address!r}")
+        self.address = address
+
+
+class UndecodableMessageError(AgentError):
+    """The recipient cannot read this message: unknown type, unknown version, or a body that does not fit."""
+
+
+class UnhandledMessageError(AgentError):
+    """The recipient has no handler for this type of message."""
+
+
+class AgentFailed(AgentError):  # noqa: N818 -- the name is part of the interface
+    """The handler raised.
+
+    Attributes:
+        error_type: qualified name of the handler's exception.
+        error_message: its text.
+    """
+
+    def __init__(self, error_type: str, error_message: str = "") -> None:
+        super().__init__(f"the handler raised {error_type}: {error_message}")
+        self.error_type = error_type
+        self.error_message = error_message
+
+
+class AgentRestarted(AgentError):  # noqa: N818 -- the name is part of the interface
+    """The agent was restarted while it worked on this."""
+
+
+class AgentStopped(AgentError):  # noqa: N818 -- named like its siblings
+    """The agent stopped before it worked on this."""
+
+
+class AskTimeoutError(AgentError, TimeoutError):
+    """The deadline passed before the reply."""
+
+
+class OutcomeUnknownError(AgentError):
+    """The other incarnation is gone and its ack never came: the message may or may not have been handled."""
+
+
+class HopLimitError(AgentError):
+    """So many messages in a row caused this one that agents seem to answer each other without end.
+
+    Attributes:
+        limit: how many may.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"more than {limit} messages in a row led to this one; do agents echo each other?")
+        self.limit = limit
+
+
+class BodyTooLargeError(AgentError, ValueError):
+    """The body is over what the bus carries.
+
+    Attributes:
+        size: bytes of the encoded body.
+        cap: bytes that the bus carries.
+    """
+
+    def __init__(self, size: int, cap: int) -> None:
+        super().__init__(f"the body has {size} bytes and the bus carries {cap}; send less, or a reference")
+        self.size = size
+        self.cap = cap
+
+
+class NotTrustedError(AgentError):
+    """The sender's token does not allow that here."""
