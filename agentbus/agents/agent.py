@@ -127,13 +127,13 @@ class Agent:
     @property
     def sender(self) -> AgentRef | None:
         """The agent that sent the message; None for a program outside any agent."""
-        sender = self._delivery.sender
+        sender = self._delivery.headers.sender
         return None if sender is None else self.bus.ref(sender)
 
     @property
     def deadline(self) -> float | None:
         """When the sender stops waiting, on `self.clock`; None if it waits for ever."""
-        return self._delivery.deadline
+        return self._delivery.headers.deadline
 
     @property
     def time_left(self) -> float | None:

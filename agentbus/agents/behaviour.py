@@ -95,7 +95,8 @@ class AgentBehaviour:
         return result
 
     def _prepare(self, delivery: Delivery) -> tuple[Any, Handler]:
-        if delivery.deadline is not None and delivery.deadline <= self._context.cell.clock.monotonic():
+        deadline = delivery.headers.deadline
+        if deadline is not None and deadline <= self._context.cell.clock.monotonic():
             raise AskTimeoutError("the deadline had passed before the agent came to this message")
         message = delivery.message
         if isinstance(message, Body):
@@ -187,7 +188,8 @@ class PykkaBehaviour:
         """Handle what came over the bus, or through the actor's own ref."""
         if not isinstance(message, Delivery):
             return self._receive(message)
-        if message.deadline is not None and message.deadline <= self._cell.clock.monotonic():
+        deadline = message.headers.deadline
+        if deadline is not None and deadline <= self._cell.clock.monotonic():
             _fail_job(AskTimeoutError("the deadline had passed before the actor came to this message"))
             message.settle(Outcome.EXPIRED)
             return None

@@ -10,6 +10,7 @@ from agentbus.agents.address import Address
 from agentbus.agents.envelope import Envelope, Stamp
 from agentbus.agents.failures import Failure, rebuild
 from agentbus.agents.handlers import decode_reply
+from agentbus.agents.headers import PLAIN, Headers
 from agentbus.agents.message import Message, reply_type
 from agentbus.agents.outcome import Outcome
 from agentbus.errors import AskTimeoutError, OutcomeUnknownError, UndecodableMessageError
@@ -25,8 +26,7 @@ class Parcel(msgspec.Struct, frozen=True):
         body: its JSON.
         type: wire name; empty for plain JSON.
         version: of the type.
-        sender: address of the agent that sends it, or None.
-        deadline: on the runtime's clock, or None.
+        headers: what travels with it.
         call: who waits for what becomes of it; None if nobody does.
         message: the object that was sent, for dead letters.
     """
@@ -36,8 +36,7 @@ class Parcel(msgspec.Struct, frozen=True):
     body: msgspec.Raw
     type: str = ""
     version: int = 1
-    sender: str | None = None
-    deadline: float | None = None
+    headers: Headers = PLAIN
     call: Call | None = None
     message: Any = None
 

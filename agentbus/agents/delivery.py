@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from agentbus.agents.headers import Headers
 from agentbus.agents.message import Message
 from agentbus.agents.outcome import Outcome
 
@@ -34,25 +35,22 @@ class Delivery:
     Args:
         agent: the recipient.
         message: the object that was sent, or a `Body`.
-        sender: address text of the agent that sent it; None for a program outside any agent.
-        deadline: on the runtime's clock; None without one.
+        headers: what travels with it.
         on_outcome: told exactly once what became of it; None if nobody asks.
     """
 
-    __slots__ = ("_on_outcome", "agent", "deadline", "message", "sender")
+    __slots__ = ("_on_outcome", "agent", "headers", "message")
 
     def __init__(
         self,
         agent: LocalAgent,
         message: Any,
-        sender: str | None,
-        deadline: float | None,
+        headers: Headers,
         on_outcome: Callable[[Outcome], object] | None = None,
     ) -> None:
         self.agent = agent
         self.message = message
-        self.sender = sender
-        self.deadline = deadline
+        self.headers = headers
         self._on_outcome = on_outcome
 
     def __repr__(self) -> str:

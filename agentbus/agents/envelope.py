@@ -64,6 +64,7 @@ class Envelope(
         version: its version.
         body: its JSON; absent where the kind says it all.
         failure: the error that an ERROR envelope carries.
+        hops: see `Headers`.
     """
 
     id: str
@@ -75,6 +76,7 @@ class Envelope(
     version: int = 1
     body: msgspec.Raw = NOTHING
     failure: Failure | None = None
+    hops: int = 0
 
 
 class Item(msgspec.Struct, frozen=True, array_like=True):

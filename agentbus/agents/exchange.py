@@ -130,14 +130,15 @@ class Exchange:
             number,
             parcel.kind,
             parcel.address.agent,
-            parcel.sender,
+            parcel.headers.sender,
             None,
             parcel.type,
             parcel.version,
             parcel.body,
+            hops=parcel.headers.hops,
         )
         try:
-            self._put(link, envelope, parcel.deadline, call)
+            self._put(link, envelope, parcel.headers.deadline, call)
         except BodyTooLargeError as error:
             self._fail(parcel, "body_too_large", error)
         except MailboxFullError as error:
@@ -295,7 +296,7 @@ class Exchange:
             self._look_for_silence(now)
         if self.ready and self._limbo:
             self._leave_limbo()
-        late = [parcel for parcel in self._limbo if parcel.deadline is not None and parcel.deadline <= now]
+        late = [parcel for parcel in self._limbo if _is_late(parcel, now)]
         if late:
             self._limbo = [parcel for parcel in self._limbo if parcel not in late]
         for parcel in late:
@@ -313,7 +314,7 @@ class Exchange:
 
     def next_deadline(self) -> float | None:
         """When `tick` has something to do next."""
-        times = [parcel.deadline for parcel in self._limbo if parcel.deadline is not None]
+        times = [deadline for parcel in self._limbo if (deadline := parcel.headers.deadline) is not None]
         if self.ready and self._limbo:
             times.append(self._now() + LIMBO_INTERVAL)
         return min(times, default=None)
@@ -330,3 +331,8 @@ class Exchange:
                 parcel.call.fail(error, Outcome.DEAD_LETTERED)
         self._limbo.clear()
         self._asks.clear()
+
+
+def _is_late(parcel: Parcel, now: float) -> bool:
+    deadline = parcel.headers.deadline
+    return deadline is not None and deadline <= now

@@ -42,7 +42,12 @@ class DeadLetters(HomeSource[DeadLetter]):
     def bury_delivery(self, delivery: Delivery, reason: str, error: BaseException | None = None) -> None:
         """Publish a message that lay in a mailbox, or was refused by one."""
         self.bury(
-            delivery.agent.address, reason, delivery.message, delivery.sender, delivery.type_name, error
+            delivery.agent.address,
+            reason,
+            delivery.message,
+            delivery.headers.sender,
+            delivery.type_name,
+            error,
         )
 
     def bury(

@@ -117,7 +117,7 @@ class NodeParts:
 
     def lost(self, parcel: Parcel, reason: str, error: Exception) -> None:
         """Publish a dead letter for what will not leave."""
-        self._bury(str(parcel.address), reason, parcel.message, parcel.sender, parcel.type, error)
+        self._bury(str(parcel.address), reason, parcel.message, parcel.headers.sender, parcel.type, error)
 
     # -- the connection --------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from agentbus.agents.calls import Ask, Call, Parcel, Tell, type_and_version
 from agentbus.agents.deadlines import Deadlines
 from agentbus.agents.delivery import Delivery
 from agentbus.agents.envelope import Kind, encode_body
+from agentbus.agents.headers import PLAIN, Headers
 from agentbus.agents.home import Home
 from agentbus.agents.hosted import Hosted, LocalAgent
 from agentbus.agents.hosting import House
@@ -90,44 +91,43 @@ class PostOffice:
     # -- here ------------------------------------------------------------------------------------------------
 
     @staticmethod
-    def tell_here(
-        agent: LocalAgent, message: Any, sender: str | None, deadline: float | None
-    ) -> Future[Outcome]:
+    def tell_here(agent: LocalAgent, message: Any, headers: Headers) -> Future[Outcome]:
         """Put a message into a mailbox of this node; the future is of what becomes of it."""
         outcome: Future[Outcome] = Future()
-        agent.tell(Delivery(agent, message, sender, deadline, outcome.try_set))
+        agent.tell(Delivery(agent, message, headers, outcome.try_set))
         return outcome
 
     @staticmethod
-    def ask_here(agent: LocalAgent, message: Any, sender: str | None, deadline: float | None) -> Future[Any]:
+    def ask_here(agent: LocalAgent, message: Any, headers: Headers) -> Future[Any]:
         """Put a message into a mailbox of this node; the future is of the reply."""
-        return agent.ask(Delivery(agent, message, sender, deadline))
+        return agent.ask(Delivery(agent, message, headers))
+
+    def refuse(self, address: Address, message: Any, headers: Headers, reason: str) -> Future[Outcome]:
+        """Publish a told message that will not leave as a dead letter."""
+        self._letters.bury(str(address), reason, message, headers.sender)
+        return Future.completed(Outcome.DEAD_LETTERED)
 
     # -- anywhere --------------------------------------------------------------------------------------------
 
-    def tell(
-        self, address: Address, message: Any, sender: str | None, deadline: float | None
-    ) -> Future[Outcome]:
+    def tell(self, address: Address, message: Any, headers: Headers) -> Future[Outcome]:
         """Send a message to an agent that is not here."""
-        outcome: Future[Outcome] = Future()
         if self.is_local(address) or address.namespace != self._namespace:
-            self._letters.bury(str(address), "no_such_agent", message, sender)
-            outcome.set(Outcome.DEAD_LETTERED)
-            return outcome
+            return self.refuse(address, message, headers, "no_such_agent")
+        outcome: Future[Outcome] = Future()
         self._wait_for_room(address, outcome)
-        failure = self._send(address, Kind.TELL, message, sender, deadline, Tell(outcome))
+        failure = self._send(address, Kind.TELL, message, headers, Tell(outcome))
         if failure is not None:
             outcome.set_exception(failure)
         return outcome
 
-    def ask(self, address: Address, message: Any, sender: str | None, deadline: float | None) -> Future[Any]:
+    def ask(self, address: Address, message: Any, headers: Headers) -> Future[Any]:
         """Ask an agent that is not here."""
         future: Future[Any] = Future(cancellable_by_waiter=True)
         if self.is_local(address) or address.namespace != self._namespace:
             future.set_exception(NoSuchAgentError(str(address)))
             return future
         self._wait_for_room(address, future)
-        failure = self._send(address, Kind.ASK, message, sender, deadline, Ask(future, message))
+        failure = self._send(address, Kind.ASK, message, headers, Ask(future, message))
         if failure is not None:
             future.try_set_exception(failure)
         return future
@@ -135,7 +135,7 @@ class PostOffice:
     def stop(self, address: Address, *, now: bool) -> Future[bool]:
         """Ask an agent of another node to end."""
         future: Future[bool] = Future()
-        failure = self._send(address, Kind.STOP, now, None, None, Ask(future, now))
+        failure = self._send(address, Kind.STOP, now, PLAIN, Ask(future, now))
         if failure is not None:
             future.try_set_exception(failure)
         return future
@@ -145,8 +145,7 @@ class PostOffice:
         address: Address,
         kind: str,
         message: Any,
-        sender: str | None,
-        deadline: float | None,
+        headers: Headers,
         call: Call,
     ) -> Exception | None:
         """Encode on the caller's thread, and hand over to the node; gives what went wrong."""
@@ -156,7 +155,7 @@ class PostOffice:
             return EncodeError(f"the message has no JSON form: {error}")
         name, version = type_and_version(message)
         try:
-            self._node_actor.tell(Parcel(address, kind, body, name, version, sender, deadline, call, message))
+            self._node_actor.tell(Parcel(address, kind, body, name, version, headers, call, message))
         except BusClosedError as error:
             return error
         return None

@@ -17,6 +17,7 @@ from agentbus.agents.calls import type_and_version
 from agentbus.agents.delivery import Body, Delivery
 from agentbus.agents.envelope import Envelope, Kind, Stamp, decode_envelope, encode_body
 from agentbus.agents.failures import describe
+from agentbus.agents.headers import headers_of
 from agentbus.agents.hosted import Hosted, LocalAgent
 from agentbus.agents.hosting import House
 from agentbus.agents.link import Inbound
@@ -166,7 +167,7 @@ class Reception:
         settle: Callable[[Outcome], object] | None,
     ) -> Delivery:
         body = Body(envelope.type, envelope.version, envelope.body)
-        return Delivery(agent, body, envelope.sender, deadline, settle)
+        return Delivery(agent, body, headers_of(envelope, deadline), settle)
 
     def _answered(self, stamp: Stamp, sequence: int, asked: str, future: Future[Any]) -> None:
         """Encode the reply where it was made, and let it leave from the loop."""

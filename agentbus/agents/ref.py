@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 from agentbus.agents.address import Address
+from agentbus.agents.headers import HOP_LIMIT, inherited
 from agentbus.agents.hosted import Hosted, LocalAgent
 from agentbus.agents.message import Message, Request
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.post import PostOffice
-from agentbus.agents.scope import current_scope
+from agentbus.agents.scope import Scope, current_scope
 from agentbus.agents.watching import AgentDown
+from agentbus.errors import HopLimitError
 from agentbus.runtime import Future, Subscription
 
 Reply = TypeVar("Reply")
@@ -75,10 +77,13 @@ class AgentRef:
             `EncodeError`.
         """
         deadline = None if timeout is None else self._post.now() + timeout
+        headers = inherited(current_scope.get(), deadline)
+        if headers.hops > HOP_LIMIT:
+            return self._post.refuse(self.address, message, headers, "hop_limit")
         agent = self._pick()
         if agent is None:
-            return self._post.tell(self.address, message, _sender(), deadline)
-        return self._post.tell_here(agent, message, _sender(), deadline)
+            return self._post.tell(self.address, message, headers)
+        return self._post.tell_here(agent, message, headers)
 
     @overload
     def ask(self, message: Request[Reply], *, timeout: float | None = None) -> Future[Reply]: ...
@@ -96,19 +101,22 @@ class AgentRef:
         Returns:
             The future of the reply. It fails with `AskTimeoutError`, `NoSuchAgentError`, `AgentFailed`,
             `AgentRestarted`, `AgentStopped`, `UndecodableMessageError`, `UnhandledMessageError`,
-            `MailboxFullError`, `OutcomeUnknownError`, `NotTrustedError`, `BodyTooLargeError`, `EncodeError`,
-            `BusClosedError`, or an exception that the handler declares. Cancelling it cancels a local
-            handler.
+            `MailboxFullError`, `OutcomeUnknownError`, `NotTrustedError`, `BodyTooLargeError`,
+            `HopLimitError`, `EncodeError`, `BusClosedError`, or an exception that the handler declares.
+            Cancelling it cancels a local handler.
         """
-        deadline = self._deadline(timeout)
+        scope = current_scope.get()
+        deadline = self._deadline(timeout, scope)
+        headers = inherited(scope, deadline)
+        if headers.hops > HOP_LIMIT:
+            return Future.failed(HopLimitError(HOP_LIMIT))
         agent = self._pick()
         if agent is None:
-            future = self._post.ask(self.address, message, _sender(), deadline)
+            future = self._post.ask(self.address, message, headers)
         else:
-            future = self._post.ask_here(agent, message, _sender(), deadline)
+            future = self._post.ask_here(agent, message, headers)
         if deadline is not None and not future.done():
             self._post.deadlines.add(future, deadline)
-        scope = current_scope.get()
         return future if scope is None else scope.agent.cell.track(future)
 
     def _pick(self) -> LocalAgent | None:
@@ -121,13 +129,12 @@ class AgentRef:
             agent = None if hosted is None else hosted.pick()
         return agent
 
-    def _deadline(self, timeout: float | None) -> float | None:
+    def _deadline(self, timeout: float | None, scope: Scope | None) -> float | None:
         own = None if timeout is None else self._post.now() + timeout
-        scope = current_scope.get()
-        inherited = None if scope is None or scope.delivery is None else scope.delivery.deadline
-        if own is None or inherited is None:
-            return own if inherited is None else inherited
-        return min(own, inherited)
+        outer = None if scope is None or scope.delivery is None else scope.delivery.headers.deadline
+        if own is None or outer is None:
+            return own if outer is None else outer
+        return min(own, outer)
 
     # -- the agent's life ------------------------------------------------------------------------------------
 
@@ -150,8 +157,3 @@ class AgentRef:
             return self._post.stop(self.address, now=now)
         hosted = self._post.hosted(self.address.agent)
         return Future.completed(False) if hosted is None else hosted.stop(now=now)  # noqa: FBT003 -- a value
-
-
-def _sender() -> str | None:
-    scope = current_scope.get()
-    return None if scope is None else scope.agent.address
