@@ -38,6 +38,7 @@ from agentbus.runtime import Future, Loop
 
 Answer = Callable[[Stamp, Envelope | None, int | None, Outcome | None], None]
 Bury = Callable[[str, str, Any, str | None, str, Exception], None]
+OnKind = Callable[[Stamp, int, Envelope, float | None], None]
 
 
 class Reception:
@@ -72,14 +73,27 @@ class Reception:
         self._namespace, self._node = here
         self._loop = loop
         self._watchers: dict[tuple[Stamp, str], None] = {}
-        self._kinds: dict[str, Callable[[Stamp, int, Envelope, float | None], None]] = {
+        self._kinds: dict[str, OnKind] = {
             Kind.TELL: self._on_tell,
             Kind.ASK: self._on_ask,
             Kind.STOP: self._on_stop,
             Kind.WATCH: self._on_watch,
             Kind.UNWATCH: self._on_unwatch,
         }
-        self._open_to_guests = {Kind.TELL, Kind.ASK, Kind.REPLY, Kind.ERROR}
+        self._open_to_guests: set[str] = {Kind.TELL, Kind.ASK, Kind.REPLY, Kind.ERROR}
+
+    def serve(self, kind: str, handler: OnKind, *, guests: bool = False) -> None:
+        """Hand envelopes of one more kind to `handler(stamp, sequence, envelope, deadline)`, which settles them.
+
+        Args:
+            kind: see `Kind`.
+            handler: on the I/O loop.
+            guests: whether peers without a node's token may send it; where it names a recipient, that must be
+                public.
+        """
+        self._kinds[kind] = handler
+        if guests:
+            self._open_to_guests.add(kind)
 
     def take(self, stamp: Stamp, inbound: Inbound, *, trusted: bool) -> None:
         """Take an envelope that has arrived on a link."""
@@ -105,6 +119,8 @@ class Reception:
             self._refuse(stamp, inbound.sequence, envelope, "undecodable", unknown)
 
     def _guest_problem(self, envelope: Envelope) -> NotTrustedError | None:
+        if not envelope.recipient and envelope.kind not in {Kind.TELL, Kind.ASK}:
+            return None
         hosted = self._house.get(envelope.recipient)
         return None if hosted is not None and hosted.entry.public else _not_trusted()
 
