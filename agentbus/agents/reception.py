@@ -83,7 +83,7 @@ class Reception:
         self._open_to_guests: set[str] = {Kind.TELL, Kind.ASK, Kind.REPLY, Kind.ERROR}
 
     def serve(self, kind: str, handler: OnKind, *, guests: bool = False) -> None:
-        """Hand envelopes of one more kind to `handler(stamp, sequence, envelope, deadline)`, which settles them.
+        """Hand envelopes of one more kind to `handler(stamp, sequence, envelope, deadline)`; it settles them.
 
         Args:
             kind: see `Kind`.
