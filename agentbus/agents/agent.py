@@ -171,6 +171,9 @@ class AsyncAgentActor(Agent):
 
     Attributes:
         concurrency: messages that may be handled at a time.
+        reentrant: while a handler awaits an ask, asks that this one led to are let in beside it; without it
+            they fail with `DeadlockError`.
     """
 
     concurrency: ClassVar[int] = 1
+    reentrant: ClassVar[bool] = False

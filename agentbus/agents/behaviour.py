@@ -11,11 +11,12 @@ import pykka
 from pykka import messages
 
 from agentbus.agents.agent import Agent, AgentContext, ChildLost
+from agentbus.agents.deadlock.reentry import Reentry
 from agentbus.agents.delivery import Body, Delivery
 from agentbus.agents.handlers import Handler, HandlerTable, decode_reply
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.scope import Scope, current_scope
-from agentbus.errors import AskTimeoutError, UndecodableMessageError, UnhandledMessageError
+from agentbus.errors import AskTimeoutError, DeadlockError, UndecodableMessageError, UnhandledMessageError
 from agentbus.runtime.cell_events import ChildDown
 from agentbus.runtime.cell_job import current_job
 
@@ -65,6 +66,8 @@ class AgentBehaviour:
 
     def on_control(self, message: Any) -> Any:
         """Tell the agent of a child that has given up."""
+        if isinstance(message, Reentry):
+            return message.run(self.on_message, self._context.cell.loop)
         if isinstance(message, ChildDown):
             child = self._context.bus.ref(message.child.name)
             return self._in_scope(self._idle, self._agent.on_child_lost, ChildLost(child, message.error))
@@ -84,7 +87,7 @@ class AgentBehaviour:
         token = current_scope.set(scope)
         try:
             result = getattr(self._agent, handler.method)(body)
-        except handler.raises as error:
+        except (*handler.raises, DeadlockError) as error:
             _answer_with(delivery, error)
             return None
         finally:
@@ -121,7 +124,7 @@ class AgentBehaviour:
             result = await _scoped(scope, coroutine)
         except asyncio.CancelledError:
             raise
-        except handler.raises as error:
+        except (*handler.raises, DeadlockError) as error:
             _answer_with(delivery, error)
             return None
         delivery.settle(Outcome.DELIVERED)
@@ -130,6 +133,7 @@ class AgentBehaviour:
 
 async def _scoped(scope: Scope, coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Run a coroutine in its scope; it has a task, and so a context, of its own."""
+    scope.task = asyncio.current_task()
     token = current_scope.set(scope)
     try:
         return await coroutine

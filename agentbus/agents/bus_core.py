@@ -8,11 +8,15 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from agentbus.agents.address import encode_part
+from agentbus.agents.address import Address, encode_part
 from agentbus.agents.bus_node import BusNode
+from agentbus.agents.calls import Parcel
+from agentbus.agents.deadlock.detector import Detector
 from agentbus.agents.delivery import Delivery
 from agentbus.agents.directory import AgentEntry
+from agentbus.agents.envelope import Kind, encode_body
 from agentbus.agents.events import BusEvent
+from agentbus.agents.headers import Waiting
 from agentbus.agents.home import Home, HomeSource, is_simulated
 from agentbus.agents.hosting import House
 from agentbus.agents.letters import DeadLetters
@@ -86,6 +90,8 @@ class BusCore:
             self._home,
             (options or NodeOptions()).link.capacity,
         )
+        self._detector = Detector(self._post.waits, (namespace, self.node), self._probe, runtime.io)
+        self._node.serve = self._detector.serve
         self._once: dict[str, Future[None]] = {}
         self._closers: list[Callable[[], Future[Any]]] = []
         self._at_exit = self.runtime.on_close(self.close)
@@ -212,6 +218,14 @@ class BusCore:
         """Announce that an agent of this node is gone."""
         with suppress(BusClosedError):
             self._node.tell(NodeActor.Unlisted(name))
+
+    def suspect(self, cycle: tuple[Waiting, ...], future: Future[Any]) -> None:
+        """Look whether an ask that came back to an agent can ever be answered."""
+        self.runtime.io.call_soon(self._detector.suspect, cycle, future)
+
+    def _probe(self, address: Address, wait: str, number: str) -> None:
+        with suppress(BusClosedError):
+            self._node.tell(Parcel(address, Kind.PROBE, encode_body([wait, number])))
 
     def report(self, event: BusEvent) -> None:
         """Emit an event."""

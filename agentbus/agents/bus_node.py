@@ -13,6 +13,7 @@ from agentbus.agents.hosting import House
 from agentbus.agents.node import NodeActor
 from agentbus.agents.node_core import NodeCore
 from agentbus.agents.node_parts import Bury, NodeOptions, NodeParts
+from agentbus.agents.reception import Answer, Reception
 from agentbus.agents.trust import Trust
 from agentbus.agents.uplink import Uplink
 from agentbus.agents.way import Way
@@ -40,6 +41,7 @@ class BusNode:
         started: done when it has joined its namespace.
         ended: done when it is over; fails with what ended it against its will.
         parts: what it is made of; None before it is started. Others may only look.
+        serve: lets one more subject answer envelopes, once there is a reception.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class BusNode:
         self.started: Future[None] = Future[None]().quiet()
         self.ended: Future[None] = Future[None]().quiet()
         self.parts: NodeParts | None = None
+        self.serve: Callable[[Reception, Answer], None] | None = None
 
     # -- the actor -------------------------------------------------------------------------------------------
 
@@ -97,6 +100,8 @@ class BusNode:
             loop=self._runtime.io,
             answer=actor.answer,
         )
+        if self.serve is not None:
+            self.serve(self.parts.reception, actor.answer)
         return self.parts
 
     def _exited(self, down: Down) -> None:

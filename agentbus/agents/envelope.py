@@ -47,6 +47,8 @@ class Kind(enum.StrEnum):
     UNWATCH = "unwatch"
     DOWN = "down"
     BROADCAST = "broadcast"
+    PROBE = "probe"
+    PROBED = "probed"
 
 
 class Envelope(
@@ -65,6 +67,7 @@ class Envelope(
         body: its JSON; absent where the kind says it all.
         failure: the error that an ERROR envelope carries.
         hops: see `Headers`.
+        chain: see `Headers`.
     """
 
     id: str
@@ -77,6 +80,7 @@ class Envelope(
     body: msgspec.Raw = NOTHING
     failure: Failure | None = None
     hops: int = 0
+    chain: tuple[tuple[str, str], ...] = ()
 
 
 class Item(msgspec.Struct, frozen=True, array_like=True):

@@ -29,7 +29,9 @@ MAX_LIMBO = 10_000
 LIMBO_INTERVAL = 0.25
 LOOK_INTERVAL = 5.0
 PACKET_BYTES = 1000
-CONTROL_KINDS = frozenset({Kind.ERROR, Kind.STOP, Kind.WATCH, Kind.UNWATCH, Kind.DOWN})
+CONTROL_KINDS = frozenset(
+    {Kind.ERROR, Kind.STOP, Kind.WATCH, Kind.UNWATCH, Kind.DOWN, Kind.PROBE, Kind.PROBED}
+)
 
 
 class Host(Protocol):
@@ -136,6 +138,7 @@ class Exchange:
             parcel.version,
             parcel.body,
             hops=parcel.headers.hops,
+            chain=parcel.headers.chain,
         )
         try:
             self._put(link, envelope, parcel.headers.deadline, call)
@@ -167,7 +170,7 @@ class Exchange:
     def _fail(self, parcel: Parcel, reason: str, error: Exception) -> None:
         if parcel.call is not None:
             parcel.call.fail(error, Outcome.DEAD_LETTERED)
-        if not isinstance(parcel.call, Ask):
+        if parcel.kind == Kind.TELL:
             self._host.lost(parcel, reason, error)
 
     def answer(

@@ -86,7 +86,9 @@ def rebuild(failure: Failure) -> Exception:
         return AgentFailed(failure.kind, failure.text)
     error = cls.__new__(cls)
     error.args = (failure.text,)
-    error.__dict__.update({name: value for name, value in failure.fields.items() if not name.startswith("_")})
+    error.__dict__.update(
+        {name: _as_field(value) for name, value in failure.fields.items() if name[:1] != "_"}
+    )
     return error
 
 
@@ -101,7 +103,14 @@ def _rebuild_declared(failure: Failure) -> Exception:
 
 
 def _is_plain(value: object) -> bool:
+    if isinstance(value, tuple):
+        return all(isinstance(each, str) for each in cast("tuple[object, ...]", value))
     return value is None or isinstance(value, str | int | float | bool)
+
+
+def _as_field(value: Any) -> Any:
+    """Read a field from the wire, which knows lists only."""
+    return tuple(cast("list[Any]", value)) if isinstance(value, list) else value
 
 
 def _plain_list(values: tuple[object, ...]) -> list[Any]:

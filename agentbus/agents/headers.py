@@ -18,6 +18,13 @@ HOP_LIMIT = 512
 """Messages in a row that may cause one another: an echo stops here, a long talk does not."""
 
 
+MAX_CHAIN = 64
+"""Agents in a row that an ask remembers as waiting for it: longer cycles end at the deadline."""
+
+Waiting = tuple[str, str]
+"""An agent's address as text, and the number of the ask whose answer it waits for."""
+
+
 class Headers(msgspec.Struct, frozen=True):
     """What travels with a message.
 
@@ -25,11 +32,13 @@ class Headers(msgspec.Struct, frozen=True):
         sender: address text of the agent that sent it; None for a program outside any agent.
         deadline: on the runtime's clock; None without one. Between nodes it travels as seconds left.
         hops: how many messages in a row led to this one, each sent by the handler of the one before.
+        chain: who waits for the answer to this ask, oldest first; empty for a tell, and from a program.
     """
 
     sender: str | None = None
     deadline: float | None = None
     hops: int = 0
+    chain: tuple[Waiting, ...] = ()
 
 
 PLAIN = Headers()
@@ -48,8 +57,21 @@ def inherited(scope: Scope | None, deadline: float | None) -> Headers:
     return Headers(scope.agent.address, deadline, 0 if delivery is None else delivery.headers.hops + 1)
 
 
+def waited_for(headers: Headers, scope: Scope, number: str) -> Headers:
+    """Give the headers of an ask whose answer a handler may wait for.
+
+    Args:
+        headers: of a message that the handler sends.
+        scope: the handler.
+        number: of the ask.
+    """
+    delivery = scope.delivery
+    before = () if delivery is None else delivery.headers.chain[1 - MAX_CHAIN :]
+    return msgspec.structs.replace(headers, chain=(*before, (scope.agent.address, number)))
+
+
 def headers_of(envelope: Envelope, deadline: float | None) -> Headers:
     """Give the headers of what came from another node."""
     if envelope.sender is None and deadline is None and not envelope.hops:
         return PLAIN
-    return Headers(envelope.sender, deadline, max(0, envelope.hops))
+    return Headers(envelope.sender, deadline, max(0, envelope.hops), envelope.chain[-MAX_CHAIN:])

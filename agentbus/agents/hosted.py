@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Any, Protocol
 
+from agentbus.agents.deadlock.chain import cycle_at
+from agentbus.agents.deadlock.reentry import Reentry
 from agentbus.agents.delivery import Delivery
 from agentbus.agents.directory import AgentEntry
 from agentbus.agents.events import (
     BusEvent,
 )
 from agentbus.agents.handlers import HandlerTable
+from agentbus.agents.headers import Waiting
 from agentbus.agents.outcome import Outcome
 from agentbus.errors import AgentStopped, MailboxFullError
 from agentbus.runtime import Future
@@ -37,6 +40,10 @@ class Listing(Protocol):
         """A message was not handled."""
         ...
 
+    def suspect(self, cycle: tuple[Waiting, ...], future: Future[Any]) -> None:
+        """An ask has come back to an agent that may be waiting for its answer."""
+        ...
+
 
 class LocalAgent:
     """One agent of this node.
@@ -46,12 +53,16 @@ class LocalAgent:
         address: as text.
         entry: as the directory lists it.
         table: its handlers; None for a plain pykka actor.
+        concurrency: messages that it handles at a time.
+        reentrant: whether asks that come back to it while it waits are let in.
         cell: its cell; set once it is started.
     """
 
     def __init__(
         self, name: str, address: str, entry: AgentEntry, table: HandlerTable | None, listing: Listing
     ) -> None:
+        self.concurrency = 1
+        self.reentrant = False
         self.name = name
         self.address = address
         self.entry = entry
@@ -82,7 +93,20 @@ class LocalAgent:
 
     def ask(self, delivery: Delivery) -> Future[Any]:
         """Put a message into the mailbox; the future is of the reply."""
-        return self._started_cell().ask(delivery)
+        chain = delivery.headers.chain
+        cycle = cycle_at(self.address, chain, concurrency=self.concurrency) if chain else ()
+        if not cycle:
+            return self._started_cell().ask(delivery)
+        if self.reentrant:
+            return self._let_in(Reentry(delivery))
+        future = self._started_cell().ask(delivery)
+        self._listing.suspect(cycle, future)
+        return future
+
+    def _let_in(self, entry: Reentry) -> Future[Any]:
+        if not self._started_cell().tell_control(entry):
+            entry.refused()
+        return entry.future
 
     def _started_cell(self) -> CellRef:
         if self.cell is None:

@@ -159,6 +159,8 @@ class House:
     ) -> None:
         policy = options.supervision or (REPLICA_POLICY if options.replicas > 1 else ROOT_POLICY)
         on_loop = issubclass(cls, AsyncAgentActor)
+        if on_loop:
+            agent.concurrency, agent.reentrant = cls.concurrency, cls.reentrant
         cell_options = CellOptions(
             name=agent.address,
             mailbox=options.mailbox or DEFAULT_MAILBOX,
@@ -237,6 +239,10 @@ def _table_of(cls: type[Any]) -> HandlerTable | None:
 
 
 def _check_sync(cls: type[Any], table: HandlerTable) -> None:
+    if getattr(cls, "reentrant", False):
+        raise TypeError(
+            f"{cls.__qualname__} has a thread of its own, which can't be entered; use AsyncAgentActor"
+        )
     hooks = [name for name in ("on_start", "on_stop", "on_failure", "on_child_lost") if _is_async(cls, name)]
     found = [*hooks, *(handler.method for handler in table.handlers if handler.asynchronous)]
     if found:

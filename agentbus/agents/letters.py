@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from typing import Any
 
+from agentbus.agents.deadlock.reentry import Reentry
 from agentbus.agents.delivery import Delivery, type_name
 from agentbus.agents.events import DeadLetter
 from agentbus.agents.home import Home, HomeSource
@@ -38,6 +39,8 @@ class DeadLetters(HomeSource[DeadLetter]):
         if isinstance(delivery, Delivery) and delivery.agent.belongs_to(self._owner):
             self.bury_delivery(delivery, letter.reason.value, letter.error)
             delivery.settle(Outcome.DEAD_LETTERED)
+        elif isinstance(delivery, Reentry) and delivery.delivery.agent.belongs_to(self._owner):
+            delivery.refused()
 
     def bury_delivery(self, delivery: Delivery, reason: str, error: BaseException | None = None) -> None:
         """Publish a message that lay in a mailbox, or was refused by one."""

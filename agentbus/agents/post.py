@@ -11,6 +11,7 @@ from agentbus.agents.address import Address
 from agentbus.agents.bus_node import BusNode
 from agentbus.agents.calls import Ask, Call, Parcel, Tell, type_and_version
 from agentbus.agents.deadlines import Deadlines
+from agentbus.agents.deadlock.waits import Waits
 from agentbus.agents.delivery import Delivery
 from agentbus.agents.envelope import Kind, encode_body
 from agentbus.agents.headers import PLAIN, Headers
@@ -44,6 +45,7 @@ class PostOffice:
 
     Attributes:
         deadlines: fails asks in time.
+        waits: knows which handlers wait for what.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class PostOffice:
         self._runtime = runtime
         self._home = home
         self.deadlines = Deadlines(runtime.io)
+        self.waits = Waits(runtime.io)
         self._capacity = capacity
         self._permits: dict[str, Permits] = {}
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 from agentbus.agents.address import Address
-from agentbus.agents.headers import HOP_LIMIT, inherited
+from agentbus.agents.headers import HOP_LIMIT, Headers, inherited, waited_for
 from agentbus.agents.hosted import Hosted, LocalAgent
 from agentbus.agents.message import Message, Request
 from agentbus.agents.outcome import Outcome
@@ -110,14 +110,23 @@ class AgentRef:
         headers = inherited(scope, deadline)
         if headers.hops > HOP_LIMIT:
             return Future.failed(HopLimitError(HOP_LIMIT))
+        if scope is not None and scope.delivery is not None:
+            number = self._post.waits.open(scope)
+            future = self._ask(message, waited_for(headers, scope, number))
+            self._post.waits.follow(number, future)
+        else:
+            future = self._ask(message, headers)
+        return future if scope is None else scope.agent.cell.track(future)
+
+    def _ask(self, message: Any, headers: Headers) -> Future[Any]:
         agent = self._pick()
         if agent is None:
             future = self._post.ask(self.address, message, headers)
         else:
             future = self._post.ask_here(agent, message, headers)
-        if deadline is not None and not future.done():
-            self._post.deadlines.add(future, deadline)
-        return future if scope is None else scope.agent.cell.track(future)
+        if headers.deadline is not None and not future.done():
+            self._post.deadlines.add(future, headers.deadline)
+        return future
 
     def _pick(self) -> LocalAgent | None:
         """Give the agent if it is here; once found it is kept, as cells outlive what is inside them."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agentbus.agents.agent import AgentContext
@@ -16,13 +17,15 @@ class Scope:
     Attributes:
         agent: which.
         delivery: the message that it handles; None in its hooks.
+        task: the task that it works in; None on a thread.
     """
 
-    __slots__ = ("agent", "delivery")
+    __slots__ = ("agent", "delivery", "task")
 
     def __init__(self, agent: AgentContext, delivery: Delivery | None) -> None:
         self.agent = agent
         self.delivery = delivery
+        self.task: asyncio.Task[Any] | None = None
 
 
 current_scope: ContextVar[Scope | None] = ContextVar("agentbus_current_scope", default=None)

@@ -40,6 +40,7 @@
         ├─ AskTimeoutError (TimeoutError)      the deadline passed before the reply
         ├─ OutcomeUnknownError                 the other incarnation is gone and its ack never came
         ├─ HopLimitError                       messages that cause one another without end
+        ├─ DeadlockError                       an ask whose answer would wait for the asker
         ├─ BodyTooLargeError (ValueError)      over the largest body the bus carries
         └─ NotTrustedError                     the sender may not do that here
 
@@ -57,6 +58,7 @@ from agentbus.errors.agents import (
     AskTimeoutError,
     BodyTooLargeError,
     BusClosedError,
+    DeadlockError,
     HopLimitError,
     MissingPermission,
     NodeTakenError,
@@ -106,6 +108,7 @@ __all__ = [
     "BodyTooLargeError",
     "BusClosedError",
     "ClientDisposedError",
+    "DeadlockError",
     "DisconnectedError",
     "EncodeError",
     "ForkedError",

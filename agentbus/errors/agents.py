@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from agentbus.errors.root import AgentBusError
 
 
@@ -95,6 +97,20 @@ class HopLimitError(AgentError):
     def __init__(self, limit: int) -> None:
         super().__init__(f"more than {limit} messages in a row led to this one; do agents echo each other?")
         self.limit = limit
+
+
+class DeadlockError(AgentError):
+    """Agents wait for one another in a ring; this ask would have closed it.
+
+    Attributes:
+        cycle: their addresses, from one of them round to the same.
+    """
+
+    def __init__(self, cycle: Sequence[str]) -> None:
+        super().__init__(
+            f"this ask would wait for ever: {' -> '.join(cycle)}; is one of them to be reentrant?"
+        )
+        self.cycle = tuple(cycle)
 
 
 class BodyTooLargeError(AgentError, ValueError):

@@ -58,7 +58,7 @@ class Behaviour(Protocol):
 class Parent(Protocol):
     """Who is told that a child gave up."""
 
-    def tell_control(self, message: Any) -> None:
+    def tell_control(self, message: Any) -> object:
         """Take a message that overtakes."""
         ...
 
@@ -127,9 +127,9 @@ class CellRef:
         """
         return self.actor_ref.ask(message, block=False)
 
-    def tell_control(self, message: Any) -> None:
-        """Send a message that overtakes the mailbox, whatever its capacity; who has ended ignores it."""
-        self._mailbox.put_control(message)
+    def tell_control(self, message: Any) -> bool:
+        """Send a message that overtakes the mailbox, whatever its capacity; False if the cell has ended."""
+        return self._mailbox.put_control(message)
 
     def stop(self, *, now: bool = False) -> Future[bool]:
         """Ask the cell to end after its mailbox, or at once; the future says whether it was alive."""

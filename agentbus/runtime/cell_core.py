@@ -175,7 +175,7 @@ class CellCore:
         if retry and job.attempts < self._retries and not job.over:
             self.mailbox.put_back(Again(job.item, job.attempts + 1))
             return
-        job.fail(_agent_failed(error))
+        job.fail(agent_failed(error))
         self.bury(job.message, DeadLetterReason.FAILED, error)
 
     def bury(self, message: Any, reason: DeadLetterReason, error: BaseException | None = None) -> None:
@@ -247,7 +247,8 @@ def cell_gone(address: str, cause: BaseException | None = None) -> Exception:
     return error
 
 
-def _agent_failed(error: BaseException) -> AgentFailed:
+def agent_failed(error: BaseException) -> AgentFailed:
+    """Make the error for who asked an agent whose handler raised."""
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     failed = AgentFailed(name, str(error))

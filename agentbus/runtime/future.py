@@ -30,6 +30,7 @@ class Future(Settling[T]):
     """
 
     _quiet = False
+    _wait_observer: Callable[[bool], object] | None = None
 
     @staticmethod
     def completed(value: M) -> Future[M]:
@@ -92,6 +93,10 @@ class Future(Settling[T]):
         if self._state == FAILED:
             self._result.read = True
         return self
+
+    def observe_waits(self, fn: Callable[[bool], object]) -> None:
+        """Tell `fn` True before and False after each wait for this, on the thread or loop that waits."""
+        self._wait_observer = fn
 
     # -- anybody's side -------------------------------------------------------------------------------------
 
@@ -203,10 +208,14 @@ class Future(Settling[T]):
         blocking.check("Future.get()")
         waiter = ThreadWaiter()
         self._add_waiter(waiter)
-        woken = False
+        observe, woken = self._wait_observer, False
         try:
+            if observe is not None:
+                observe(True)  # noqa: FBT003 -- the one argument says which end of the wait this is
             woken = waiter.wait(timeout)
         finally:
+            if observe is not None:
+                observe(False)  # noqa: FBT003
             if not woken:
                 self._remove_waiter(waiter)
         if self._state < 0:
@@ -218,15 +227,19 @@ class Future(Settling[T]):
             yield
             self._wait(None)
             return
-        waiter = LoopWaiter(loop)
+        waiter, observe = LoopWaiter(loop), self._wait_observer
         self._add_waiter(waiter)
         try:
+            if observe is not None:
+                observe(True)  # noqa: FBT003
             yield from waiter.woken
         except asyncio.CancelledError:
             if self._cancellable_by_waiter:
                 self.cancel()
             raise
         finally:
+            if observe is not None:
+                observe(False)  # noqa: FBT003
             if self._state < 0:
                 self._remove_waiter(waiter)
 
