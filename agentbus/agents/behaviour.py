@@ -16,7 +16,7 @@ from agentbus.agents.delivery import Body, Delivery
 from agentbus.agents.handlers import Handler, HandlerTable, decode_reply
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.scope import Scope, current_scope
-from agentbus.errors import AskTimeoutError, DeadlockError, UndecodableMessageError, UnhandledMessageError
+from agentbus.errors import AskTimeoutError, UndecodableMessageError, UnhandledMessageError
 from agentbus.runtime.cell_events import ChildDown
 from agentbus.runtime.cell_job import current_job
 
@@ -87,7 +87,7 @@ class AgentBehaviour:
         token = current_scope.set(scope)
         try:
             result = getattr(self._agent, handler.method)(body)
-        except (*handler.raises, DeadlockError) as error:
+        except handler.answers as error:
             _answer_with(delivery, error)
             return None
         finally:
@@ -124,7 +124,7 @@ class AgentBehaviour:
             result = await _scoped(scope, coroutine)
         except asyncio.CancelledError:
             raise
-        except (*handler.raises, DeadlockError) as error:
+        except handler.answers as error:
             _answer_with(delivery, error)
             return None
         delivery.settle(Outcome.DELIVERED)

@@ -110,7 +110,7 @@ def _is_plain(value: object) -> bool:
 
 def _as_field(value: Any) -> Any:
     """Read a field from the wire, which knows lists only."""
-    return tuple(cast("list[Any]", value)) if isinstance(value, list) else value
+    return msgspec.convert(value, tuple[Any, ...]) if isinstance(value, list) else value
 
 
 def _plain_list(values: tuple[object, ...]) -> list[Any]:

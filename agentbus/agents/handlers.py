@@ -25,7 +25,10 @@ import msgspec
 
 from agentbus.agents.failures import declare_error
 from agentbus.agents.message import Message, decode_message, message_types
-from agentbus.errors import UndecodableMessageError, UnhandledMessageError
+from agentbus.errors import DeadlockError, UndecodableMessageError, UnhandledMessageError
+
+ANSWERS: tuple[type[Exception], ...] = (DeadlockError,)
+"""What is an answer from every handler, declared or not: it says something of the ask, not of the agent."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 _MARK = "__agentbus_handler__"
@@ -44,7 +47,7 @@ class Handler(msgspec.Struct, frozen=True):
     Attributes:
         method: its name; looked up on the instance, so that a subclass may override it undecorated.
         types: the message types that it takes; empty for the catch-all.
-        raises: exceptions that are replies, not failures.
+        raises: exceptions that it declares as replies.
         asynchronous: it is `async def`.
     """
 
@@ -52,6 +55,11 @@ class Handler(msgspec.Struct, frozen=True):
     types: tuple[type[Message], ...]
     raises: tuple[type[Exception], ...]
     asynchronous: bool
+
+    @property
+    def answers(self) -> tuple[type[Exception], ...]:
+        """Exceptions that are replies, not failures."""
+        return (*self.raises, *ANSWERS)
 
 
 @overload
@@ -210,7 +218,10 @@ def _scan(cls: type) -> Iterator[Handler]:
             seen.add(name)
             in_use = getattr(cls, name)
             yield Handler(
-                name, _annotated_types(value, mark), mark.raises, inspect.iscoroutinefunction(in_use)
+                name,
+                _annotated_types(value, mark),
+                mark.raises,
+                inspect.iscoroutinefunction(in_use),
             )
 
 
