@@ -17,12 +17,13 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, cast
 
 from agentbus.agents.bus import Bus
 from agentbus.agents.trust import TrustMode
 from agentbus.client import TokenProvider
-from agentbus.errors import AgentBusError
+from agentbus.errors import AgentBusError, BusClosedError
 from agentbus.runtime import Future
 
 DRAIN_TIMEOUT = 5.0
@@ -101,7 +102,8 @@ def run_worker(
         threading.Thread(target=_follow_stdin, args=(over,), name="agentbus-parent", daemon=True).start()
     bus.ended.add_done_callback(lambda _ended: over.try_set(ENDED))
     bus.start()
-    bus.spawn(cls, name=name or cls.__name__.lower(), replicas=replicas)
+    with suppress(BusClosedError):  # the hub may have refused us already: then `_work` says so
+        bus.spawn(cls, name=name or cls.__name__.lower(), replicas=replicas)
     return _work(bus, over)
 
 
