@@ -1,4 +1,4 @@
-"""For tests: virtual time, an in-memory network with faults and a hub on it, and the simulation.
+"""For tests: worlds of agents on virtual time, probes, an in-memory network with faults, and the simulation.
 
 The simulation is a package of its own, `agentbus.testing.simulation`.
 """
@@ -9,6 +9,8 @@ from agentbus.runtime import DeadlockError, VirtualClock, VirtualLoop, run_virtu
 from agentbus.testing.faults import Toward
 from agentbus.testing.hub import TEST_HUB, TEST_KEY, MemoryHub
 from agentbus.testing.network import MemoryNetwork, NetworkConnection
+from agentbus.testing.probe import Probe, ProbeError
+from agentbus.testing.world import World, simulate
 
 __all__ = [
     "TEST_HUB",
@@ -17,9 +19,13 @@ __all__ = [
     "MemoryHub",
     "MemoryNetwork",
     "NetworkConnection",
+    "Probe",
+    "ProbeError",
     "Toward",
     "VirtualClock",
     "VirtualLoop",
+    "World",
     "run_virtual",
+    "simulate",
     "virtual_sleep",
 ]
