@@ -86,16 +86,18 @@ def run_worker(
         ValueError: the target, or the credentials, make no sense.
         ImportError: the target's module can't be imported.
     """
-    cls = load_target(target) if isinstance(target, str) else target
-    bus = Bus(
-        url,
-        api_key=api_key,
-        token_provider=token_provider,
-        namespace=namespace,
-        node=node,
-        trust=trust,
-    )
-    del api_key
+    try:
+        cls = load_target(target) if isinstance(target, str) else target
+        bus = Bus(
+            url,
+            api_key=api_key,
+            token_provider=token_provider,
+            namespace=namespace,
+            node=node,
+            trust=trust,
+        )
+    finally:
+        del api_key  # a traceback shows the locals of this frame
     over: Future[str] = Future()
     _on_signals(over)
     if follow_stdin:
@@ -127,16 +129,20 @@ def _work(bus: Bus, over: Future[str]) -> int:
     error = bus.ended.exception() if bus.ended.done() else None
     bus.close().get(timeout=DRAIN_TIMEOUT)
     if reason == ENDED and error is not None:
-        print(f"agentbus worker: {error}", file=sys.stderr)  # noqa: T201 -- a command's last word
-        return 1
+        return _complain(str(error), 1)
     return 0
+
+
+def _complain(problem: str, exit_code: int) -> int:
+    print(f"agentbus worker: {problem}", file=sys.stderr)  # noqa: T201 -- a command's last word
+    return exit_code
 
 
 def main(arguments: list[str] | None = None, environment: Mapping[str, str] = os.environ) -> int:
     """Run a worker as the command line and the environment say.
 
     Returns:
-        See `run_worker`; 2 if that makes no sense.
+        See `run_worker`; 1 for any other error of ours; 2 if that makes no sense.
     """
     parser = argparse.ArgumentParser(prog="python -m agentbus.agents.worker")
     parser.add_argument("target", metavar="MODULE:CLASS")
@@ -156,10 +162,11 @@ def main(arguments: list[str] | None = None, environment: Mapping[str, str] = os
             trust=cast("TrustMode | None", environment.get("AGENTBUS_TRUST")),
             follow_stdin=given.follow_stdin,
         )
-    except (KeyError, ValueError, ImportError, TypeError, AgentBusError) as error:
+    except (KeyError, ValueError, ImportError, TypeError) as error:
         problem = f"{error} is not set" if isinstance(error, KeyError) else str(error)
-        print(f"agentbus worker: {problem}", file=sys.stderr)  # noqa: T201 -- a command's last word
-        return 2
+        return _complain(problem, 2)
+    except AgentBusError as error:
+        return _complain(str(error), 1)
 
 
 def _credentials(environment: Mapping[str, str]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from agentbus.agents.fleet import ProcessFleet, importable_name
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.worker import load_target, main
 from agentbus.errors import AgentBusError, OutcomeUnknownError
-from agentbus.runtime import Backoff, EventStream, RestartMode, RestartPolicy
+from agentbus.runtime import Backoff, EventStream, Future, RestartMode, RestartPolicy
 from tests.agents.agents import Die, Echo, ProcessWorker
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,6 +114,35 @@ def test_a_worker_exits_with_1_when_the_hub_refuses_it() -> None:
     assert done.returncode == 1
     assert "key or token" in done.stderr
     assert "pk_live_wrong" not in done.stderr
+
+
+class _RefusedAtOnce(Bus):
+    """A bus whose hub is faster to refuse it than its owner is to do anything else."""
+
+    def start(self) -> Future[None]:
+        started = super().start()
+        with contextlib.suppress(AgentBusError):
+            self.ended.get(timeout=20)
+        return started
+
+
+@pytest.fixture
+def own_signals() -> Generator[None]:
+    """Put the handlers of this process back, which a worker in it takes."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("own_signals")
+def test_a_refusal_before_the_agent_is_there_is_1_as_well(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("agentbus.agents.worker.Bus", _RefusedAtOnce)
+    with Bus(listen="127.0.0.1:0") as bus:
+        assert main([TARGET], bus.credentials_env() | {"AGENTBUS_KEY": "pk_live_wrong"}) == 1
+    assert "key or token" in capsys.readouterr().err
 
 
 def test_a_worker_ends_with_0_on_sigterm() -> None:
