@@ -57,5 +57,6 @@ def connect(client: SignallingClient, access: Access) -> None:
 
 def describe_end(event: DisconnectedEvent) -> str:
     """One line about a connection that ended."""
-    said = f"; the hub said: {event.reason}" if event.reason else ""
+    who = "" if event.code is CloseCode.ABNORMAL else "the hub said: "  # never on the wire: our own words
+    said = f"; {who}{event.reason}" if event.reason else ""
     return f"connection ended: {int(event.code)}, {event.code.explanation}{said}"

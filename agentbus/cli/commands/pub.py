@@ -56,17 +56,28 @@ def send(
 
 
 def _pass_on(message: str, call: Callable[[msgspec.Raw], Future[None]]) -> int:
-    """Send every payload, in order, with a bounded number in flight; the first refusal ends it."""
+    """Send every payload, in order, with a bounded number in flight; the first refusal ends it.
+
+    A line that is no JSON ends it, too, once the hub has what came before that line.
+    """
     count = 0
     waiting: deque[Future[None]] = deque()
-    for payload in payloads(message):
-        waiting.append(call(payload))
-        count += 1
-        if len(waiting) == IN_FLIGHT:
-            waiting.popleft().get()
+    try:
+        for payload in payloads(message):
+            waiting.append(call(payload).quiet())  # of several refusals, the first is what people are told
+            count += 1
+            if len(waiting) == IN_FLIGHT:
+                waiting.popleft().get()
+    except typer.Exit:
+        _wait_for_all(waiting)
+        raise
+    _wait_for_all(waiting)
+    return count
+
+
+def _wait_for_all(waiting: deque[Future[None]]) -> None:
     while waiting:
         waiting.popleft().get()
-    return count
 
 
 def _report(count: int, where: dict[str, str], whither: str, *, json: bool) -> None:

@@ -1,4 +1,4 @@
-"""`agentbus sub`: print what arrives, one line each, until Ctrl-C."""
+"""`agentbus sub`: print what arrives, one line each, until Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from agentbus.cli import console
 from agentbus.cli.exits import failed, misused
 from agentbus.cli.options import DEFAULT_URL, Json, Key, Token, Url, access
 from agentbus.cli.session import connected, describe_end
+from agentbus.cli.signals import terminated_like_ctrl_c
 from agentbus.client import (
     ChannelMessage,
     ConnectedEvent,
@@ -46,7 +47,7 @@ def subscribe(
         check_channel(channel)
     shown = _kinds(presence=presence, direct=direct)
     try:
-        with connected(access(url, key, token), auto_reconnect=True) as client:
+        with terminated_like_ctrl_c(), connected(access(url, key, token), auto_reconnect=True) as client:
             _follow(client, wanted, shown, count=count, json=json, metadata=metadata)
     except KeyboardInterrupt:
         return  # the way to end it

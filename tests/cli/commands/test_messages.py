@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 from collections.abc import Generator
 from typing import Any
@@ -43,11 +44,33 @@ def test_pub_reads_one_message_per_line(
     assert [events.get(timeout=5).data for _ in range(150)] == list(range(150))
 
 
-def test_a_line_that_is_no_json_is_named(run: Run, hub_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    feed(monkeypatch, b"1\nnope\n")
+def test_a_line_that_is_no_json_is_named_once_what_came_before_it_has_arrived(
+    run: Run,
+    hub_url: str,
+    listener: SignallingClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    events = listener.events(ChannelMessage)
+    listener.subscribe("pub/bad").get(timeout=5)
+    feed(monkeypatch, b"1\n2\nnope\n3\n")
     code, _, err = run("pub", "pub/bad", "-", "--url", hub_url)
     assert code == 2
-    assert "line 2 is not JSON" in err
+    assert "line 3 is not JSON" in err
+    assert [events.get(timeout=5).data for _ in range(2)] == [1, 2]
+    gc.collect()
+    assert "nobody looked at it" not in caplog.text
+
+
+def test_of_many_refused_messages_one_is_told(
+    run: Run, hub_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    feed(monkeypatch, b"1\n2\n3\n")
+    code, _, err = run("pub", "_metered/x", "-", "--url", hub_url)
+    assert code == 1
+    assert err.count("\n") == 1
+    gc.collect()
+    assert "nobody looked at it" not in caplog.text
 
 
 def test_text_without_quotes_gets_a_hint(run: Run, hub_url: str) -> None:

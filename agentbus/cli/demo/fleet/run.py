@@ -22,6 +22,7 @@ from agentbus.cli.demo.relay import Relay
 from agentbus.cli.demo.sources import Source
 from agentbus.cli.demo.topics import load_library
 from agentbus.cli.progress import Progress
+from agentbus.cli.signals import terminated_like_ctrl_c
 from agentbus.errors import AgentStopped
 from agentbus.runtime import Future
 
@@ -56,7 +57,7 @@ def run_fleet(run: Run, progress: Progress) -> Result:
         AgentStopped: the coordinator itself failed.
     """
     result: Future[Result] = Future[Result]().quiet()
-    with _terminated_like_ctrl_c(), Bus(listen="127.0.0.1:0") as bus, _wire(bus) as (relay, relay_url):
+    with terminated_like_ctrl_c(), Bus(listen="127.0.0.1:0") as bus, _wire(bus) as (relay, relay_url):
         reporter = bus.spawn(Reporter, progress, name="reporter")
         processes: list[ProcessFleet] = []
         coordinator = bus.spawn(
@@ -114,15 +115,3 @@ def _wire(bus: Bus) -> Generator[tuple[Relay, str]]:
         yield relay, url
     finally:
         bus.runtime.agents.run(relay.stop()).get(timeout=STOP_TIMEOUT)
-
-
-@contextmanager
-def _terminated_like_ctrl_c() -> Generator[None]:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
