@@ -1,10 +1,22 @@
-"""The events of one listener on their way to it: one at a time, in order, bounded."""
+"""The events of one listener on their way to it: one at a time, in order, bounded.
+
+A lane has one turn at a time, on whatever thread, because it has one lock:
+
+    producer                              turn
+    put the event                         take and call until nothing is left
+    got the lock? arrange for a turn      give the lock back
+                                          anything there after all, and got the lock again? go on
+
+Whichever comes second sees what the other did, so no event is left behind; and of a turn that goes on and a
+producer that begins one, only one gets the lock.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import logging
+import threading
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -39,7 +51,7 @@ class Lane(Generic[T]):
         self._callback = callback
         self._buffer = buffer
         self._on_failure = on_failure
-        self._idle = True
+        self._has_turn = threading.Lock()  # never waited for
         self._closed = False
         self._drained: deque[Future[None]] = deque()
 
@@ -57,15 +69,14 @@ class Lane(Generic[T]):
         if self._closed:
             return
         self._buffer.put(event)
-        if self._idle:
-            self._idle = False
+        if self._has_turn.acquire(blocking=False):
             self._go_on()
 
     def drain(self) -> Future[None]:
         """Give the future of the moment at which no event waits."""
         future: Future[None] = Future()
         self._drained.append(future)
-        if self._idle:
+        if not self._has_turn.locked():
             self._say_drained()
         return future
 
@@ -79,11 +90,10 @@ class Lane(Generic[T]):
         """Arrange for the lane's next turn."""
 
     def _rest(self) -> bool:
-        """Become idle; False if an event has come meanwhile."""
-        self._idle = True
+        """End the turn; False if an event has come meanwhile, and this turn is to take it."""
+        self._has_turn.release()
         if len(self._buffer):
-            self._idle = False
-            return False
+            return not self._has_turn.acquire(blocking=False)
         self._say_drained()
         return True
 
@@ -166,17 +176,18 @@ class LoopLane(Lane[T]):
 
     def drain(self) -> Future[None]:
         """Give the future of the moment at which no event waits; on a closed loop none does."""
+        future = super().drain()
         if self._loop.closed:
             self.close()
-            self._idle = True
-        return super().drain()
+            self._say_drained()
+        return future
 
     async def _turn(self) -> None:
         try:
             while not await self._some():  # noqa: ASYNC110 -- waits for nothing, lets others have the loop
                 await asyncio.sleep(0)
         except asyncio.CancelledError:  # the loop ends; if it does not, the next event begins another turn
-            self._idle = True
+            self._has_turn.release()
             self._say_drained()
             raise
 
