@@ -49,11 +49,12 @@ def url(start: Start) -> str:
     return ready.split()[-1]
 
 
-def test_ctrl_c_ends_sub_quietly_with_0(start: Start, url: str) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_end_sub_quietly_with_0(start: Start, url: str, number: signal.Signals) -> None:
     sub = start("sub", "room", "--url", url)
     _, err = output(sub)
     assert err.readline().startswith("connected as ")
-    sub.send_signal(signal.SIGINT)
+    sub.send_signal(number)
     rest, errors = sub.communicate(timeout=10)
     assert (sub.returncode, rest, errors) == (0, "", "")
 
@@ -94,6 +95,7 @@ def test_sub_survives_a_restart_of_the_hub(start: Start) -> None:
     hub.send_signal(signal.SIGTERM)
     assert hub.wait(timeout=10) == 0
     assert "1001" in err.readline()
+    assert "the hub said" not in err.readline()  # nobody was there to say anything
     again = start("serve", "--dev", "--port", url.rpartition(":")[2])
     assert output(again)[1].readline() == f"agentbus hub ready on {url}\n"
     assert out.readline() == "room  (nobody else)\n"  # it is back, and subscribed again
@@ -102,6 +104,24 @@ def test_sub_survives_a_restart_of_the_hub(start: Start) -> None:
     assert out.readline().endswith('  "back"\n')
     assert sub.wait(timeout=10) == 0
     assert "connected again as " in err.read()
+
+
+def test_message_counts_survive_a_restart_of_a_hub_with_a_data_dir(start: Start, tmp_path: Path) -> None:
+    config, key = tmp_path / "hub.toml", "pk_live_metered"
+    config.write_text(
+        f'[[apps]]\nid = "a"\nmax_messages_per_period = 2\n[[apps.publishable_keys]]\nkey = "{key}"\n'
+        'channel_patterns = ["**"]\nactions = ["publish"]\nallowed_origins = []\n'
+    )
+    arguments = ("serve", "--config", str(config), "--port", "0", "--data-dir", str(tmp_path / "data"))
+    for number, code in ((1, 0), (2, 0), (3, 1)):
+        hub = start(*arguments)
+        url = output(hub)[1].readline().split()[-1]
+        pub = start("pub", "room", "1", "--url", url, "--key", key)
+        _, errors = pub.communicate(timeout=10)
+        assert pub.returncode == code, f"message {number}: {errors}"
+        hub.send_signal(signal.SIGTERM)
+        assert hub.wait(timeout=10) == 0
+    assert "over_message_quota" in errors
 
 
 def test_a_worker_hosts_an_agent_of_the_callers_until_ctrl_c(

@@ -50,6 +50,10 @@ def serve(
         Path | None, typer.Option("--config", metavar="FILE", help="Apps, keys and limits: a hub.toml.")
     ] = None,
     dev: Annotated[bool, typer.Option("--dev", help="For development on this machine: public keys.")] = False,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option("--data-dir", metavar="DIR", help="Keeps message counts over restarts."),
+    ] = None,
     tls_cert: Annotated[
         Path | None, typer.Option("--tls-cert", metavar="FILE", help="PEM; for wss://.")
     ] = None,
@@ -79,6 +83,7 @@ def serve(
     run_hub(
         settings.hub,
         listen,
+        data_dir=data_dir,
         on_ready=lambda hub: console.say(f"agentbus hub ready on {hub.url}"),
         on_stopping=lambda: console.say("agentbus hub stopping; a second signal ends it at once"),
     )
