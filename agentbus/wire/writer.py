@@ -39,5 +39,10 @@ class Flusher:
 
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, []
-        for connection in dirty:
-            connection.flush()
+        rest = iter(dirty)
+        try:
+            for connection in rest:
+                connection.flush()
+        finally:  # a connection that can't write is no reason for the others to wait for ever
+            for connection in rest:
+                self.mark(connection)
