@@ -29,6 +29,7 @@ from agentbus.runtime import (
     EventSource,
     Future,
     Runtime,
+    Subscription,
 )
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class BusCore:
             runtime=self.runtime,
             report=self.report,
             bury=self.dead_letters.bury,
+            on_begin=self._begun,
         )
         self._post = PostOffice(
             namespace,
@@ -94,7 +96,7 @@ class BusCore:
         self._node.serve = self._detector.serve
         self._once: dict[str, Future[None]] = {}
         self._closers: list[Callable[[], Future[Any]]] = []
-        self._at_exit = self.runtime.on_close(self.close)
+        self._at_exit: Subscription | None = None
 
     # -- a life, in order ------------------------------------------------------------------------------------
 
@@ -110,6 +112,10 @@ class BusCore:
             return Future.failed(BusClosedError())
         self._node.start()
         return self._node.started
+
+    def _begun(self) -> None:
+        """End with the runtime from now on; a bus that nobody starts may be forgotten."""
+        self._at_exit = self.runtime.on_close(self.close)
 
     def __enter__(self) -> Self:
         try:
@@ -176,7 +182,8 @@ class BusCore:
         mine: Future[None] = Future()
         closed = self._once.setdefault("closed", mine)
         if closed is mine:
-            self._at_exit.cancel()
+            if self._at_exit is not None:
+                self._at_exit.cancel()
             if self._node.begun or self._house.all():
                 self.runtime.io.run(self._close()).add_done_callback(lambda _done: mine.try_set(None))
             else:

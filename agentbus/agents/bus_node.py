@@ -36,6 +36,7 @@ class BusNode:
         runtime: where it lives.
         report: takes events.
         bury: takes what nobody handles.
+        on_begin: called once, when it is first started.
 
     Attributes:
         started: done when it has joined its namespace.
@@ -55,6 +56,7 @@ class BusNode:
         runtime: Runtime,
         report: Callable[[BusEvent], object],
         bury: Bury,
+        on_begin: Callable[[], object],
     ) -> None:
         self._namespace = namespace
         self._node = node
@@ -64,6 +66,7 @@ class BusNode:
         self._runtime = runtime
         self._report = report
         self._bury = bury
+        self._on_begin = on_begin
         self._once: dict[str, LoopActorRef[NodeActor]] = {}
         self.started: Future[None] = Future[None]().quiet()
         self.ended: Future[None] = Future[None]().quiet()
@@ -81,7 +84,11 @@ class BusNode:
             runtime=self._runtime, loop=self._runtime.io, name=f"node {self._node}", on_exit=self._exited
         )
         args = (self._make_parts, self._report, self.started, self.ended)
-        return self._once.setdefault("node", NodeActor.start_with(options, *args))
+        mine = NodeActor.start_with(options, *args)
+        ref = self._once.setdefault("node", mine)
+        if ref is mine:
+            self._on_begin()
+        return ref
 
     async def _make_parts(self, actor: NodeCore) -> NodeParts:
         mine = cast("LoopActorRef[NodeActor]", actor.actor_ref)

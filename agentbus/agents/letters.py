@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import traceback
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 from agentbus.agents.deadlock.reentry import Reentry
@@ -27,14 +29,18 @@ class DeadLetters(HomeSource[DeadLetter]):
         super().__init__(runtime.callbacks, home)
         self._owner = owner
         self._count = 0
-        self._attached = runtime.dead_letters.attach(self._from_cell)
+        self._attached = runtime.dead_letters.attach(_passed_on_to(weakref.ref(self)))
+
+    def __del__(self) -> None:
+        self._attached.cancel()
 
     @property
     def count(self) -> int:
         """How many there have been, whether or not anybody listened."""
         return self._count
 
-    def _from_cell(self, letter: RuntimeDeadLetter) -> None:
+    def from_cell(self, letter: RuntimeDeadLetter) -> None:
+        """Publish what a cell of ours buried."""
         delivery = letter.message
         if isinstance(delivery, Delivery) and delivery.agent.belongs_to(self._owner):
             self.bury_delivery(delivery, letter.reason.value, letter.error)
@@ -73,3 +79,14 @@ class DeadLetters(HomeSource[DeadLetter]):
         """End the stream."""
         self._attached.cancel()
         super().close()
+
+
+def _passed_on_to(letters: weakref.ref[DeadLetters]) -> Callable[[RuntimeDeadLetter], None]:
+    """Give what the runtime may hold without keeping alive a bus that its owner forgot."""
+
+    def take(letter: RuntimeDeadLetter) -> None:
+        found = letters()
+        if found is not None:
+            found.from_cell(letter)
+
+    return take

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import subprocess
 import sys
 import textwrap
 import threading
 import traceback
+import weakref
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ from agentbus.agents.message import Message, Request
 from agentbus.agents.node_parts import NodeOptions
 from agentbus.agents.outcome import Outcome
 from agentbus.errors import BlockingCallError, ForkedError, HubConfigError
-from agentbus.runtime import Future
+from agentbus.runtime import Future, Runtime
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -223,3 +225,17 @@ def test_after_a_fork_the_parent_s_bus_is_refused_and_a_new_one_works() -> None:
     """)
     assert done.stdout.splitlines() == ["3 Number(value=25)", "parent Number(value=9)"], done.stderr
     assert ForkedError.__name__ not in done.stderr
+
+
+def test_a_bus_that_nobody_starts_may_be_forgotten() -> None:
+    forgotten = [weakref.ref(Bus()) for _ in range(3)]
+    gc.collect()
+    assert [ref() for ref in forgotten] == [None, None, None]
+
+
+def test_a_bus_that_was_started_ends_with_its_runtime() -> None:
+    runtime = Runtime()
+    bus = Bus(runtime=runtime)
+    assert bus.spawn(Squarer, name="squarer").ask(Square(3)).get(timeout=10).value == 9
+    assert runtime.close()
+    assert bus.ended.done()
