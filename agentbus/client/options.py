@@ -98,15 +98,21 @@ class SignallingClientOptions(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Check everything that can be checked without a network."""
-        self._hide_key()
-        self._check_url()
+        key_problem, url_problem = self._key_problem(), self._url_problem()
+        self._hide_secrets(url_is_refused=url_problem is not None)
+        if key_problem is not None:
+            raise ValueError(key_problem)
+        if url_problem is not None:
+            raise InvalidUrlError(url_problem)
         self._check_numbers()
 
-    def _hide_key(self) -> None:
-        problem = self._key_problem()
+    def _hide_secrets(self, *, url_is_refused: bool) -> None:
+        """Forget the key as text, and what is in the wrong place and may be one: tracebacks show fields."""
         force_setattr(self, "api_key", _hidden(self.api_key))
-        if problem is not None:
-            raise ValueError(problem)
+        if self.token_provider is not None and not callable(self.token_provider):
+            force_setattr(self, "token_provider", None)
+        if url_is_refused:
+            force_setattr(self, "url", "<refused>")
 
     def _key_problem(self) -> str | None:
         if (self.api_key is None) == (self.token_provider is None):
@@ -117,15 +123,12 @@ class SignallingClientOptions(Struct, frozen=True, kw_only=True):
             return "token_provider is a function that returns a token"
         return None
 
-    def _check_url(self) -> None:
-        problem = None
+    def _url_problem(self) -> str | None:
         try:
             check_origin(self.url)
         except InvalidUrlError as error:
-            problem = error.problem
-        if problem is not None:
-            force_setattr(self, "url", "<refused>")
-            raise InvalidUrlError(problem)
+            return error.problem
+        return None
 
     def _check_numbers(self) -> None:
         if not (self.inactivity_timeout >= 0 and math.isfinite(self.inactivity_timeout)):

@@ -116,6 +116,10 @@ def test_a_provider_with_a_secret_inside_shows_nothing() -> None:
         {"api_key": SECRET.encode()},
         {"api_key": SECRET, "inactivity_timeout": -1},
         {"api_key": SECRET, "no_such_option": 1},
+        {"url": SECRET},
+        {"token_provider": SECRET},
+        {"api_key": "pk_live_x", "token_provider": SECRET},
+        {"api_key": SECRET, "token_provider": str, "url": f"wss://hub.example/v1?key={SECRET}"},
     ],
 )
 def test_constructors_that_refuse(fields: dict[str, Any]) -> None:
