@@ -86,7 +86,8 @@ class ThreadCell(pykka.ThreadingActor):
     # -- from any thread ------------------------------------------------------------------------------------
 
     def _wake(self) -> None:
-        self._wakes.put(None)
+        if self._wakes.empty():  # one is enough: who takes it looks at everything that has come
+            self._wakes.put(None)
         if self._mailbox.control and self._job is not None:
             self._cancel_if_over(self._job)
 
