@@ -106,6 +106,19 @@ def test_every_promise_names_a_test_that_exists() -> None:
     assert missing == []
 
 
+def test_every_link_of_the_docs_leads_somewhere() -> None:
+    made_by_a_target = {ROOT / "benchmarks" / "RESULTS.md"}
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    assert len(pages) > 10
+    dead = [
+        f"{page.relative_to(ROOT)}: {link}"
+        for page in pages
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", page.read_text())
+        if not (page.parent / link).exists() and (page.parent / link).resolve() not in made_by_a_target
+    ]
+    assert dead == []
+
+
 def test_nothing_names_a_path_of_one_machine() -> None:
     tracked = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
