@@ -166,6 +166,8 @@ class Bus(BusCore):
         self.runtime.check_fork()
         if "closed" in self._once:
             raise BusClosedError
+        if self._node.ended.done():
+            raise self._node.over()
         return self._ref_to(self._house.spawn(cls, args, kwargs, options, parent))
 
     def _ref_to(self, hosted: Hosted) -> AgentRef:

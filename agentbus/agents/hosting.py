@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -128,15 +128,16 @@ class House:
         if options.replicas < 1:
             raise ValueError(f"there is at least one replica, not {options.replicas}")
         members = [self._agent(member, entry, table) for member in _member_names(name, options.replicas)]
-        hosted: Hosted = members[0]
-        if options.replicas > 1:
-            hosted = ReplicaGroup(name, self._address(name), entry, members)
-            self._take_name(hosted)
-        for member in members:
-            self._take_name(member)
-            self._start(member, cls, partial(_construct, cls, args, kwargs), options, parent)
-        self._listing.listed(entry)
-        return hosted
+        group = ReplicaGroup(name, self._address(name), entry, members) if options.replicas > 1 else None
+        self._take_names(members if group is None else [group, *members])
+        try:
+            for member in members:
+                self._start(member, cls, partial(_construct, cls, args, kwargs), options, parent)
+            self._listing.listed(entry)
+        except BaseException:
+            self._take_back(members, group)
+            raise
+        return members[0] if group is None else group
 
     def _agent(self, name: str, entry: AgentEntry, table: HandlerTable | None) -> LocalAgent:
         return LocalAgent(name, self._address(name), entry, table, self._listing)
@@ -144,10 +145,24 @@ class House:
     def _address(self, name: str) -> str:
         return str(Address(self._bus.namespace, self._bus.node, name))
 
-    def _take_name(self, hosted: Hosted) -> None:
-        holder = self._hosted.setdefault(hosted.name, hosted)
-        if holder is not hosted:
-            raise ValueError(f"there is an agent {hosted.name!r} on this node; give this one another name=")
+    def _take_names(self, wanted: Sequence[Hosted]) -> None:
+        """Take all names, or none."""
+        for number, hosted in enumerate(wanted):
+            if self._hosted.setdefault(hosted.name, hosted) is not hosted:
+                for taken in wanted[:number]:
+                    self._hosted.pop(taken.name, None)
+                name = hosted.name
+                raise ValueError(f"there is an agent {name!r} on this node; give this one another name=")
+
+    def _take_back(self, members: Sequence[LocalAgent], group: ReplicaGroup | None) -> None:
+        """Stop what has started of agents whose owner gets no ref; the others' names are free at once."""
+        for member in members:
+            if member.cell is None:
+                self._hosted.pop(member.name, None)
+        if group is not None and all(member.cell is None for member in members):
+            self._hosted.pop(group.name, None)
+        for member in members:
+            member.stop(now=True)
 
     def _start(
         self,

@@ -66,6 +66,9 @@ def test_a_close_code_that_forbids_it_ends_the_bus_with_a_typed_reason() -> None
         with pytest.raises(BusClosedError) as ended:
             await a.ended
         assert ended.value.close_code == 4020
+        with pytest.raises(BusClosedError, match="operator"):
+            a.spawn(Worker, name="too-late")
+        assert a.find(name="too-late") == []
         assert await a.ref("worker").ask(Echo("still here")) == Text("still here")
         with pytest.raises(BusClosedError) as refused:
             await a.ref("b/worker").ask(Echo("x"))

@@ -497,6 +497,20 @@ def test_what_cannot_be_spawned_is_refused_early() -> None:
     simulate(scenario)
 
 
+def test_replicas_of_which_one_s_name_is_taken_leave_nothing_behind() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        bus = await one(cluster)
+        taken = bus.spawn(Worker, name="w#2")
+        with pytest.raises(ValueError, match="'w#2'"):
+            bus.spawn(Worker, name="w", replicas=3)
+        assert bus.find() == [taken]
+        await taken.stop()
+        group = bus.spawn(Worker, name="w", replicas=3)
+        assert bus.find() == [group]
+
+    simulate(scenario)
+
+
 def test_a_constructor_that_raises_is_a_failure_of_the_agent() -> None:
     async def scenario(cluster: Cluster) -> None:
         bus = await one(cluster)
