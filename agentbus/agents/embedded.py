@@ -76,11 +76,15 @@ class ListeningHub:
 
     Raises:
         InvalidUrlError: `listen` is no host and port.
+        ModuleNotFoundError: the `hub` extra is not installed.
     """
 
     def __init__(self, listen: str, runtime: Runtime) -> None:
-        from agentbus.hub.server.server import HubServer, Listen  # needs the `hub` extra
-
+        try:
+            from agentbus.hub.server.server import HubServer, Listen
+        except ModuleNotFoundError as error:
+            needs = f"a hub on a port needs {error.name}: pip install 'agentbus[hub]'"
+            raise ModuleNotFoundError(needs, name=error.name) from None
         host, port = _host_and_port(listen)
         self.key = new_publishable_key()
         self._server = HubServer(

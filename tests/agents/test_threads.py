@@ -239,3 +239,10 @@ def test_a_bus_that_was_started_ends_with_its_runtime() -> None:
     assert bus.spawn(Squarer, name="squarer").ask(Square(3)).get(timeout=10).value == 9
     assert runtime.close()
     assert bus.ended.done()
+
+
+def test_a_hub_on_a_port_without_its_extra_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "agentbus.hub.server.server", raising=False)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(ModuleNotFoundError, match=r"needs uvicorn: pip install 'agentbus\[hub\]'"):
+        Bus(listen="127.0.0.1:0")
