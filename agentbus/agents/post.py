@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -22,9 +24,9 @@ from agentbus.agents.letters import DeadLetters
 from agentbus.agents.node import NodeActor
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.permits import Permits
-from agentbus.agents.watching import AgentDown
-from agentbus.errors import BusClosedError, EncodeError, NoSuchAgentError
-from agentbus.runtime import Future, Runtime, Subscription
+from agentbus.agents.watching import AgentDown, LocalWatches
+from agentbus.errors import BusClosedError, EncodeError, NoSuchAgentError, RuntimeFault
+from agentbus.runtime import Future, Lane, Runtime, Subscription
 from agentbus.runtime.blocking import running_loop
 
 MAX_UNUSED = 64
@@ -70,6 +72,7 @@ class PostOffice:
         self.waits = Waits(runtime.io)
         self._capacity = capacity
         self._permits: dict[str, Permits] = {}
+        self._watches = LocalWatches(runtime.io)
 
     def check_fork(self) -> None:
         """Refuse to work in a child of the process that made this bus.
@@ -185,13 +188,25 @@ class PostOffice:
     def watch(self, address: Address, callback: Callable[[AgentDown], Any]) -> Subscription:
         """Call back once, when an agent is dead."""
         lane = self._runtime.callbacks.lane(callback, loop=self._home.loop)
-        if not self.is_local(address):
-            key = object()
-            self._node_actor.tell(NodeActor.Watch(address, key, lane.post))
-            return Subscription(lambda: self._node_actor.tell(NodeActor.Unwatch(address, key)))
+        watch = self._watch_here if self.is_local(address) else self._watch_there
+        undo = watch(address, object(), lane)
+
+        def cancel() -> None:
+            lane.close()
+            with suppress(BusClosedError, RuntimeFault):  # then there is nothing to undo
+                undo()
+
+        return Subscription(cancel)
+
+    def _watch_there(self, address: Address, key: object, lane: Lane[AgentDown]) -> Callable[[], object]:
+        self._node_actor.tell(NodeActor.Watch(address, key, lane.post))
+        return partial(self._node_actor.tell, NodeActor.Unwatch(address, key))
+
+    def _watch_here(self, address: Address, key: object, lane: Lane[AgentDown]) -> Callable[[], object]:
         hosted = self._house.get(address.agent)
         if hosted is None:
             lane.post(AgentDown(str(address), "no_such_agent"))
-        else:
-            hosted.ended().add_done_callback(lambda _future: lane.post(AgentDown(str(address), "ended")))
-        return Subscription(lane.close)
+            return lambda: None
+        on_loop = self._runtime.io.call_soon
+        on_loop(self._watches.add, hosted, key, lane.post)
+        return lambda: on_loop(self._watches.remove, hosted, key)

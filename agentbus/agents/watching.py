@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
 from agentbus.agents.address import Address
 from agentbus.agents.calls import Parcel
 from agentbus.agents.envelope import NOTHING, Kind
+from agentbus.agents.hosted import Hosted
 from agentbus.agents.outcome import Outcome
+from agentbus.errors import RuntimeFault
+from agentbus.runtime import Loop
 
 
 class AgentDown(msgspec.Struct, frozen=True):
@@ -114,3 +118,36 @@ class Watching:
     def node_down(self, node: str, reason: str) -> None:
         """Tell those who watch any agent of a node."""
         self._watches.node_down(node, reason)
+
+
+class LocalWatches:
+    """The watches on agents of this node. On the I/O loop.
+
+    An agent has one note of it, however many watch it or have given up to.
+
+    Args:
+        loop: the I/O loop.
+    """
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._callbacks: dict[Hosted, dict[object, Callback]] = {}
+
+    def add(self, hosted: Hosted, key: object, callback: Callback) -> None:
+        """Call back once the agent, or all of the group, is dead; at once if it is."""
+        noted = hosted in self._callbacks
+        self._callbacks.setdefault(hosted, {})[key] = callback
+        if not noted:
+            hosted.ended().add_done_callback(lambda _ended: self._on_loop(hosted))
+
+    def remove(self, hosted: Hosted, key: object) -> None:
+        """Call back no more."""
+        self._callbacks.get(hosted, {}).pop(key, None)
+
+    def _on_loop(self, hosted: Hosted) -> None:
+        with suppress(RuntimeFault):  # the loop has ended, and with it all who watched
+            self._loop.call_soon(self._down, hosted)
+
+    def _down(self, hosted: Hosted) -> None:
+        for callback in self._callbacks.pop(hosted, {}).values():
+            callback(AgentDown(hosted.address, "ended"))

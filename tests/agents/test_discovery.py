@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
@@ -114,6 +116,45 @@ def test_a_watch_fires_once_when_the_agent_ends() -> None:
         await ref.stop()
         await cluster.until(lambda: len(seen) == 2)
         assert seen == [AgentDown("default/a/worker", "ended")] * 2
+
+    simulate(scenario)
+
+
+def test_a_watch_that_was_called_off_is_silent_and_may_be_called_off_at_any_time() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        a, b = await cluster.join("a", "b")
+        ref = a.spawn(Worker, name="worker")
+        seen: list[AgentDown] = []
+        near, far = ref.watch(seen.append), b.ref("a/worker").watch(seen.append)
+        for _ in range(100):
+            ref.watch(seen.append).cancel()
+        near.cancel()
+        kept = ref.watch(seen.append)
+        await b.close()
+        far.cancel()
+        await ref.stop()
+        await cluster.until(lambda: bool(seen))
+        assert seen == [AgentDown("default/a/worker", "ended")]
+        await a.close()
+        kept.cancel()
+
+    simulate(scenario)
+
+
+def test_watches_that_were_called_off_leave_nothing_at_the_agent() -> None:
+    class Heavy:
+        def note(self, down: AgentDown) -> None: ...
+
+    async def scenario(cluster: Cluster) -> None:
+        (a,) = await cluster.join("a")
+        ref = a.spawn(Worker, name="worker")
+        heavy = Heavy()
+        gone = weakref.ref(heavy)
+        ref.watch(heavy.note).cancel()
+        assert await ref.ask(Echo("x")) == Text("x")
+        del heavy
+        gc.collect()
+        assert gone() is None
 
     simulate(scenario)
 

@@ -98,8 +98,9 @@ def test_an_asynchronous_program_gets_its_callbacks_on_its_own_loop() -> None:
         heard = asyncio.Event()
 
         async def note(event: BusEvent) -> None:
-            seen.append((asyncio.get_running_loop(), type(event)))
-            heard.set()
+            seen.append(asyncio.get_running_loop())
+            if isinstance(event, AgentStarted):
+                heard.set()
 
         async with Bus() as bus:
             bus.events.subscribe(note)
@@ -107,7 +108,7 @@ def test_an_asynchronous_program_gets_its_callbacks_on_its_own_loop() -> None:
             assert await ref.ask(Square(3)) == Number(9)
             assert await asyncio.gather(*(_result(ref.ask(Square(n))) for n in range(5)))
             await heard.wait()
-            assert seen[0] == (asyncio.get_running_loop(), AgentStarted)
+            assert set(seen) == {asyncio.get_running_loop()}
         return seen
 
     async def _result(future: Future[Number]) -> Number:
