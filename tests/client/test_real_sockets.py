@@ -115,8 +115,9 @@ def test_wss_with_a_private_authority(runtime: Runtime, authority: trustme.CA) -
             client.publish("room", "x" * 60_000).get(WAIT)
             runtime.io.call_soon(hub.last.cut)
             assert [changes.get(WAIT).current for _ in range(2)] == ["reconnecting", "connected"]
-            client.publish("room", 1).get(WAIT)
-            assert [frame["type"] for frame in hub.last.received] == ["subscribe", "publish"]
+            for number in range(2):  # the first may be faster than the replay: nobody promised otherwise
+                client.publish("room", number).get(WAIT)
+            assert sorted(frame["type"] for frame in hub.last.received) == ["publish", "publish", "subscribe"]
 
 
 @pytest.mark.parametrize("trusted", [True, False])
