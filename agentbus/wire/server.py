@@ -14,7 +14,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.protocol import Side
 
-from agentbus.wire.connection import Connection
+from agentbus.wire.connection import FRAMES_PER_WRITE, Connection
 from agentbus.wire.engine import Engine
 from agentbus.wire.framing import PING, frame_text
 from agentbus.wire.head import HeadCollector, HeadError, Reject, accept, parse_request
@@ -179,7 +179,7 @@ class ServerConnection(Connection):
     def send_frames(self, data: bytes) -> None:
         """Send what `frame_text` made, one frame or several; does nothing unless the connection is open.
 
-        The same bytes may go to any number of connections.
+        The same bytes may go to any number of connections, each with one write per turn of the loop.
         """
         pieces = self._pieces
         if not pieces:
@@ -189,8 +189,18 @@ class ServerConnection(Connection):
         pieces.append(data)
 
     def send_text(self, payload: bytes) -> None:
-        """Send one text message, UTF-8; does nothing unless the connection is open."""
-        self.send_frames(frame_text(payload))
+        """Send one text message, UTF-8; does nothing unless the connection is open.
+
+        It is for this connection alone, whose other end may begin with a long burst before we are through.
+        """
+        pieces = self._pieces
+        if not pieces:
+            if pieces is None:
+                return
+            self._flusher.mark(self)
+        pieces.append(frame_text(payload))
+        if len(pieces) >= FRAMES_PER_WRITE:
+            self.flush()
 
     def ping(self) -> None:
         """Send an empty ping; the pong counts as activity."""

@@ -263,6 +263,17 @@ class World:
         return transport, peer
 
 
+class WrittenDown(asyncio.Transport):
+    """A transport that keeps each write apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.writes.append(bytes(data))
+
+
 def pipe_of(peer: RawPeer) -> PipeTransport:
     assert isinstance(peer.transport, PipeTransport)
     return peer.transport

@@ -7,7 +7,8 @@ import logging
 import pytest
 
 from agentbus.wire import PipeTransport, Reject, ServerOptions, connect_in_memory, frame_text
-from tests.wire.fakes import SECRET, RawPeer, ServerEar, World, pipe_of, upgrade_request
+from agentbus.wire.connection import FRAMES_PER_WRITE
+from tests.wire.fakes import SECRET, RawPeer, ServerEar, World, WrittenDown, pipe_of, upgrade_request
 from tests.wire.frames import raw_frame, split_frames, text
 
 CLOSE_1000 = raw_frame(0x88, b"\x03\xe8", masked=True)
@@ -141,6 +142,23 @@ def test_the_frames_of_one_turn_are_one_write_per_connection() -> None:
         world.run()
         assert peers[0].received == [shared * 3 + frame_text(b"to one")]
         assert peers[1].received == [shared * 3]
+
+
+def test_a_burst_for_one_connection_alone_is_written_in_parts() -> None:
+    with World() as world:
+        transport, ear = WrittenDown(), ServerEar()
+        connection = world.serve(ear)
+        connection.connection_made(transport)
+        connection.data_received(upgrade_request())
+        transport.writes.clear()
+        texts = [b"%02d" % number for number in range(2 * FRAMES_PER_WRITE + 3)]
+        for each in texts:
+            connection.send_text(each)
+        assert [len(split_frames(part)) for part in transport.writes] == [FRAMES_PER_WRITE] * 2
+        world.run()
+        assert split_frames(b"".join(transport.writes)) == [(0x81, each) for each in texts]
+        assert len(transport.writes) == 3
+        connection.connection_lost(None)
 
 
 def test_what_is_sent_when_not_open_goes_nowhere() -> None:

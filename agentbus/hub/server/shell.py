@@ -97,15 +97,21 @@ class HubShell:
 
     def send(self, command: Send) -> None:
         """Send one frame to one connection."""
-        connection: ServerConnection | None = command.session.handle
+        self._send_one(command.session, command.payload)
+
+    def _send_one(self, session: Session, payload: bytes) -> None:
+        connection: ServerConnection | None = session.handle
         if connection is None:
             return
-        connection.send_text(command.payload)
+        connection.send_text(payload)
         if connection.congested and connection.backlog_bytes > self._max_backlog:
-            self._drop_slow((command.session,))
+            self._drop_slow((session,))
 
     def broadcast(self, command: Broadcast) -> None:
         """Send one frame to many connections; it is framed once."""
+        if len(command.sessions) == 1 and command.exclude is None:
+            self._send_one(command.sessions[0], command.payload)
+            return
         data, exclude = frame_text(command.payload), command.exclude
         slow: list[Session] = []
         for session in command.sessions:
