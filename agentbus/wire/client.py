@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Iterator
+import struct
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Any, cast
 
 from websockets.exceptions import WebSocketException
@@ -32,14 +34,9 @@ DialErrors = (OSError, EOFError, ValueError, WebSocketException)
 
 def secure_mask_keys(batch: int = 256) -> MaskKeys:
     """Give masking keys from the operating system, several per system call (RFC 6455 section 5.3)."""
-
-    def keys() -> Iterator[bytes]:
-        while True:
-            block = os.urandom(4 * batch)
-            for start in range(0, len(block), 4):
-                yield block[start : start + 4]
-
-    return keys().__next__
+    split = struct.Struct("4s" * batch).unpack
+    blocks = map(os.urandom, repeat(4 * batch))
+    return cast("MaskKeys", chain.from_iterable(map(split, blocks)).__next__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ CLOSE_REASON_BYTES: Final = 123
 _LONGEST_HEADER: Final = 14
 _head_short = struct.Struct("!BB").pack
 _head_medium = struct.Struct("!BBH").pack
+_masked_head_medium = struct.Struct("!BBH4s").pack
 _head_long = struct.Struct("!BBQ").pack
 
 
@@ -57,7 +58,7 @@ def frame_text(payload: bytes) -> bytes:
     return text_header(len(payload), 0) + payload
 
 
-def mask_text(payload: bytes, key: bytes) -> tuple[bytes, bytes, bytes]:
+def mask_text(payload: bytes, key: bytes) -> tuple[bytes, bytes]:
     """Frame a text message as a client sends it.
 
     Args:
@@ -65,9 +66,12 @@ def mask_text(payload: bytes, key: bytes) -> tuple[bytes, bytes, bytes]:
         key: four unpredictable bytes, fresh for each frame.
 
     Returns:
-        Header, key and masked payload: pieces to be joined by one write.
+        Header with key, and masked payload: pieces to be joined by one write.
     """
-    return text_header(len(payload), 0x80), key, apply_mask(payload, key)
+    size = len(payload)
+    if 126 <= size < 65536:  # most frames; the general way costs a call more
+        return _masked_head_medium(TEXT_HEAD, 0xFE, size, key), apply_mask(payload, key)
+    return text_header(size, 0x80) + key, apply_mask(payload, key)
 
 
 def frame_length(data: bytes, position: int = 0) -> int | None:
