@@ -74,16 +74,18 @@ class Mailbox:
         awake: whether the consumer is about to look anyway.
     """
 
-    __slots__ = ("_ended", "_idle", "_refusal", "_wake", "control", "items", "take")
+    __slots__ = ("_ended", "_idle", "_refusal", "_wake", "control", "items", "refuses", "take")
 
     def __init__(self, wake: Callable[[], object], *, awake: bool = True) -> None:
         self.items: deque[Any] = deque()
-        """What waits, to be asked for its truth only."""
+        """What waits, to be asked for its truth or length only."""
         self.take: Callable[[], Any] = self.items.popleft
         """Removes the item at the head and gives it; IndexError if there is none."""
         self._idle = not awake
         self._wake = wake
         self._refusal: Refusal | None = None
+        self.refuses = False
+        """Whether nothing is taken any more."""
         self._ended = False
         self.control: deque[Any] | tuple[()] = ()
 
@@ -151,14 +153,10 @@ class Mailbox:
 
     # -- the end --------------------------------------------------------------------------------------------
 
-    @property
-    def refuses(self) -> bool:
-        """Whether nothing is taken any more."""
-        return self._refusal is not None
-
     def refuse(self, refusal: Refusal) -> None:
         """Take no more messages: each `put` raises what `refusal()` gives. The control lane stays open."""
         self._refusal = refusal
+        self.refuses = True
 
     def bury(self, bury: Callable[[Any], object]) -> None:
         """Give every item that is left, or still slips in, to `bury`; call `refuse` first."""

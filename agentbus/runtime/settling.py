@@ -69,7 +69,8 @@ class Settling(Viewable[T]):
             raise forks.forked_error(self)
 
     def _add_waiter(self, wake: Callable[[Self], object]) -> None:
-        self._refuse_stale()
+        if self._state != _pending:
+            self._refuse_stale()
         waiters = self._waiters
         waiters.append(wake)
         if self._state >= 0:
@@ -87,13 +88,20 @@ class Settling(Viewable[T]):
                 wake = waiters.pop(0)
             except IndexError:
                 return
-            self._call(wake)
+            try:
+                wake(self)
+            except BaseException as error:  # noqa: BLE001 -- see _called_in_vain
+                self._called_in_vain(wake, error)
 
     def _call(self, fn: Callable[[Self], object]) -> None:
         try:
             fn(self)
-        except KeyboardInterrupt:
+        except BaseException as error:  # noqa: BLE001 -- see _called_in_vain
+            self._called_in_vain(fn, error)
+
+    def _called_in_vain(self, fn: object, error: BaseException) -> None:
+        """Log a stranger's failure, SystemExit included: it harms nobody else."""
+        if isinstance(error, KeyboardInterrupt):
             self._wake(self._waiters)
-            raise
-        except BaseException:  # noqa: BLE001 -- a stranger's failure, SystemExit included, harms nobody else
-            _log.exception("a callback of a Future failed: %r", fn)
+            raise error
+        _log.error("a callback of a Future failed: %r", fn, exc_info=error)

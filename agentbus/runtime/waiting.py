@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from threading import get_ident
 
 from agentbus.runtime import blocking
-from agentbus.runtime.blocking import running_loop
 from agentbus.runtime.wakeup import burst_to
 
 
@@ -41,24 +41,22 @@ class ThreadWaiter:
 
 
 class LoopWaiter:
-    """Wakes a task of the loop that runs on the thread which makes this."""
+    """Wakes a task of the loop that runs on the thread which makes this; a loop stays on its thread."""
 
-    __slots__ = ("_burst", "_loop", "woken")
+    __slots__ = ("_burst", "woken")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
         self._burst = burst_to(loop)
         self.woken: asyncio.Future[None] = loop.create_future()
 
     def __call__(self, _source: object = None) -> None:
         """Wake the task; from any thread, also when its loop is closed."""
-        if running_loop() is self._loop:
-            woken = self.woken
-            if not woken.done():
-                woken.set_result(None)
-            return
+        burst = self._burst
         try:
-            self._burst.post(self._wake)
+            if get_ident() == burst.made_on_thread:
+                self._wake()
+            else:
+                burst.post(self._wake)
         except RuntimeError:
             return  # the loop is closed: nobody waits any more
 

@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
+from threading import get_ident
 from typing import Any, TypeVarTuple
 
 from agentbus.runtime.blocking import running_loop
@@ -26,14 +27,20 @@ CALLS_PER_TURN = 256
 
 
 class Burst:
-    """Calls on their way to one asyncio loop, in order, from any thread."""
+    """Calls on their way to one asyncio loop, in order, from any thread.
 
-    __slots__ = ("_armed", "_asyncio_loop", "_calls", "wakeups")
+    Attributes:
+        made_on_thread: the ident of the thread on which this was made.
+        wakeups: how often the loop was woken for calls.
+    """
+
+    __slots__ = ("_armed", "_asyncio_loop", "_calls", "made_on_thread", "wakeups")
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
         self._asyncio_loop: asyncio.AbstractEventLoop | None = loop
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._armed = False
+        self.made_on_thread = get_ident()
         self.wakeups = 0
 
     def post(self, fn: Callable[[*Args], object], *args: *Args) -> None:
@@ -45,10 +52,6 @@ class Burst:
         self._calls.append((fn, args))
         if not self._armed:
             self._arm()
-
-    def leads_to(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Whether this is a burst to `loop`."""
-        return self._asyncio_loop is loop
 
     def _target(self) -> asyncio.AbstractEventLoop:
         if self._asyncio_loop is None:
@@ -110,6 +113,6 @@ _thread = _PerThread()
 def burst_to(loop: asyncio.AbstractEventLoop) -> Burst:
     """Give the burst to the loop that runs on this thread; the last one is remembered."""
     burst = _thread.burst
-    if burst is None or not burst.leads_to(loop):
+    if burst is None or burst._asyncio_loop is not loop:
         burst = _thread.burst = Burst(loop)
     return burst
