@@ -33,24 +33,24 @@ class DecodedWhenRead:
     It defines no `__set__`, so the value in the instance's dict takes precedence from then on.
     """
 
-    __slots__ = ("_name", "_slot")
+    __slots__ = ("_name", "_read")
 
     def __init__(self, cls: type[Struct], name: str) -> None:
-        self._slot: Any = cls.__dict__[name]
+        self._read: Any = cls.__dict__[name].__get__
         self._name = name
 
     def __get__(self, event: Struct | None, owner: type[Struct] | None = None) -> Any:
         if event is None:
             return self
-        value = self._slot.__get__(event, owner)
+        value = self._read(event, owner)
         if type(value) is Raw:
             value = _decode(value)
-        vars(event)[self._name] = value
+        event.__dict__[self._name] = value
         return value
 
     def stored(self, event: Struct) -> Any:
         """Give what the slot keeps."""
-        return self._slot.__get__(event, None)
+        return self._read(event, None)
 
 
 def decoded_when_read(*names: str) -> Callable[[E], E]:

@@ -103,8 +103,12 @@ class Requests:
         """Send a frame that carries a payload, if the hub takes one of that size."""
         if len(frame) > self._max_payload_frame:
             reply.try_set_exception(OversizedPayloadError(len(frame), int(self._max_payload_frame)))
-        else:
+        elif self._outbox.held:
             self.submit(request_id, frame, reply, now)
+        elif self._pending.add(request_id, reply, now):
+            self.send(frame)
+        else:
+            reply.try_set_exception(MailboxFullError(self._limits.max_pending_requests))
 
     def submit(self, request_id: str, frame: bytes, reply: Reply, now: float) -> None:
         """Send a frame, now or when there is room, and wait for its answer from now on."""

@@ -13,7 +13,7 @@ from agentbus.client.subscription import ChannelClaim
 from agentbus.client.supervisor import SupervisorActor
 from agentbus.client.view import ClientView
 from agentbus.errors import ActorStoppedError, MailboxFullError
-from agentbus.runtime import Future, Runtime
+from agentbus.runtime import Future, Runtime, forks
 from agentbus.runtime.blocking import running_loop
 from agentbus.runtime.down import StartOptions
 from agentbus.runtime.ref import LoopActorRef
@@ -34,6 +34,7 @@ class Switchboard:
         self.options = options
         self.view = ClientView()
         self._runtime = runtime
+        self._generation = forks.generation
         self._home = Home(runtime.agents, loop)
         self.listeners = Listeners(runtime, self._home)
         self._log = options.logger or logging.getLogger("agentbus.client")
@@ -67,11 +68,12 @@ class Switchboard:
 
     def request(self, message: Any, reply: Reply) -> None:
         """Hand a request to the connection. Whatever becomes of it, its reply hears of it."""
-        self._runtime.check_fork()
+        if self._generation != forks.generation:
+            self._runtime.check_fork()
         inbox = self.view.inbox
         if inbox is None:
             reply.try_set_exception(not_connected())
-        elif len(inbox) >= self._most_waiting:
+        elif len(inbox.items) >= self._most_waiting:
             reply.try_set_exception(MailboxFullError(self._most_waiting))
         else:
             try:
