@@ -217,9 +217,10 @@ class ConnectionActor(LoopActor):
         if self._life is not Life.OPEN:
             message.reply.try_set_exception(not_connected())
             return
-        request_id = self._requests.next_id()
+        requests = self._requests
+        request_id = requests.next_id()
         frame = encode_publish(message.channel, message.data, request_id)
-        self._requests.submit_payload(request_id, frame, message.reply, self._now())
+        requests.submit_payload(request_id, frame, message.reply, self._now())
         if self._ack_timer is None:
             self._await_acks()
 
@@ -229,9 +230,10 @@ class ConnectionActor(LoopActor):
         if self._life is not Life.OPEN:
             message.reply.try_set_exception(not_connected())
             return
-        request_id = self._requests.next_id()
+        requests = self._requests
+        request_id = requests.next_id()
         frame = encode_send(message.to, message.data, request_id)
-        self._requests.submit_payload(request_id, frame, message.reply, self._now())
+        requests.submit_payload(request_id, frame, message.reply, self._now())
         if self._ack_timer is None:
             self._await_acks()
 

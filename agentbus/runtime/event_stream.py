@@ -125,7 +125,9 @@ class EventStream(forks.ProcessBound, Generic[T]):
     ) -> None:
         super().__init__()
         self._subscriptions: list[Subscription] = []
-        self._pipe = _Pipe(Buffer(capacity, overflow, lost_event))
+        buffer = Buffer(capacity, overflow, lost_event)
+        self._pipe = _Pipe(buffer)
+        self._take = buffer.take
 
     def __len__(self) -> int:
         """Count the events that wait."""
@@ -216,7 +218,7 @@ class EventStream(forks.ProcessBound, Generic[T]):
 
     async def __anext__(self) -> T:
         try:
-            return self._pipe.buffer.take()
+            return self._take()
         except IndexError:
             return await self._wait_async()
 
