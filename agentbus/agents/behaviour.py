@@ -120,13 +120,16 @@ class AgentBehaviour:
     async def _finish(
         self, delivery: Delivery, handler: Handler, scope: Scope, coroutine: Coroutine[Any, Any, Any]
     ) -> Any:
+        token = current_scope.set(scope)  # it has a task, and so a context, of its own
         try:
-            result = await _scoped(scope, coroutine)
+            result = await coroutine
         except asyncio.CancelledError:
             raise
         except handler.answers as error:
             _answer_with(delivery, error)
             return None
+        finally:
+            current_scope.reset(token)
         delivery.settle(Outcome.DELIVERED)
         return result
 

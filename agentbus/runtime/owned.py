@@ -6,6 +6,7 @@ import asyncio
 import sys
 import threading
 from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
 from typing import Any
 
 from agentbus.runtime.loop import Loop
@@ -35,13 +36,35 @@ class OwnedTasks:
 
     def start(self, coroutine: Coroutine[Any, Any, Any], then: Then) -> asyncio.Task[Any]:
         """Run a coroutine, and `then` when it has ended in whatever way."""
-        task = _start(self._loop, _contained(coroutine))
+        task = _start(self._loop, self._contained(coroutine, copy_context()))
         self._running[task] = (coroutine, then)
         if task.done():
             self._ended(task)
         else:
             task.add_done_callback(self._ended)
         return task
+
+    async def _contained(self, coroutine: Coroutine[Any, Any, Any], context: Context) -> _Outcome:
+        """Turn failures into values: asyncio lets `SystemExit` out of a task, and with it out of the loop.
+
+        What follows begins in the task's last step, in the context of who started it: a callback of the task
+        would come a turn of the loop later. That is left to who is cancelled, or ended before `start` did.
+        """
+        try:
+            value, error = await coroutine, None
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException as raised:
+            if is_interrupt(raised):
+                raise
+            value, error = None, raised
+        task = asyncio.current_task()
+        entry = None if task is None else self._running.pop(task, None)
+        if task is not None and entry is not None:
+            task.remove_done_callback(self._ended)
+            context.run(entry[1], value, error)
+            self._look_if_empty()
+        return value, error
 
     def cancel(self) -> None:
         """Cancel all; each `then` gets a `CancelledError` once its coroutine has given in."""
@@ -73,18 +96,6 @@ class OwnedTasks:
 
 
 _Outcome = tuple[Any, BaseException | None]
-
-
-async def _contained(coroutine: Coroutine[Any, Any, Any]) -> _Outcome:
-    """Turn failures into values: asyncio lets `SystemExit` out of a task, and with it out of the loop."""
-    try:
-        return await coroutine, None
-    except asyncio.CancelledError:
-        raise
-    except BaseException as error:
-        if is_interrupt(error):
-            raise
-        return None, error
 
 
 def is_interrupt(error: BaseException) -> bool:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterator
+from contextvars import ContextVar
 from typing import Any, cast
 
 import pytest
@@ -50,6 +51,20 @@ class TestTasks:
         assert len(tasks) == 1
         loop.run_until_idle()
         assert (endings.seen, len(tasks)) == ([ending], 0)
+
+    def test_what_follows_runs_in_the_context_of_who_started_it(self, loop: VirtualLoop) -> None:
+        mark: ContextVar[str] = ContextVar("mark", default="nobody's")
+        seen: list[str] = []
+
+        async def marking() -> None:
+            mark.set("the task's")
+
+        tasks = OwnedTasks(HostedLoop(loop))
+        token = mark.set("the starter's")
+        tasks.start(marking(), lambda _value, _error: seen.append(mark.get()))
+        mark.reset(token)
+        loop.run_until_idle()
+        assert seen == ["the starter's"]
 
     def test_system_exit_stays_inside(self, loop: VirtualLoop) -> None:
         endings, tasks = Endings(), OwnedTasks(HostedLoop(loop))
