@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-SUITES = ("fanout", "request_reply", "acked_publish", "client_cost", "actors", "memory")
+SUITES = ("fanout", "request_reply", "acked_publish", "client_cost", "actors", "agents", "memory")
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
 PREAMBLE = """\

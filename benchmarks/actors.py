@@ -9,7 +9,6 @@ KINDS = {
     "pykka ThreadingActor": ("actors", "pykka"),
     "agentbus LoopActor, on its loop": ("actors", "loop"),
     "agentbus LoopActor, from a thread": ("actors", "loop-from-thread"),
-    "agentbus AsyncAgentActor, on its loop": ("agent_actors",),
 }
 
 

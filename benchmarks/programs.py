@@ -12,13 +12,14 @@ from benchmarks.process import LOAD_CORE, pin
 
 ROOT = Path(__file__).resolve().parent.parent
 SDK_PYTHON = ROOT / ".venv-interop" / "bin" / "python"
+AUTOGEN_PYTHON = ROOT / ".venv-autogen" / "bin" / "python"
 PEERS = ROOT / "benchmarks" / "peers"
 
 
 def command(program: str, *arguments: object, python: Path | str = sys.executable) -> list[str]:
     """The command line of one load program."""
     words = [str(argument) for argument in arguments]
-    if python == SDK_PYTHON:
+    if python in {SDK_PYTHON, AUTOGEN_PYTHON}:
         return [str(python), str(PEERS / f"{program}.py"), *words]
     return [str(python), "-m", f"benchmarks.peers.{program}", *words]
 
