@@ -45,7 +45,7 @@ class DecodedWhenRead:
         value = self._read(event, owner)
         if type(value) is Raw:
             value = _decode(value)
-        event.__dict__[self._name] = value
+        vars(event)[self._name] = value
         return value
 
     def stored(self, event: Struct) -> Any:

@@ -113,6 +113,6 @@ _thread = _PerThread()
 def burst_to(loop: asyncio.AbstractEventLoop) -> Burst:
     """Give the burst to the loop that runs on this thread; the last one is remembered."""
     burst = _thread.burst
-    if burst is None or burst._asyncio_loop is not loop:
+    if burst is None or burst._asyncio_loop is not loop:  # pyright: ignore[reportPrivateUsage] -- same file, hot
         burst = _thread.burst = Burst(loop)
     return burst
