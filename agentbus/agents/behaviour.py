@@ -120,6 +120,7 @@ class AgentBehaviour:
     async def _finish(
         self, delivery: Delivery, handler: Handler, scope: Scope, coroutine: Coroutine[Any, Any, Any]
     ) -> Any:
+        scope.task = asyncio.current_task()
         token = current_scope.set(scope)  # it has a task, and so a context, of its own
         try:
             result = await coroutine

@@ -27,8 +27,8 @@ class Answer(Message):
 class Walker(AsyncAgentActor):
     """Asks the next of the path, and waits for it in the way that the message says."""
 
-    def __init__(self) -> None:
-        self.beside: list[Any] = []
+    def __init__(self, beside: list[asyncio.Future[Any]] | None = None) -> None:
+        self.beside: list[asyncio.Future[Any]] = [] if beside is None else beside
 
     @handles
     async def go(self, message: Go) -> str:
@@ -39,6 +39,10 @@ class Walker(AsyncAgentActor):
         if message.how == "beside":
             self.beside.append(asyncio.ensure_future(_quietly(asked)))
             return "beside"
+        if message.how == "busy":
+            self.beside.append(asyncio.ensure_future(_quietly(asked)))
+            await virtual_sleep(2.0)
+            return "busy"
         if message.how == "gather":
             return f"{self.name} {(await asyncio.gather(asked, virtual_sleep(0.01)))[0]}"
         if message.how == "reply":
@@ -117,6 +121,18 @@ def test_an_agent_that_does_not_wait_may_be_asked_back() -> None:
         assert await bus.ref(first).ask(Go(path=(second, first), how="beside")) == "beside"
         await virtual_sleep(1)
         assert bus.dead_letters.count == 0
+
+    simulate(scenario)
+
+
+def test_an_agent_that_works_beside_its_ask_may_be_asked_back() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        (bus,) = await cluster.join("one")
+        beside: list[asyncio.Future[Any]] = []
+        first, second = (str(bus.spawn(Walker, beside, name=name)) for name in ("first", "second"))
+        assert await bus.ref(first).ask(Go(path=(second, first, second), how="busy")) == "busy"
+        await virtual_sleep(10)
+        assert [task.result() for task in beside] == ["busy", "busy", "second"]
 
     simulate(scenario)
 
