@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Awaitable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import msgspec
 
 from agentbus.agents.events import AgentProgress
 from agentbus.agents.scope import current_scope
+from agentbus.agents.shielding import shield
 from agentbus.errors import AgentError
 from agentbus.runtime import Clock, Runtime
 from agentbus.runtime.cell_context import CellContext
-from agentbus.runtime.cell_job import current_job
+from agentbus.runtime.cell_job import current_job, shielding
 
 if TYPE_CHECKING:
     from agentbus.agents.bus import Bus
     from agentbus.agents.delivery import Delivery
     from agentbus.agents.ref import AgentRef
+
+T = TypeVar("T")
 
 
 class AgentContext(msgspec.Struct, frozen=True):
@@ -146,6 +151,13 @@ class Agent:
         """Whether nobody wants the result any more: the asker gave up, or the agent is being stopped."""
         return self._context.cell.cancel_token.cancelled
 
+    def shielded(self) -> AbstractContextManager[None]:
+        """Leave the asks that are sent within alone when the message is cancelled, or its deadline passes.
+
+        For steps that must not be cut in two; `self.cancelled` still tells.
+        """
+        return shielding()
+
     def reply(self, value: Any) -> None:
         """Answer now; what the handler returns later is ignored. Without an asker nothing happens."""
         job = current_job.get()
@@ -177,3 +189,14 @@ class AsyncAgentActor(Agent):
 
     concurrency: ClassVar[int] = 1
     reentrant: ClassVar[bool] = False
+
+    async def shield(self, step: Awaitable[T]) -> T:
+        """Run a step to its end though the message is cancelled; the cancellation is delivered after it.
+
+        Args:
+            step: a coroutine, whose asks do not inherit the message's deadline; or the future of an ask.
+
+        Raises:
+            Exception: the step's own failure, also if the message was cancelled.
+        """
+        return await shield(step)

@@ -101,13 +101,15 @@ class Ask:
     Attributes:
         future: of the reply.
         stamp: the life of the node that it was sent to; None while it waits here.
+        place: among what waits for the link to that life; see `Link.post`.
     """
 
-    __slots__ = ("_expected", "_near", "future", "stamp")
+    __slots__ = ("_expected", "_near", "future", "place", "stamp")
 
     def __init__(self, future: Future[Any], message: Any) -> None:
         self.future = future
         self.stamp: Stamp | None = None
+        self.place = 0
         known = isinstance(message, Message)
         self._expected = reply_type(type(message)) if known else None
         self._near: str | None = type(message).__module__ if known else None

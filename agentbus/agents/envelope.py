@@ -49,6 +49,8 @@ class Kind(enum.StrEnum):
     BROADCAST = "broadcast"
     PROBE = "probe"
     PROBED = "probed"
+    CANCEL = "cancel"
+    CONTROL = "control"
 
 
 class Envelope(

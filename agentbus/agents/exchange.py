@@ -5,7 +5,7 @@ Lives on the I/O loop.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from agentbus.agents.calls import Ask, Parcel
@@ -30,7 +30,17 @@ LIMBO_INTERVAL = 0.25
 LOOK_INTERVAL = 5.0
 PACKET_BYTES = 1000
 CONTROL_KINDS = frozenset(
-    {Kind.ERROR, Kind.STOP, Kind.WATCH, Kind.UNWATCH, Kind.DOWN, Kind.PROBE, Kind.PROBED}
+    {
+        Kind.ERROR,
+        Kind.STOP,
+        Kind.WATCH,
+        Kind.UNWATCH,
+        Kind.DOWN,
+        Kind.PROBE,
+        Kind.PROBED,
+        Kind.CANCEL,
+        Kind.CONTROL,
+    }
 )
 
 
@@ -58,6 +68,7 @@ class Exchange:
         host: see `Host`.
         link_options: limits and times of links.
         loop: the I/O loop.
+        give_up: told of each ask that its asker has cancelled, with the number of its envelope.
     """
 
     def __init__(
@@ -67,19 +78,21 @@ class Exchange:
         host: Host,
         link_options: LinkOptions,
         loop: Loop,
+        give_up: Callable[[str, Ask], object],
     ) -> None:
         self._membership = membership
         self._traffic = traffic
         self._host = host
         self.link_options = link_options
         self._on_loop = loop.call_soon
+        self._give_up = give_up
         self._now = loop.clock.monotonic
         self._numbers = 0
         self._asks: dict[str, Ask] = {}
         self._limbo: list[Parcel] = []
         self._orphans: dict[str, list[Unsent]] = {}
         self._guests = Guests()
-        self._look_at = 0.0
+        self._look_at = self._sweep_at = 0.0
         self.ready = False
 
     @property
@@ -100,10 +113,19 @@ class Exchange:
             self._post(self._link_to(record.stamp), parcel)
         elif self.ready and not self._membership.may_appear(parcel.address.node, self._now()):
             self._fail(parcel, "no_such_agent", NoSuchAgentError(str(parcel.address)))
-        elif len(self._limbo) >= MAX_LIMBO:
+        elif len(self._limbo) >= MAX_LIMBO and not self._make_room():
             self._fail(parcel, "mailbox_full", MailboxFullError(MAX_LIMBO))
         else:
             self._limbo.append(parcel)
+
+    def _make_room(self) -> bool:
+        """Let go of what nobody wants any more, once in a while; whether that helped."""
+        now = self._now()
+        if now < self._sweep_at:
+            return False
+        self._sweep_at = now + LIMBO_INTERVAL
+        self._limbo = [parcel for parcel in self._limbo if parcel.call is None or not parcel.call.over]
+        return len(self._limbo) < MAX_LIMBO
 
     def joined(self) -> None:
         """Send what has waited for the directory."""
@@ -141,31 +163,35 @@ class Exchange:
             chain=parcel.headers.chain,
         )
         try:
-            self._put(link, envelope, parcel.headers.deadline, call)
+            place = self._put(link, envelope, parcel.headers.deadline, call)
         except BodyTooLargeError as error:
             self._fail(parcel, "body_too_large", error)
         except MailboxFullError as error:
             self._fail(parcel, "mailbox_full", error)
         else:
             if isinstance(call, Ask):
-                self._remember(number, call, link.there)
+                self._remember(number, call, link.there, place)
 
-    def _put(self, link: Link, envelope: Envelope, deadline: float | None, token: Any) -> None:
+    def _put(self, link: Link, envelope: Envelope, deadline: float | None, token: Any) -> int:
         data = encode_envelope(envelope)
         cap = self._traffic.room - PACKET_BYTES
         if len(data) + ITEM_BYTES > cap:
             raise BodyTooLargeError(len(data), cap)
-        link.post(data, deadline=deadline, token=token, urgent=envelope.kind in CONTROL_KINDS)
+        urgent = envelope.kind in CONTROL_KINDS
+        place = link.post(data, deadline=deadline, token=token, urgent=urgent)
         self._traffic.touch(link, self._now())
+        return place
 
-    def _remember(self, number: str, ask: Ask, stamp: Stamp) -> None:
+    def _remember(self, number: str, ask: Ask, stamp: Stamp, place: int) -> None:
         """Keep a slot for the reply until the asker has it, or gave up."""
-        ask.stamp = stamp
+        ask.stamp, ask.place = stamp, place
         self._asks[number] = ask
         ask.future.add_done_callback(lambda _future: self._on_loop(self._forget, number))
 
     def _forget(self, number: str) -> None:
-        self._asks.pop(number, None)
+        ask = self._asks.pop(number, None)
+        if ask is not None and ask.future.cancelled():
+            self._give_up(number, ask)
 
     def _fail(self, parcel: Parcel, reason: str, error: Exception) -> None:
         if parcel.call is not None:
@@ -255,8 +281,7 @@ class Exchange:
     def node_dead(self, stamp: Stamp, *, replaced: bool) -> None:
         """End the link to a life that is over; what never left waits for the next life, or fails."""
         unsent = self._close_link(stamp)
-        for ask in [ask for ask in self._asks.values() if ask.stamp == stamp]:
-            ask.settle(Outcome.UNKNOWN)
+        self._asks_unknown(stamp, unsent)
         if replaced:
             self._orphans[stamp.node] = unsent
             return
@@ -267,10 +292,15 @@ class Exchange:
         """Begin all links anew, after this node was declared dead: what left before is unknown."""
         for link in self._traffic.links():
             unsent = self._close_link(link.there)
-            for ask in [ask for ask in self._asks.values() if ask.stamp == link.there]:
-                ask.settle(Outcome.UNKNOWN)
+            self._asks_unknown(link.there, unsent)
             if self._membership.nodes.living(link.there) is not None:
                 self._post_again(link.there, unsent)
+
+    def _asks_unknown(self, stamp: Stamp, unsent: Iterable[Unsent]) -> None:
+        """Tell the askers of a life that is over, save those whose ask never left."""
+        here = {id(each.token) for each in unsent}
+        for ask in [ask for ask in self._asks.values() if ask.stamp == stamp and id(ask) not in here]:
+            ask.settle(Outcome.UNKNOWN)
 
     def _close_link(self, stamp: Stamp) -> list[Unsent]:
         """Remove a link; give what never left and is waited for."""
@@ -285,9 +315,11 @@ class Exchange:
     def _post_again(self, stamp: Stamp, unsent: Iterable[Unsent]) -> None:
         link = self._link_to(stamp)
         for each in unsent:
+            if each.token.over:
+                continue
+            place = link.post(bytes(each.envelope), deadline=each.deadline, token=each.token)
             if isinstance(each.token, Ask):
-                each.token.stamp = stamp
-            link.post(bytes(each.envelope), deadline=each.deadline, token=each.token)
+                each.token.stamp, each.token.place = stamp, place
         self._traffic.touch(link, self._now())
 
     # -- time ------------------------------------------------------------------------------------------------
@@ -301,7 +333,7 @@ class Exchange:
             self._leave_limbo()
         late = [parcel for parcel in self._limbo if _is_late(parcel, now)]
         if late:
-            self._limbo = [parcel for parcel in self._limbo if parcel not in late]
+            self._limbo = [parcel for parcel in self._limbo if not _is_late(parcel, now)]
         for parcel in late:
             if parcel.call is not None:
                 parcel.call.settle(Outcome.EXPIRED)

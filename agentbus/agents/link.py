@@ -87,8 +87,8 @@ class Link:
         deadline: float | None = None,
         token: Any = None,
         urgent: bool = False,
-    ) -> None:
-        """Queue an encoded envelope.
+    ) -> int:
+        """Queue an encoded envelope; gives its place, for `withdraw`.
 
         Args:
             envelope: see `encode_envelope`.
@@ -99,7 +99,11 @@ class Link:
         Raises:
             MailboxFullError: the queue is at its capacity.
         """
-        self._sender.post(envelope, deadline=deadline, token=token, urgent=urgent)
+        return self._sender.post(envelope, deadline=deadline, token=token, urgent=urgent)
+
+    def withdraw(self, place: int) -> bool:
+        """Take back what nobody wants any more: its outcome is *expired*. False if it has left."""
+        return self._sender.withdraw(place)
 
     def settle(self, sequence: int, outcome: Outcome, now: float) -> None:
         """Say what became of an inbound envelope; once each."""

@@ -14,6 +14,7 @@ item, and the receiver reports either what it did with the first copy or that it
 from __future__ import annotations
 
 import heapq
+import math
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 from typing import Any
@@ -149,8 +150,8 @@ class LinkSender:
 
     # -- in --------------------------------------------------------------------------------------------------
 
-    def post(self, envelope: bytes, *, deadline: float | None, token: Any, urgent: bool) -> None:
-        """Queue an encoded envelope.
+    def post(self, envelope: bytes, *, deadline: float | None, token: Any, urgent: bool) -> int:
+        """Queue an encoded envelope; gives its place, for `withdraw`.
 
         Raises:
             MailboxFullError: the queue is at its capacity; nothing was queued.
@@ -159,14 +160,25 @@ class LinkSender:
         full = self._queued_bytes + len(envelope) > self._options.capacity_bytes and not urgent
         if full or len(lane) >= self._options.capacity:
             raise MailboxFullError(self._options.capacity)
-        self._requeue(lane, Unsent(msgspec.Raw(envelope), len(envelope), deadline, token))
+        return self._requeue(lane, Unsent(msgspec.Raw(envelope), len(envelope), deadline, token))
 
-    def _requeue(self, lane: OrderedDict[int, Unsent], unsent: Unsent) -> None:
+    def _requeue(self, lane: OrderedDict[int, Unsent], unsent: Unsent) -> int:
         self._posted += 1
         lane[self._posted] = unsent
         self._queued_bytes += unsent.size
         if unsent.deadline is not None:
             heapq.heappush(self._expiry, (unsent.deadline, self._posted))
+        return self._posted
+
+    def withdraw(self, place: int) -> bool:
+        """Take back an envelope that nobody wants any more: expired. False if it has left."""
+        for lane in self._lanes:
+            unsent = lane.pop(place, None)
+            if unsent is not None:
+                self._queued_bytes -= unsent.size
+                self._settled_now(unsent.token, Outcome.EXPIRED)
+                return True
+        return False
 
     def report(self, sequence: int, outcome: Outcome) -> None:
         """Queue a receipt for the other side's item."""
@@ -196,7 +208,8 @@ class LinkSender:
             return Item(sent.sequence, 0.0)
         if not fits:
             return Item(sent.sequence)
-        left = None if sent.deadline is None else round(sent.deadline - now, 3)
+        # rounded up: the other side must not give up before we do
+        left = None if sent.deadline is None else math.ceil((sent.deadline - now) * 1000) / 1000
         return Item(sent.sequence, left, sent.envelope, sent.receipts)
 
     def _fill_window(self, now: float) -> bool:
@@ -276,12 +289,7 @@ class LinkSender:
     def expire(self, now: float) -> None:
         """Settle what waits in the queue and is too late."""
         while self._expiry and self._expiry[0][0] <= now:
-            number = heapq.heappop(self._expiry)[1]
-            for lane in self._lanes:
-                unsent = lane.pop(number, None)
-                if unsent is not None:
-                    self._queued_bytes -= unsent.size
-                    self._settled_now(unsent.token, Outcome.EXPIRED)
+            self.withdraw(heapq.heappop(self._expiry)[1])
 
     def next_expiry(self) -> float | None:
         """When the earliest queued deadline passes; may be that of an envelope that has left meanwhile."""

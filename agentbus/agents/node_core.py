@@ -331,6 +331,7 @@ class NodeCore(LoopActor):
         parts = self._parts
         closed = error if isinstance(error, BusClosedError) else BusClosedError()
         parts.exchange.close(closed)
+        parts.reception.close()
         parts.waiters.close(closed)
         parts.broadcasts.close(closed)
         if error is None:

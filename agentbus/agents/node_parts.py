@@ -10,6 +10,7 @@ import msgspec
 
 from agentbus.agents.address import Address
 from agentbus.agents.calls import Parcel
+from agentbus.agents.cancelling import Cancels
 from agentbus.agents.envelope import Envelope, Stamp
 from agentbus.agents.exchange import Exchange
 from agentbus.agents.finder import Finder, Waiters
@@ -90,7 +91,10 @@ class NodeParts:
         self.membership = Membership(namespace, stamp, options.membership, now)
         self.finder = Finder(namespace, stamp.node, house, self.membership)
         self.traffic = Traffic(Pacer(options.pace or Pace(), now), self._route, DEFAULT_ROOM)
-        self.exchange = Exchange(self.membership, self.traffic, self, options.link, loop)
+        self._cancels = Cancels(self.traffic, answer, loop)
+        self.exchange = Exchange(
+            self.membership, self.traffic, self, options.link, loop, self._cancels.give_up
+        )
         self.reception = Reception(
             house,
             answer=answer,

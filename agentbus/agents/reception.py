@@ -14,6 +14,7 @@ import msgspec
 
 from agentbus.agents.address import Address, parse_address
 from agentbus.agents.calls import type_and_version
+from agentbus.agents.cancelling import AskedHere
 from agentbus.agents.delivery import Body, Delivery
 from agentbus.agents.envelope import Envelope, Kind, Stamp, decode_envelope, encode_body
 from agentbus.agents.failures import describe
@@ -73,6 +74,7 @@ class Reception:
         self._namespace, self._node = here
         self._loop = loop
         self._watchers: dict[tuple[Stamp, str], None] = {}
+        self.asked = AskedHere(loop)
         self._kinds: dict[str, OnKind] = {
             Kind.TELL: self._on_tell,
             Kind.ASK: self._on_ask,
@@ -81,6 +83,7 @@ class Reception:
             Kind.UNWATCH: self._on_unwatch,
         }
         self._open_to_guests: set[str] = {Kind.TELL, Kind.ASK, Kind.REPLY, Kind.ERROR}
+        self.serve(Kind.CANCEL, self.asked.on_cancel, guests=True)
 
     def serve(self, kind: str, handler: OnKind, *, guests: bool = False) -> None:
         """Hand envelopes of one more kind to `handler(stamp, sequence, envelope, deadline)`; it settles them.
@@ -170,9 +173,13 @@ class Reception:
             agent.tell(self._delivery(agent, envelope, deadline, settle))
 
     def _on_ask(self, stamp: Stamp, sequence: int, envelope: Envelope, deadline: float | None) -> None:
+        if self.asked.is_cancelled(stamp, envelope.id):
+            self._answer(stamp, None, sequence, Outcome.EXPIRED)
+            return
         agent = self._find(stamp, sequence, envelope)
         if agent is not None:
             future = agent.ask(self._delivery(agent, envelope, deadline, None))
+            self.asked.opened(stamp, envelope.id, future, deadline)
             future.add_done_callback(partial(self._answered, stamp, sequence, envelope.id))
 
     @staticmethod
@@ -188,13 +195,16 @@ class Reception:
     def _answered(self, stamp: Stamp, sequence: int, asked: str, future: Future[Any]) -> None:
         """Encode the reply where it was made, and let it leave from the loop."""
         envelope, outcome = _reply_envelope(asked, future)
-        self._loop.call_soon(self._send_reply, stamp, sequence, envelope, outcome)
+        self._loop.call_soon(self._send_reply, stamp, sequence, asked, envelope, outcome)
 
-    def _send_reply(self, stamp: Stamp, sequence: int, envelope: Envelope, outcome: Outcome) -> None:
+    def _send_reply(
+        self, stamp: Stamp, sequence: int, asked: str, envelope: Envelope | None, outcome: Outcome
+    ) -> None:
+        self.asked.closed(stamp, asked)
         try:
             self._answer(stamp, envelope, sequence, outcome)
         except BodyTooLargeError as error:
-            self._answer(stamp, _error_envelope(envelope.correlation or "", error), sequence, outcome)
+            self._answer(stamp, _error_envelope(asked, error), sequence, outcome)
 
     # -- lives -----------------------------------------------------------------------------------------------
 
@@ -247,9 +257,14 @@ class Reception:
             self._down(address, reason)
 
     def node_dead(self, stamp: Stamp) -> None:
-        """Forget the watches of a life that is over."""
+        """Forget the watches of a life that is over, and cancel what it has asked."""
+        self.asked.node_dead(stamp)
         for key in [key for key in self._watchers if key[0] == stamp]:
             del self._watchers[key]
+
+    def close(self) -> None:
+        """End: nobody waits for answers any more."""
+        self.asked.close()
 
 
 def _not_trusted() -> NotTrustedError:
@@ -260,9 +275,14 @@ def _error_envelope(asked: str, error: BaseException, *, declared: bool = False)
     return Envelope("", Kind.ERROR, correlation=asked, failure=describe(error, declared=declared))
 
 
-def _reply_envelope(asked: str, future: Future[Any]) -> tuple[Envelope, Outcome]:
-    """Put a handler's outcome into an envelope; an exception that is none of ours is one that it declared."""
+def _reply_envelope(asked: str, future: Future[Any]) -> tuple[Envelope | None, Outcome]:
+    """Put a handler's outcome into an envelope; an exception that is none of ours is one that it declared.
+
+    There is none for an asker who waits no more.
+    """
     error = future.exception()
+    if future.cancelled() or isinstance(error, AskTimeoutError):
+        return None, Outcome.EXPIRED
     if error is None:
         value = future.get()
         try:
@@ -276,5 +296,4 @@ def _reply_envelope(asked: str, future: Future[Any]) -> tuple[Envelope, Outcome]
         ), Outcome.DELIVERED
     if not isinstance(error, AgentError | RuntimeFault):
         return _error_envelope(asked, error, declared=True), Outcome.DELIVERED
-    outcome = Outcome.EXPIRED if isinstance(error, AskTimeoutError) else Outcome.DEAD_LETTERED
-    return _error_envelope(asked, error), outcome
+    return _error_envelope(asked, error), Outcome.DEAD_LETTERED

@@ -15,6 +15,7 @@ from agentbus.agents.scope import Scope, current_scope
 from agentbus.agents.watching import AgentDown
 from agentbus.errors import HopLimitError
 from agentbus.runtime import Future, Subscription
+from agentbus.runtime.cell_job import shielded
 
 Reply = TypeVar("Reply")
 
@@ -103,7 +104,7 @@ class AgentRef:
             `AgentRestarted`, `AgentStopped`, `UndecodableMessageError`, `UnhandledMessageError`,
             `MailboxFullError`, `OutcomeUnknownError`, `NotTrustedError`, `BodyTooLargeError`,
             `HopLimitError`, `EncodeError`, `BusClosedError`, or an exception that the handler declares.
-            Cancelling it cancels a local handler.
+            Cancelling it cancels the handler that works on it, here or elsewhere, and what that has asked.
         """
         scope = current_scope.get()
         deadline = self._deadline(timeout, scope)
@@ -140,7 +141,8 @@ class AgentRef:
 
     def _deadline(self, timeout: float | None, scope: Scope | None) -> float | None:
         own = None if timeout is None else self._post.now() + timeout
-        outer = None if scope is None or scope.delivery is None else scope.delivery.headers.deadline
+        delivery = None if scope is None or shielded.get() else scope.delivery
+        outer = None if delivery is None else delivery.headers.deadline
         if own is None or outer is None:
             return own if outer is None else outer
         return min(own, outer)

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, TypeVarTuple
 
 from agentbus.errors import AgentRestarted
-from agentbus.runtime.cell_job import CancelToken, current_job
+from agentbus.runtime.cell_job import CancelToken, current_job, shielded
 from agentbus.runtime.clock import Clock
 from agentbus.runtime.future import Future
 from agentbus.runtime.loop import Loop
@@ -60,6 +60,7 @@ class CellContext:
         self.last_error = last_error
         self._timer = timer
         self._owned: dict[object, Closer] = {}
+        self._asks: dict[Future[Any], None] = {}
         self._closed_by: Exception | None = None
 
     @property
@@ -108,10 +109,27 @@ class CellContext:
         self._owned.pop(key, None)
 
     def track(self, future: Future[T]) -> Future[T]:
-        """Cancel `future` when this behaviour's time ends before it is done: for asks that it has sent."""
-        disown = self.own(lambda _error: future.cancel())
-        future.add_done_callback(lambda _future: disown())
+        """Cancel an ask that the behaviour has sent when its time ends, or when the message is cancelled.
+
+        That is the message whose handling has sent it, unless the step is shielded.
+        """
+        if self._closed_by is not None:
+            future.cancel()
+            return future
+        self._asks[future] = None
+        future.add_done_callback(self._forget_ask)
+        job = current_job.get()
+        if job is not None and not shielded.get():
+            job.track(future)
         return future
+
+    def _forget_ask(self, ask: Future[Any]) -> None:
+        self._asks.pop(ask, None)
+
+    @property
+    def open_asks(self) -> int:
+        """Count the asks that this behaviour has sent and that are not done."""
+        return len(self._asks)
 
     def call_later(self, delay: float, fn: Callable[[*Args], object], *args: *Args) -> Timer:
         """Call `fn(*args)` in `delay` seconds, between messages, unless this behaviour's time ends before.
@@ -152,6 +170,8 @@ class CellContext:
     def close(self, error: Exception) -> None:
         """Close what this behaviour owns; for the cell."""
         self._closed_by = error
+        for ask in list(self._asks):
+            ask.cancel()
         while self._owned:
             try:
                 _key, closer = self._owned.popitem()

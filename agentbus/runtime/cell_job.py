@@ -1,39 +1,66 @@
-"""One message in the hands of a behaviour: who waits for it, and whether it is still wanted."""
+"""One message in the hands of a behaviour: who waits for it, whether it is still wanted, what it has asked."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
+from agentbus.errors import AskTimeoutError, FutureCancelledError
 from agentbus.runtime.envelope import Again, Ask
 from agentbus.runtime.future import Future
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+GIVING_IN = (asyncio.CancelledError, FutureCancelledError, AskTimeoutError)
+"""What unwinds a handler whose message nobody wants: its task's end, or that of an ask it waits for."""
 
 
 class CancelToken:
     """Tells a handler that its work is no longer wanted; a handler that never asks is not interrupted.
 
-    It says so once its asker has cancelled, or once the agent is being stopped at once.
+    It says so once its asker has given up, by cancelling or because its time is over, or once the agent is
+    being stopped at once. After the reply it says so no more: that was wanted.
+
+    Attributes:
+        answered: whether the handler has settled the future itself; set before it does.
     """
 
-    __slots__ = ("_callbacks", "_cancelled", "_future")
+    __slots__ = ("_callbacks", "_cancelled", "_future", "_last", "answered")
 
     def __init__(self, future: Future[Any] | None = None) -> None:
         self._future = future
         self._cancelled = False
         self._callbacks: list[Callable[[], object]] = []
+        self._last: Callable[[], object] | None = None
+        self.answered = False
 
     @property
     def cancelled(self) -> bool:
         """Whether the work is no longer wanted; from any thread."""
-        return self._cancelled or (self._future is not None and self._future.cancelled())
+        return self._cancelled or (self._future is not None and not self.answered and self._future.done())
 
     def on_cancel(self, fn: Callable[[], object]) -> None:
         """Call `fn` when the work is no longer wanted, on the thread that says so; at once if it is so."""
         self._callbacks.append(fn)
+        self._follow()
+
+    def on_cancel_last(self, fn: Callable[[], object]) -> None:
+        """Call `fn` like `on_cancel`, but after all others."""
+        self._last = fn
+        self._follow()
+
+    def _follow(self) -> None:
         if self._future is not None:
-            self._future.on_cancel(self.cancel)
+            self._future.add_done_callback(self._settled)
         if self._cancelled:
+            self.cancel()
+
+    def _settled(self, _future: Future[Any]) -> None:
+        if not self.answered:
             self.cancel()
 
     def cancel(self) -> None:
@@ -43,8 +70,10 @@ class CancelToken:
             try:
                 callback = self._callbacks.pop()
             except IndexError:
-                return
+                break  # another thread was faster
             callback()
+        if self._last is not None:
+            self._last()
 
 
 class Job:
@@ -58,7 +87,7 @@ class Job:
         token: whether it is still wanted.
     """
 
-    __slots__ = ("attempts", "future", "item", "message", "token")
+    __slots__ = ("_asks", "attempts", "future", "item", "message", "token")
 
     def __init__(self, item: Any) -> None:
         self.attempts = 0
@@ -71,6 +100,7 @@ class Job:
         if isinstance(item, Ask):
             self.message, self.future = item.message, item.future
         self.token = CancelToken(self.future)
+        self._asks: dict[Future[Any], None] | None = None
 
     @property
     def over(self) -> bool:
@@ -79,13 +109,67 @@ class Job:
 
     def reply(self, value: Any) -> None:
         """Answer the asker, if there is one."""
-        if self.future is not None:
+        if self.future is not None and not self.future.done():
+            self.token.answered = True
             self.future.try_set(value)
 
     def fail(self, error: BaseException) -> bool:
         """Tell the asker, if there is one, what went wrong; whether anybody learned of it."""
-        return self.future is not None and self.future.try_set_exception(error)
+        if self.future is None or self.future.done():
+            return False
+        self.token.answered = True
+        return self.future.try_set_exception(error)
+
+    # -- the tree of asks -----------------------------------------------------------------------------------
+
+    @property
+    def open_asks(self) -> int:
+        """Count the asks sent for this message that are not done."""
+        return len(self._asks or ())
+
+    def track(self, ask: Future[Any]) -> None:
+        """Cancel an ask that was sent for this message when the message is no longer wanted."""
+        if self._asks is None:
+            self._asks = {}
+            # after its task: a coroutine is to see its own end, and not that of what it waits for
+            self.token.on_cancel_last(self._cancel_asks)
+        self._asks[ask] = None
+        ask.add_done_callback(self.spare)
+        if self.token.cancelled:
+            ask.cancel()
+
+    def spare(self, ask: Future[Any]) -> None:
+        """Let an ask be: it is done, or shielded."""
+        if self._asks is not None:
+            self._asks.pop(ask, None)
+
+    def _cancel_asks(self) -> None:
+        for ask in list(self._asks or ()):
+            ask.cancel()
+
+    def gave_in(self, error: BaseException) -> bool:
+        """Whether what a handler raised just says that nobody wants its work any more."""
+        return self.token.cancelled and _only_gives_in(error)
+
+
+def _only_gives_in(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return all(_only_gives_in(each) for each in cast("BaseExceptionGroup[Any]", error).exceptions)
+    return isinstance(error, GIVING_IN)
 
 
 current_job: ContextVar[Job | None] = ContextVar("agentbus_current_job", default=None)
 """The message that the running code handles."""
+
+shielded: ContextVar[bool] = ContextVar("agentbus_shielded", default=False)
+"""Whether the running code is a step that runs to its end though its message is cancelled."""
+
+
+@contextmanager
+def shielding() -> Iterator[None]:
+    """Leave alone the asks that are sent within, whatever becomes of the message."""
+    token = shielded.set(True)
+    try:
+        yield
+    finally:
+        shielded.reset(token)

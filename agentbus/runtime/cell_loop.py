@@ -211,7 +211,12 @@ class LoopCell(LoopActor):
         self._jobs[job] = None
         task = self._own_tasks().start(coroutine, partial(self._job_ended, job))
         if job.future is not None and not task.done():
-            job.future.on_cancel(lambda: self.loop.call_soon(task.cancel))
+            job.token.on_cancel(lambda: self._cancel_job(job, task))
+
+    def _cancel_job(self, job: Job, task: asyncio.Task[Any]) -> None:
+        """Have a handler cancelled whose message nobody wants; from any thread."""
+        if job in self._jobs and isinstance(self._step, Serve):  # else all that runs is being cancelled
+            self.loop.call_soon(task.cancel)
 
     def _job_ended(self, job: Job, value: Any, error: BaseException | None) -> None:
         if self._jobs.pop(job, self) is self:
@@ -232,7 +237,7 @@ class LoopCell(LoopActor):
             self._turn()
 
     def _job_raised(self, job: Job, error: BaseException) -> None:
-        if isinstance(error, asyncio.CancelledError) and job.token.cancelled:
+        if job.gave_in(error):
             return  # as its asker wished
         if self._core.is_reply(error):
             self._core.reply_error(job, error)
@@ -243,7 +248,7 @@ class LoopCell(LoopActor):
         """Take the outcome of a handler after its behaviour's time has ended."""
         if error is None:
             job.reply(value)
-        elif isinstance(error, asyncio.CancelledError):
+        elif isinstance(error, asyncio.CancelledError) or job.gave_in(error):
             self._core.dismiss(job, self._parting())
         elif self._core.is_reply(error):
             self._core.reply_error(job, error)

@@ -209,13 +209,21 @@ class ThreadCell(pykka.ThreadingActor):
         try:
             job.reply(_synchronous(partial(self._core.call, job)))
         except BaseException as error:  # noqa: BLE001 -- the life decides
-            if not self._core.is_reply(error):
+            if job.gave_in(error):
+                self._core.dismiss(job, self._parting())
+            elif self._core.is_reply(error):
+                self._core.reply_error(job, error)
+            else:
                 return Failure(error, job)
-            self._core.reply_error(job, error)
         finally:
             current_job.reset(token)
             self._job = None
         return None
+
+    def _parting(self) -> Exception:
+        """Make the error for the asker of a handler that gave in: what waits on the control lane says why."""
+        failures = [item for item in list(self._mailbox.control) if isinstance(item, SiblingFailure)]
+        return self._core.parting(failures[0].verdict if failures else None)()
 
     def _serve_control(self, item: Any) -> Failure | None:
         if isinstance(item, ThreadTimer):
