@@ -11,7 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from agentbus.errors import MailboxFullError
 from agentbus.runtime.cell_context import CellContext
+from agentbus.runtime.cell_control import MAX_CONTROLS, Control, Steer, Switch
 from agentbus.runtime.cell_core import CellCore, CellStatus
 from agentbus.runtime.cell_events import CellEvent, CellState
 from agentbus.runtime.cell_group import CellGroup
@@ -130,6 +132,40 @@ class CellRef:
     def tell_control(self, message: Any) -> bool:
         """Send a message that overtakes the mailbox, whatever its capacity; False if the cell has ended."""
         return self._mailbox.put_control(message)
+
+    def pause(self) -> Future[bool]:
+        """Have it take no more messages; what runs goes on, and the mailbox fills.
+
+        Returns:
+            The future of when that holds; False if the cell ends before, or is to stop anyway. It fails with
+            `MailboxFullError` if too many such requests wait.
+        """
+        return self._control(Switch(paused=True))
+
+    def resume(self) -> Future[bool]:
+        """Have it take messages again; see `pause`."""
+        return self._control(Switch(paused=False))
+
+    def steer(self, message: Any) -> Future[bool]:
+        """Hand a message to the behaviour's `on_control`, past the mailbox; cancelling it before is in time.
+
+        Returns:
+            The future of when that has returned; False if the cell ends before. It fails with `AgentFailed`
+            if it raised, and with `MailboxFullError` if too many such requests wait.
+        """
+        return self._control(Steer(message))
+
+    def _control(self, control: Control) -> Future[bool]:
+        if len(self._mailbox.control) + len(self._status.controls) >= MAX_CONTROLS:
+            control.future.set_exception(MailboxFullError(MAX_CONTROLS))
+        elif not self._mailbox.put_control(control):
+            control.future.set(False)  # noqa: FBT003 -- a value
+        return control.future
+
+    @property
+    def paused(self) -> bool:
+        """Whether it takes no messages until it is resumed."""
+        return self._mailbox.paused
 
     def stop(self, *, now: bool = False) -> Future[bool]:
         """Ask the cell to end after its mailbox, or at once; the future says whether it was alive."""

@@ -52,6 +52,7 @@ class CellContext:
         incarnation: int,
         last_error: BaseException | None,
         timer: Callable[[float, Callable[[], object]], Timer],
+        checkpoint: Callable[[], None],
     ) -> None:
         self.ref = ref
         self.runtime = runtime
@@ -59,6 +60,7 @@ class CellContext:
         self.incarnation = incarnation
         self.last_error = last_error
         self._timer = timer
+        self._checkpoint = checkpoint
         self._owned: dict[object, Closer] = {}
         self._asks: dict[Future[Any], None] = {}
         self._closed_by: Exception | None = None
@@ -80,6 +82,18 @@ class CellContext:
         """Whether the message that the calling code handles is still wanted."""
         job = current_job.get()
         return CancelToken() if job is None else job.token
+
+    def checkpoint(self) -> None:
+        """Apply what waits on the control lane of a cell on a thread, and see whether to go on.
+
+        Raises:
+            FutureCancelledError: nobody wants the message handled any more.
+            Exception: what `on_control` raised.
+        """
+        self._checkpoint()
+        job = current_job.get()
+        if job is not None:
+            job.check()
 
     @property
     def reply_expected(self) -> bool:

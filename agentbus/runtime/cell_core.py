@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from agentbus.errors import AgentFailed, AgentRestarted, AgentStopped
 from agentbus.runtime.cell_context import CellContext, Timer
+from agentbus.runtime.cell_control import Control, Steer, Switch
 from agentbus.runtime.cell_events import (
     CellEvent,
     CellState,
     ChildDown,
     Failed,
     GaveUp,
+    Paused,
     Restarted,
     Restarting,
+    Resumed,
     Started,
     Stopped,
     StopReason,
@@ -48,15 +52,21 @@ class Shell(Protocol):
         """Call `work()` in `delay` seconds, between messages; from the cell's own thread or loop."""
         ...
 
+    def checkpoint(self) -> None:
+        """Apply what waits on the control lane, if this is a safe point for it."""
+        ...
+
 
 class CellStatus:
     """What others may see of a cell at any time."""
 
-    __slots__ = ("incarnation", "state")
+    __slots__ = ("controls", "incarnation", "state")
 
     def __init__(self) -> None:
         self.state = CellState.STARTING
         self.incarnation = 0
+        self.controls: deque[Control] | tuple[()] = ()
+        """What was taken from the control lane and is not applied yet; the cell's own thread changes it."""
 
 
 class CellCore:
@@ -119,6 +129,7 @@ class CellCore:
             incarnation=self.status.incarnation,
             last_error=self._last_error,
             timer=self._shell.put_off,
+            checkpoint=self._shell.checkpoint,
         )
         return self._make(self._context).on_start()
 
@@ -182,6 +193,42 @@ class CellCore:
         """Publish a dead letter."""
         self.runtime.dead_letters.bury(self.name, message, reason, error)
 
+    # -- the control lane -----------------------------------------------------------------------------------
+
+    def next_control(self) -> Control | None:
+        """Take the first of what is to be applied and not withdrawn."""
+        controls = self.status.controls
+        while controls:
+            control = controls.popleft()
+            if not control.future.done():
+                return control
+        return None
+
+    def keep_control(self, control: Control, *, first: bool = False) -> None:
+        """Keep something until it can be applied: behind the others, or, if it was cut off, before them."""
+        controls = self.status.controls
+        if isinstance(controls, tuple):
+            controls = self.status.controls = deque()
+        if first:
+            controls.appendleft(control)
+        else:
+            controls.append(control)
+
+    def switch(self, switch: Switch) -> None:
+        """Pause or go on."""
+        before = self.mailbox.paused
+        as_wished = self.mailbox.pause(paused=switch.paused)
+        now = self.mailbox.paused
+        switch.future.try_set(as_wished)
+        if now is not before:
+            self._emit(Paused(self.name) if now else Resumed(self.name))
+
+    def steer(self, steer: Steer) -> Any:
+        """Hand a message to the behaviour; the result may be a coroutine."""
+        if self.behaviour is None:
+            raise cell_gone(self.name)
+        return self.behaviour.on_control(steer.message)
+
     # -- verdicts -------------------------------------------------------------------------------------------
 
     def judge(self, failure: Failure | SiblingFailure) -> Restart | GiveUp:
@@ -227,6 +274,8 @@ class CellCore:
     def conclude(self, failure: Failure | SiblingFailure | None) -> None:
         """Do the last act, once the mailbox is empty and the address leads nowhere."""
         self.enter(CellState.STOPPED)
+        while (control := self.next_control()) is not None:
+            control.future.try_set(value=False)
         if self._group is not None:
             self._group.leave(self)
         self._emit(Stopped(self.name, StopReason.REQUESTED if failure is None else StopReason.FAILED))

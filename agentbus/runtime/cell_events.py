@@ -2,7 +2,7 @@
 
     Started | Failed ( Restarting ( Restarted | Failed ... ) | GaveUp ) ... Stopped
 
-`Stopped` is always the last, and there is exactly one.
+`Stopped` is always the last, and there is exactly one. `Paused` and `Resumed` come in turn, while it runs.
 """
 
 from __future__ import annotations
@@ -71,6 +71,18 @@ class Restarted(msgspec.Struct, frozen=True):
     name: str
 
 
+class Paused(msgspec.Struct, frozen=True):
+    """It takes no messages until it is resumed, also after a restart."""
+
+    name: str
+
+
+class Resumed(msgspec.Struct, frozen=True):
+    """It takes messages again."""
+
+    name: str
+
+
 class GaveUp(msgspec.Struct, frozen=True):
     """The policy allows no further restart.
 
@@ -92,7 +104,7 @@ class Stopped(msgspec.Struct, frozen=True):
     reason: StopReason
 
 
-CellEvent = Started | Failed | Restarting | Restarted | GaveUp | Stopped
+CellEvent = Started | Failed | Restarting | Restarted | Paused | Resumed | GaveUp | Stopped
 
 
 class ChildDown(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""One message in the hands of a behaviour: who waits for it, whether it is still wanted, what it has asked."""
+"""One message in the hands of a behaviour: who waits for it, whether it is still wanted, what it asked."""
 
 from __future__ import annotations
 
@@ -146,6 +146,11 @@ class Job:
     def _cancel_asks(self) -> None:
         for ask in list(self._asks or ()):
             ask.cancel()
+
+    def check(self) -> None:
+        """Raise `FutureCancelledError` if nobody wants the work any more."""
+        if self.token.cancelled:
+            raise FutureCancelledError("nobody wants the result of this any more")
 
     def gave_in(self, error: BaseException) -> bool:
         """Whether what a handler raised just says that nobody wants its work any more."""

@@ -11,7 +11,8 @@ from typing import Any
 
 from agentbus.runtime.actor import LoopActor
 from agentbus.runtime.cell_context import Timer
-from agentbus.runtime.cell_core import CellCore, cell_gone
+from agentbus.runtime.cell_control import Control, Steer, Switch
+from agentbus.runtime.cell_core import CellCore, agent_failed, cell_gone
 from agentbus.runtime.cell_job import Job, current_job
 from agentbus.runtime.cell_life import (
     Clear,
@@ -25,6 +26,7 @@ from agentbus.runtime.cell_life import (
     Step,
     StopRequest,
 )
+from agentbus.errors import FutureCancelledError
 from agentbus.runtime.down import DownReason
 from agentbus.runtime.envelope import Stop
 from agentbus.runtime.owned import is_interrupt
@@ -54,6 +56,8 @@ class LoopCell(LoopActor):
         self._parting: Callable[[], Exception] = partial(cell_gone, core.name)
         self._failure: Failure | SiblingFailure | None = None
         self._pause: asyncio.TimerHandle | None = None
+        self._steering: Steer | None = None
+        self._applying = False
         core.move_in(self, self.actor_ref, self._mailbox)
 
     def put_off(self, delay: float, work: Callable[[], object]) -> Timer:
@@ -98,8 +102,12 @@ class LoopCell(LoopActor):
         else:
             self._go_on(value, error)
 
+    def checkpoint(self) -> None:
+        """Apply nothing: on a loop that happens whenever a handler awaits."""
+
     def _serve(self) -> None:
-        self._free = self._options.concurrency
+        self._free = self._room()
+        self._apply_controls()
         if not self._turning:
             self._turn()
 
@@ -114,6 +122,7 @@ class LoopCell(LoopActor):
 
     def _cleared(self, grace: asyncio.TimerHandle) -> None:
         grace.cancel()
+        self._steering_cut_off()
         stubborn, self._jobs = self._jobs, {}
         self._busy = 0
         for job in stubborn:
@@ -225,7 +234,7 @@ class LoopCell(LoopActor):
         if not isinstance(self._step, Serve):
             self._cut_off(job, value, error)
             return
-        if not self._draining:
+        if not (self._draining or self._mailbox.paused):
             self._free += 1
         if error is None:
             job.reply(value)
@@ -258,6 +267,9 @@ class LoopCell(LoopActor):
     def _handle_control(self, item: Any) -> None:
         if isinstance(item, SiblingFailure):
             self._interrupt(item)
+        elif isinstance(item, Control):
+            self._core.keep_control(item)
+            self._apply_controls()
         else:
             super()._handle_control(item)
 
@@ -267,6 +279,63 @@ class LoopCell(LoopActor):
             self._bury(message)
             return None
         return self._core.behaviour.on_control(message)
+
+    def _room(self) -> int:
+        """Give how many more messages may be handled now."""
+        idle = self._draining or self._mailbox.paused
+        return 0 if idle else self._options.concurrency - self._busy
+
+    def _apply_controls(self) -> None:
+        """Apply what people told the cell, one after the other, while a behaviour is there."""
+        if self._applying:
+            return  # further down this very stack
+        self._applying = True
+        while isinstance(self._step, Serve) and self._steering is None:
+            control = self._core.next_control()
+            if control is None:
+                break
+            if isinstance(control, Switch):
+                self._switch(control)
+            elif isinstance(control, Steer):
+                self._steer(control)
+        self._applying = False
+
+    def _switch(self, switch: Switch) -> None:
+        self._core.switch(switch)
+        self._free = self._room()
+        if self._free and not self._turning:
+            self._wake()
+
+    def _steer(self, steer: Steer) -> None:
+        self._steering = steer
+        token = current_job.set(None)  # it belongs to no message
+        try:
+            self._run(partial(self._core.steer, steer), partial(self._steered, steer))
+        finally:
+            current_job.reset(token)
+
+    def _steered(self, steer: Steer, _value: Any, error: BaseException | None) -> None:
+        if self._steering is not steer:
+            return  # the cell went on without it
+        serving = isinstance(self._step, Serve)
+        if not serving and isinstance(error, asyncio.CancelledError):
+            self._steering_cut_off()
+            return
+        self._steering = None
+        if error is None:
+            steer.future.try_set(value=True)
+        elif isinstance(error, asyncio.CancelledError):
+            steer.future.try_set_exception(FutureCancelledError("on_control was cancelled"))
+        else:
+            steer.future.try_set_exception(agent_failed(error))
+            self._fail(error)
+        self._apply_controls()
+
+    def _steering_cut_off(self) -> None:
+        """Keep for the next behaviour what this one had no time for."""
+        steer, self._steering = self._steering, None
+        if steer is not None:
+            self._core.keep_control(steer, first=True)
 
     # -- the end --------------------------------------------------------------------------------------------
 

@@ -18,7 +18,8 @@ from typing import Any
 import pykka
 
 from agentbus.runtime.cell_context import Timer
-from agentbus.runtime.cell_core import CellCore, cell_gone
+from agentbus.runtime.cell_control import Control, Steer, Switch
+from agentbus.runtime.cell_core import CellCore, agent_failed, cell_gone
 from agentbus.runtime.cell_job import Job, current_job
 from agentbus.runtime.cell_life import (
     Clear,
@@ -157,16 +158,17 @@ class ThreadCell(pykka.ThreadingActor):
 
     def _serve(self) -> Ending:
         mailbox = self._mailbox
-        while True:
-            ending: Ending | None = None
+        ending: Ending | None = self._apply_controls()
+        while ending is None:
             if mailbox.control:
                 ending = self._serve_control(mailbox.take_control())
+            elif mailbox.paused:
+                self._wakes.get()
             elif mailbox.items:
                 ending = self._serve_next()
             elif mailbox.rest():
                 self._wakes.get()
-            if ending is not None:
-                return ending
+        return ending
 
     def _pause(self, delay: float) -> None:
         deadline = SystemClock.monotonic() + delay
@@ -226,6 +228,9 @@ class ThreadCell(pykka.ThreadingActor):
         return self._core.parting(failures[0].verdict if failures else None)()
 
     def _serve_control(self, item: Any) -> Failure | None:
+        if isinstance(item, Control):
+            self._core.keep_control(item)
+            return self._apply_controls()
         if isinstance(item, ThreadTimer):
             work = item.work
         elif isinstance(item, Stop | Watch | SiblingFailure) or self._core.behaviour is None:
@@ -250,10 +255,53 @@ class ThreadCell(pykka.ThreadingActor):
             case SiblingFailure():
                 if self._core.concerns(item):
                     raise Interrupted(item)
+            case Control():
+                self._core.keep_control(item)
             case ThreadTimer():
                 item.cancel()
             case _:
                 self._core.bury(item, DeadLetterReason.RESTARTED)
+
+    def checkpoint(self) -> None:
+        """Apply what people told the cell, in the midst of a message; the rest of the lane stays as it is."""
+        if self._job is None or not self._is_here():
+            return
+        others: list[Any] = []
+        while self._mailbox.control:
+            item = self._mailbox.take_control()
+            if isinstance(item, Control):
+                self._core.keep_control(item)
+            else:
+                others.append(item)
+        for item in reversed(others):
+            self._mailbox.put_back_control(item)
+        token = current_job.set(None)
+        try:
+            self._apply_all()
+        finally:
+            current_job.reset(token)
+
+    def _apply_controls(self) -> Failure | None:
+        try:
+            self._apply_all()
+        except BaseException as error:  # noqa: BLE001 -- the life decides
+            return Failure(error)
+        return None
+
+    def _apply_all(self) -> None:
+        while (control := self._core.next_control()) is not None:
+            if isinstance(control, Switch):
+                self._core.switch(control)
+            elif isinstance(control, Steer):
+                self._steer(control)
+
+    def _steer(self, steer: Steer) -> None:
+        try:
+            _synchronous(partial(self._core.steer, steer))
+        except BaseException as error:
+            steer.future.try_set_exception(agent_failed(error))
+            raise
+        steer.future.try_set(value=True)
 
     # -- timers ---------------------------------------------------------------------------------------------
 

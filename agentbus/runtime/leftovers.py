@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agentbus.errors import MessageDroppedError
+from agentbus.runtime.cell_control import Control
 from agentbus.runtime.dead_letters import DeadLetterReason, DeadLetters
 from agentbus.runtime.envelope import Again, Ask, Stop, Watch
 from agentbus.runtime.mailbox import Overflow
@@ -29,6 +30,8 @@ def bury(letters: DeadLetters, recipient: str, gone: Callable[[], Exception], it
     if isinstance(item, Stop):
         if item.future is not None:
             item.future.try_set(value=True)
+    elif isinstance(item, Control):
+        item.future.try_set(value=False)
     elif isinstance(item, Watch):
         item.future.try_set(item.value)
     elif not isinstance(item, Ask):

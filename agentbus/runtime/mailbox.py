@@ -24,6 +24,7 @@ from typing import Any
 
 from agentbus.errors import MailboxFullError
 from agentbus.runtime.blocking import running_loop
+from agentbus.runtime.cell_control import Switch
 from agentbus.runtime.envelope import Stop
 
 Refusal = Callable[[], Exception]
@@ -74,7 +75,18 @@ class Mailbox:
         awake: whether the consumer is about to look anyway.
     """
 
-    __slots__ = ("_ended", "_idle", "_refusal", "_wake", "control", "items", "refuses", "take")
+    __slots__ = (
+        "_ended",
+        "_idle",
+        "_refusal",
+        "_stopping",
+        "_wake",
+        "control",
+        "items",
+        "paused",
+        "refuses",
+        "take",
+    )
 
     def __init__(self, wake: Callable[[], object], *, awake: bool = True) -> None:
         self.items: deque[Any] = deque()
@@ -87,6 +99,9 @@ class Mailbox:
         self.refuses = False
         """Whether nothing is taken any more."""
         self._ended = False
+        self._stopping = False
+        self.paused = False
+        """Whether the consumer takes nothing but from the control lane; see `pause`."""
         self.control: deque[Any] | tuple[()] = ()
 
     def __len__(self) -> int:
@@ -110,8 +125,14 @@ class Mailbox:
             self._wake()
 
     def put_stop(self, stop: Stop) -> None:
-        """Add a stop request at the end, whatever the capacity; raises like `put` if nothing is taken."""
+        """Add a stop request at the end, whatever the capacity; raises like `put` if nothing is taken.
+
+        It ends a pause: what waits before it could not be handled otherwise.
+        """
+        self._stopping = True
         Mailbox.put(self, stop)
+        if self.paused:
+            self.put_control(Switch(paused=False))
 
     def put_control(self, item: Any) -> bool:
         """Add an item to the control lane, which overtakes; False after `bury`."""
@@ -138,6 +159,18 @@ class Mailbox:
         if isinstance(self.control, tuple):
             raise IndexError("the control lane is empty")
         return self.control.popleft()
+
+    def put_back_control(self, item: Any) -> None:
+        """Return an item to the head of the control lane."""
+        if isinstance(self.control, deque):
+            self.control.appendleft(item)
+
+    def pause(self, *, paused: bool) -> bool:
+        """Note whether the consumer pauses; whether it now does as wished. Not while a stop waits."""
+        self.paused = paused
+        if self._stopping:  # `put_stop` may have looked before
+            self.paused = False
+        return self.paused is paused
 
     def put_back(self, item: Any) -> None:
         """Return an item to the head, whatever the capacity."""

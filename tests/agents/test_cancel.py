@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from random import Random
-from typing import Any
 
 import pytest
 
 from agentbus.agents import AgentActor, AsyncAgentActor, Bus, Message, Request, handles
-from agentbus.agents.cancelling import MAX_TOMBSTONES, TOMBSTONE_SECONDS
-from agentbus.agents.envelope import Envelope, Kind, Stamp, encode_envelope
 from agentbus.agents.events import AgentEnded, AgentFailure
-from agentbus.agents.link import Inbound
-from agentbus.errors import AskTimeoutError, FutureCancelledError
-from agentbus.runtime import Future, virtual_sleep
+from agentbus.errors import AskTimeoutError
+from agentbus.runtime import virtual_sleep
 from tests.agents.cluster import Cluster, simulate
 
 LEVELS = ("one/top", "two/middle", "one/low", "two/bottom")
