@@ -78,6 +78,13 @@ class Agent:
     def on_child_lost(self, lost: ChildLost) -> Any:
         """Hear that a child has given up; raise to fail with it. By default the event of it is enough."""
 
+    def on_control(self, message: Any) -> Any:
+        """Take what `ref.steer` said, past the mailbox and one at a time; what it raises is a failure.
+
+        An async agent is told also while its handlers await; a sync one between messages, and where it calls
+        `checkpoint`.
+        """
+
     # -- the agent -------------------------------------------------------------------------------------------
 
     @property
@@ -109,6 +116,11 @@ class Agent:
     def restarts(self) -> int:
         """How often this agent was restarted so far."""
         return self._context.cell.incarnation - 1
+
+    @property
+    def paused(self) -> bool:
+        """Whether this agent takes no messages until somebody resumes it."""
+        return self._context.cell.ref.paused
 
     def spawn(self, cls: type[Any], *args: Any, **options: Any) -> AgentRef:
         """Start a child: it is stopped when this agent stops or restarts, unless `detached=True`.
@@ -176,6 +188,15 @@ class Agent:
 
 class AgentActor(Agent):
     """An agent on a thread of its own: handlers may block; one message at a time."""
+
+    def checkpoint(self) -> None:
+        """Call this now and then in a handler that takes long: what `pause` and `steer` said is applied here.
+
+        Raises:
+            FutureCancelledError: nobody wants the result any more; let it through.
+            Exception: what `on_control` raised.
+        """
+        self._context.cell.checkpoint()
 
 
 class AsyncAgentActor(Agent):

@@ -65,13 +65,13 @@ class AgentBehaviour:
         return self._in_scope(self._idle, self._agent.on_failure, error)
 
     def on_control(self, message: Any) -> Any:
-        """Tell the agent of a child that has given up."""
+        """Tell the agent of a child that has given up, or what somebody steers it by."""
         if isinstance(message, Reentry):
             return message.run(self.on_message, self._context.cell.loop)
         if isinstance(message, ChildDown):
             child = self._context.bus.ref(message.child.name)
             return self._in_scope(self._idle, self._agent.on_child_lost, ChildLost(child, message.error))
-        return None
+        return self._in_scope(self._idle, self._agent.on_control, message)
 
     # -- messages --------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
     asker                                     agent's node
     the ask still waits for the link: it is
     taken back, and never leaves
-    it has left: CANCEL follows, urgent  ──►  the ask is known: its future is cancelled, and with it its handler
+    it has left: CANCEL follows, urgent  ──►  the ask is known: its future is cancelled, and its handler
                                               it is not: a tombstone keeps it from starting when it comes
                                               it has been answered: nothing
     its deadline passes: nothing is said      the same deadline, on this node's clock, ends it

@@ -110,6 +110,18 @@ class AgentRestarting(BusEvent, frozen=True):
     delay: float
 
 
+class AgentPaused(BusEvent, frozen=True):
+    """An agent takes no messages until it is resumed."""
+
+    address: str
+
+
+class AgentResumed(BusEvent, frozen=True):
+    """An agent takes messages again."""
+
+    address: str
+
+
 class AgentGaveUp(BusEvent, frozen=True):
     """An agent failed too often, or may not be restarted, and has stopped."""
 

@@ -154,17 +154,17 @@ class ReplicaGroup:
 
     def stop(self, *, now: bool = False) -> Future[bool]:
         """Ask all to end."""
-        return _all_of([member.stop(now=now) for member in self.members])
+        return all_of([member.stop(now=now) for member in self.members])
 
     def ended(self) -> Future[bool]:
         """Give the future of the end of the last one."""
-        return _all_of([member.ended() for member in self.members])
+        return all_of([member.ended() for member in self.members])
 
 
 Hosted = LocalAgent | ReplicaGroup
 
 
-def _all_of(futures: Sequence[Future[bool]]) -> Future[bool]:
+def all_of(futures: Sequence[Future[bool]]) -> Future[bool]:
     """Give the future of the moment when all are done: whether any gave True."""
     together: Future[bool] = Future()
     waiting = list(futures)

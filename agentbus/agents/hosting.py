@@ -20,7 +20,9 @@ from agentbus.agents.events import (
     AgentEnded,
     AgentFailure,
     AgentGaveUp,
+    AgentPaused,
     AgentRestarting,
+    AgentResumed,
     AgentStarted,
     BusEvent,
 )
@@ -33,7 +35,9 @@ from agentbus.runtime.cell_events import (
     CellEvent,
     Failed,
     GaveUp,
+    Paused,
     Restarting,
+    Resumed,
     Started,
     Stopped,
 )
@@ -253,12 +257,15 @@ def _table_of(cls: type[Any]) -> HandlerTable | None:
     )
 
 
+_HOOKS = ("on_start", "on_stop", "on_failure", "on_child_lost", "on_control")
+
+
 def _check_sync(cls: type[Any], table: HandlerTable) -> None:
     if getattr(cls, "reentrant", False):
         raise TypeError(
             f"{cls.__qualname__} has a thread of its own, which can't be entered; use AsyncAgentActor"
         )
-    hooks = [name for name in ("on_start", "on_stop", "on_failure", "on_child_lost") if _is_async(cls, name)]
+    hooks = [name for name in _HOOKS if _is_async(cls, name)]
     found = [*hooks, *(handler.method for handler in table.handlers if handler.asynchronous)]
     if found:
         raise TypeError(
@@ -283,5 +290,7 @@ _REPORTS: dict[type, Callable[[str, Any], BusEvent]] = {
     Failed: _failure_of,
     Restarting: lambda address, event: AgentRestarting(address, event.delay),
     GaveUp: lambda address, event: AgentGaveUp(address, f"{type(event.error).__qualname__}: {event.error}"),
+    Paused: lambda address, _event: AgentPaused(address),
+    Resumed: lambda address, _event: AgentResumed(address),
     Stopped: lambda address, _event: AgentEnded(address),
 }

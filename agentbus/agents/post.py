@@ -12,6 +12,7 @@ import msgspec
 from agentbus.agents.address import Address
 from agentbus.agents.bus_node import BusNode
 from agentbus.agents.calls import Ask, Call, Parcel, Tell, type_and_version
+from agentbus.agents.control import Order
 from agentbus.agents.deadlines import Deadlines
 from agentbus.agents.deadlock.waits import Waits
 from agentbus.agents.delivery import Delivery
@@ -142,6 +143,17 @@ class PostOffice:
         """Ask an agent of another node to end."""
         future: Future[bool] = Future()
         failure = self._send(address, Kind.STOP, now, PLAIN, Ask(future, now))
+        if failure is not None:
+            future.try_set_exception(failure)
+        return future
+
+    def control(self, address: Address, order: Order) -> Future[bool]:
+        """Tell an agent of another node something past its mailbox."""
+        future: Future[bool] = Future(cancellable_by_waiter=True)
+        if self.is_local(address) or address.namespace != self._namespace:
+            future.set_exception(NoSuchAgentError(str(address)))
+            return future
+        failure = self._send(address, Kind.CONTROL, order, PLAIN, Ask(future, order))
         if failure is not None:
             future.try_set_exception(failure)
         return future

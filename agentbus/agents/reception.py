@@ -15,6 +15,7 @@ import msgspec
 from agentbus.agents.address import Address, parse_address
 from agentbus.agents.calls import type_and_version
 from agentbus.agents.cancelling import AskedHere
+from agentbus.agents.control import carry_out, decode_order
 from agentbus.agents.delivery import Body, Delivery
 from agentbus.agents.envelope import Envelope, Kind, Stamp, decode_envelope, encode_body
 from agentbus.agents.failures import describe
@@ -81,6 +82,7 @@ class Reception:
             Kind.STOP: self._on_stop,
             Kind.WATCH: self._on_watch,
             Kind.UNWATCH: self._on_unwatch,
+            Kind.CONTROL: self._on_control,
         }
         self._open_to_guests: set[str] = {Kind.TELL, Kind.ASK, Kind.REPLY, Kind.ERROR}
         self.serve(Kind.CANCEL, self.asked.on_cancel, guests=True)
@@ -156,7 +158,7 @@ class Reception:
 
     def _refuse(self, stamp: Stamp, sequence: int, envelope: Envelope, reason: str, error: Exception) -> None:
         reply = None
-        if envelope.kind in {Kind.ASK, Kind.STOP}:
+        if envelope.kind in {Kind.ASK, Kind.STOP, Kind.CONTROL}:
             reply = _error_envelope(envelope.id, error)
         elif envelope.kind == Kind.TELL:
             body = Body(envelope.type, envelope.version, envelope.body)
@@ -217,6 +219,20 @@ class Reception:
         else:
             stopped = hosted.stop(now=now)
         stopped.add_done_callback(partial(self._answered, stamp, sequence, envelope.id))
+
+    def _on_control(self, stamp: Stamp, sequence: int, envelope: Envelope, _deadline: float | None) -> None:
+        hosted = self._house.get(envelope.recipient)
+        if hosted is None:
+            error = NoSuchAgentError(self._address(envelope.recipient))
+            self._refuse(stamp, sequence, envelope, "no_such_agent", error)
+            return
+        try:
+            applied = carry_out(hosted, decode_order(envelope.body))
+        except UndecodableMessageError as undecodable:
+            self._refuse(stamp, sequence, envelope, "undecodable", undecodable)
+            return
+        self.asked.opened(stamp, envelope.id, applied, None)
+        applied.add_done_callback(partial(self._answered, stamp, sequence, envelope.id))
 
     def _on_watch(self, stamp: Stamp, sequence: int, envelope: Envelope, _deadline: float | None) -> None:
         self._answer(stamp, None, sequence, Outcome.DELIVERED)

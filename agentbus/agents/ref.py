@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 from agentbus.agents.address import Address
+from agentbus.agents.control import PAUSE, RESUME, Order, carry_out, steer_order
 from agentbus.agents.headers import HOP_LIMIT, Headers, inherited, waited_for
 from agentbus.agents.hosted import Hosted, LocalAgent
 from agentbus.agents.message import Message, Request
@@ -146,6 +147,42 @@ class AgentRef:
         if own is None or outer is None:
             return own if outer is None else outer
         return min(own, outer)
+
+    # -- past the mailbox ------------------------------------------------------------------------------------
+
+    def pause(self) -> Future[bool]:
+        """Have the agent take no more messages: what it works on goes on, and its mailbox fills.
+
+        A restart keeps the pause; `resume` ends it, and so does a `stop` that waits for the mailbox.
+
+        Returns:
+            The future of when that holds: False if the agent ends before. It fails with `NoSuchAgentError`,
+            `OutcomeUnknownError`, `NotTrustedError`, `MailboxFullError` or `BusClosedError`.
+        """
+        return self._control(Order(PAUSE))
+
+    def resume(self) -> Future[bool]:
+        """Have the agent take messages again; see `pause`."""
+        return self._control(Order(RESUME))
+
+    def steer(self, message: Message | Any) -> Future[bool]:
+        """Hand a message to the agent's `on_control`, past its mailbox and while it works.
+
+        Args:
+            message: a `Message`, or a plain value.
+
+        Returns:
+            The future of when `on_control` has returned, as with `pause`; it fails with `AgentFailed` too, if
+            that raised, and with `UndecodableMessageError` and `EncodeError`.
+        """
+        return self._control(steer_order(message))
+
+    def _control(self, order: Order) -> Future[bool]:
+        self._post.check_fork()
+        hosted = (self._post.hosted(self.address.agent) or self._hosted) if self.is_local else None
+        if hosted is not None:
+            return carry_out(hosted, order)
+        return self._post.control(self.address, order)
 
     # -- the agent's life ------------------------------------------------------------------------------------
 

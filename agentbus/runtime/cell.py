@@ -159,7 +159,7 @@ class CellRef:
         if len(self._mailbox.control) + len(self._status.controls) >= MAX_CONTROLS:
             control.future.set_exception(MailboxFullError(MAX_CONTROLS))
         elif not self._mailbox.put_control(control):
-            control.future.set(False)  # noqa: FBT003 -- a value
+            control.future.set(False)
         return control.future
 
     @property

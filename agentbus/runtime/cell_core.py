@@ -297,7 +297,7 @@ def cell_gone(address: str, cause: BaseException | None = None) -> Exception:
 
 
 def agent_failed(error: BaseException) -> AgentFailed:
-    """Make the error for who asked an agent whose handler raised."""
+    """Make the error for who is told that a behaviour raised."""
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     failed = AgentFailed(name, str(error))

@@ -13,7 +13,7 @@ from agentbus.runtime.envelope import Again, Ask
 from agentbus.runtime.future import Future
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 GIVING_IN = (asyncio.CancelledError, FutureCancelledError, AskTimeoutError)
 """What unwinds a handler whose message nobody wants: its task's end, or that of an ask it waits for."""
@@ -171,7 +171,7 @@ shielded: ContextVar[bool] = ContextVar("agentbus_shielded", default=False)
 
 
 @contextmanager
-def shielding() -> Iterator[None]:
+def shielding() -> Generator[None]:
     """Leave alone the asks that are sent within, whatever becomes of the message."""
     token = shielded.set(True)
     try:

@@ -9,6 +9,7 @@ from functools import partial
 from types import CoroutineType
 from typing import Any
 
+from agentbus.errors import FutureCancelledError
 from agentbus.runtime.actor import LoopActor
 from agentbus.runtime.cell_context import Timer
 from agentbus.runtime.cell_control import Control, Steer, Switch
@@ -26,7 +27,6 @@ from agentbus.runtime.cell_life import (
     Step,
     StopRequest,
 )
-from agentbus.errors import FutureCancelledError
 from agentbus.runtime.down import DownReason
 from agentbus.runtime.envelope import Stop
 from agentbus.runtime.owned import is_interrupt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 from agentbus.agents.agent import AgentActor, AsyncAgentActor
@@ -115,6 +116,40 @@ class Asker(AsyncAgentActor):
     async def who(self, message: WhoSent) -> str | None:
         answer: Future[str | None] = self.bus.ref(self.target).ask(message)
         return await answer
+
+
+class Relay(Request[str]):
+    """Asks the next of `path`, and so on; the last waits for ever. All tell `witness` of their end."""
+
+    path: tuple[str, ...]
+    witness: str
+
+
+class Seen(Message):
+    """What a witness is told: who began, or was cancelled."""
+
+    what: str
+    level: int
+
+
+class Relayer(AsyncAgentActor):
+    """For worker processes: a level of a tree of asks."""
+
+    capabilities = ("relay",)
+    concurrency = 10
+
+    @handles
+    async def relay(self, message: Relay) -> str:
+        witness, level = self.bus.ref(message.witness), len(message.path)
+        witness.tell(Seen("begun", level))
+        try:
+            if message.path:
+                return await self.bus.ref(message.path[0]).ask(Relay(message.path[1:], message.witness))
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            witness.tell(Seen("cancelled", level))
+            raise
+        return "never"
 
 
 class Die(Message):
