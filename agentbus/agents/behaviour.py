@@ -84,16 +84,19 @@ class AgentBehaviour:
             self._refuse(delivery, error)
             return None
         scope = Scope(self._context, delivery)
+        method = getattr(self._agent, handler.method)
+        if handler.asynchronous:  # called by its task: one that is cancelled before must leave no coroutine
+            return self._finish(delivery, handler, scope, method, body)
         token = current_scope.set(scope)
         try:
-            result = getattr(self._agent, handler.method)(body)
+            result = method(body)
         except handler.answers as error:
             _answer_with(delivery, error)
             return None
         finally:
             current_scope.reset(token)
         if inspect.iscoroutine(result):
-            return self._finish(delivery, handler, scope, result)
+            return self._finish(delivery, handler, scope, lambda _body: result, body)
         delivery.settle(Outcome.DELIVERED)
         return result
 
@@ -118,12 +121,17 @@ class AgentBehaviour:
             self._context.bus.bury(delivery, reason, error)
 
     async def _finish(
-        self, delivery: Delivery, handler: Handler, scope: Scope, coroutine: Coroutine[Any, Any, Any]
+        self,
+        delivery: Delivery,
+        handler: Handler,
+        scope: Scope,
+        method: Callable[[Any], Coroutine[Any, Any, Any]],
+        body: Any,
     ) -> Any:
         scope.task = asyncio.current_task()
         token = current_scope.set(scope)  # it has a task, and so a context, of its own
         try:
-            result = await coroutine
+            result = await method(body)
         except asyncio.CancelledError:
             raise
         except handler.answers as error:

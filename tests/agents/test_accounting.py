@@ -75,6 +75,7 @@ class Chaos:
         self.begun: Counter[str] = Counter()
         self.told: dict[str, Future[Outcome]] = {}
         self.asked: dict[str, Future[str]] = {}
+        self.given_up: set[str] = set()
         self.alive: dict[str, Bus] = {}
         self.lives = Counter[str]()
 
@@ -105,6 +106,10 @@ class Chaos:
                     await virtual_sleep(dice.choice((5.0, 30.0)))
             case 4:
                 await virtual_sleep(dice.choice((0.01, 0.5, 4.0)))
+            case 5 | 6 if self.asked:
+                self.given_up.update(
+                    name for name in dice.sample(sorted(self.asked), 1) if self.asked[name].cancel()
+                )
             case _:
                 self.send(node)
 
@@ -143,10 +148,18 @@ def test_every_message_has_exactly_one_outcome(seed: int) -> None:
             elif outcome is not Outcome.UNKNOWN:
                 assert finished[name] == 0, (name, outcome)
         for name, ask in chaos.asked.items():
+            if name in chaos.given_up:
+                assert ask.cancelled()
+                assert finished[name] <= 1
+                continue
             error = ask.exception()
             assert error is None or isinstance(error, AgentError | MailboxFullError), error
             assert error is not None or (finished[name] == 1 and ask.get() == name)
+        assert chaos.given_up
         for bus in chaos.alive.values():
-            assert cluster.parts(bus).exchange.waiting_asks == 0
+            parts = cluster.parts(bus)
+            assert parts.exchange.waiting_asks == 0
+            await cluster.until(lambda parts=parts: len(parts.reception.asked) == 0)
+            await cluster.until(lambda parts=parts: all(link.idle for link in parts.traffic.links()))
 
     simulate(scenario, seed=seed)

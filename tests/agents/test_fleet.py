@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -13,14 +14,16 @@ from pathlib import Path
 
 import pytest
 
+from agentbus.agents.agent import AgentActor
 from agentbus.agents.bus import Bus
 from agentbus.agents.events import BusEvent, DeathReason, NodeDead, ProcessExited, ProcessStarted
 from agentbus.agents.fleet import ProcessFleet, importable_name
+from agentbus.agents.handlers import handles
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.worker import load_target, main
 from agentbus.errors import AgentBusError, OutcomeUnknownError
-from agentbus.runtime import Backoff, EventStream, Future, RestartMode, RestartPolicy
-from tests.agents.agents import Die, Echo, ProcessWorker
+from agentbus.runtime import Backoff, EventStream, Future, RestartMode, RestartPolicy, SystemClock
+from tests.agents.agents import Die, Echo, ProcessWorker, Relay, Seen
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = "tests.agents.agents:ProcessWorker"
@@ -198,3 +201,27 @@ def test_a_worker_without_a_hub_is_a_usage_error(capsys: pytest.CaptureFixture[s
     assert "AGENTBUS_URL" in capsys.readouterr().err
     assert main(["nonsense"], {"AGENTBUS_URL": "ws://localhost", "AGENTBUS_KEY": "pk_live_x"}) == 2
     assert ProcessStarted(0, 1, "n").node == "n"
+
+
+def test_four_levels_in_three_processes_see_a_cancel_within_a_second() -> None:
+    seen: queue.SimpleQueue[tuple[float, Seen]] = queue.SimpleQueue()
+
+    class Witness(AgentActor):
+        @handles
+        def seen(self, message: Seen) -> None:
+            seen.put((SystemClock.monotonic(), message))
+
+    with Bus(listen="127.0.0.1:0") as bus:
+        environment = bus.credentials_env() | {"PYTHONPATH": str(ROOT)}
+        ProcessFleet(bus, "tests.agents.agents:Relayer", 3, environment=environment)
+        first, second, third = bus.wait_for(capability="relay", count=3).get(timeout=30)
+        witness = bus.spawn(Witness, name="witness")
+        path = (str(second), str(third), str(second))
+        for _ in range(3):
+            ask = first.ask(Relay(path, str(witness)))
+            assert sorted(seen.get(timeout=20)[1].level for _ in range(4)) == [0, 1, 2, 3]
+            cancelled_at = SystemClock.monotonic()
+            assert ask.cancel()
+            told = [seen.get(timeout=20) for _ in range(4)]
+            assert {(each.what, each.level) for _, each in told} == {("cancelled", n) for n in range(4)}
+            assert max(at for at, _ in told) - cancelled_at < 1.0

@@ -225,11 +225,14 @@ class TestOnALoop:
         )
     )
     def test_all_that_was_told_is_applied_in_order(self, steps: list[str]) -> None:
-        logging.getLogger("agentbus.runtime").setLevel(logging.CRITICAL)
+        logger = logging.getLogger("agentbus.runtime")
+        level = logger.level
+        logger.setLevel(logging.CRITICAL)
         world = CellWorld()
         try:
             self._tell_and_compare(world, steps)
         finally:
+            logger.setLevel(level)
             world.loop.cancel_all()
             world.loop.close()
 

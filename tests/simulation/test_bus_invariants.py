@@ -15,6 +15,7 @@ from agentbus.agents.link_sender import LinkSender
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.pacer import Pacer
 from agentbus.agents.uplink import Uplink
+from agentbus.runtime.cell_loop import LoopCell
 from agentbus.testing.simulation import INVARIANTS, HubSpec, NodeSpec, Plan, play
 from agentbus.testing.simulation.bus.nodes import NodeLife
 from agentbus.testing.simulation.bus.steps import CloseNode, KillNode, SendLetters, StartNode
@@ -46,6 +47,7 @@ PLAN = Plan(
         KillNode(at=60.0, who="bob", down=10.0),
         Cut(at=80.0, who="carol", silently=True),
         SendLetters(at=100.0, who="alice", to="carol"),
+        SendLetters(at=110.0, who="alice", to="alice", ask=True, takes=5.0, cancel_after=1.0),
     ),
 )
 
@@ -84,6 +86,13 @@ def never_report(patch: Patch) -> None:
         """Say nothing."""
 
     patch.setattr(LinkSender, "report", wrong)
+
+
+def work_on(patch: Patch) -> None:
+    def wrong(_self: LoopCell, _job: Any, _task: Any) -> None:
+        """Cancel nothing."""
+
+    patch.setattr(LoopCell, "_cancel_job", wrong)
 
 
 def bury_at_once(patch: Patch) -> None:
@@ -137,6 +146,7 @@ SABOTAGE: dict[str, Callable[[Patch], None]] = {
     "letters_keep_their_order": take_the_last_first,
     "outcomes_of_letters_are_true": always_say_delivered,
     "every_letter_has_its_outcome": never_report,
+    "cancels_end_the_work": work_on,
     "nobody_is_buried_alive": bury_at_once,
     "no_bus_ends_against_its_will": never_retry,
     "everybody_finds_everybody": find_one,

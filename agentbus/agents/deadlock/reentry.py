@@ -39,7 +39,7 @@ class Reentry:
         task = asyncio.current_task()
         if job.over or task is None:
             return
-        self.future.on_cancel(lambda: loop.call_soon(task.cancel))
+        job.token.on_cancel(lambda: loop.call_soon(task.cancel))
         token = current_job.set(job)
         try:
             result = handle(self.delivery)
@@ -49,6 +49,8 @@ class Reentry:
                 self.refused()
                 raise
         except BaseException as error:
+            if job.gave_in(error):
+                return
             job.fail(agent_failed(error))
             raise
         finally:

@@ -38,6 +38,7 @@ AGENTS: Final[Weights] = MappingProxyType(
         bus_chance.ask: 6,
         bus_chance.ask_for_long: 2,
         bus_chance.ask_around: 2,
+        bus_chance.ask_and_cancel: 2,
         bus_chance.ask_for_trouble: 1,
         bus_chance.ask_nobody: 0.5,
         bus_chance.send_large: 0.7,

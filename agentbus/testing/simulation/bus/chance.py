@@ -59,6 +59,19 @@ def ask_around(cast: Cast, at: float) -> Step:
     return _letters(cast, at, ask=True, timeout=cast.some(1, 60), forward=cast.one())
 
 
+def ask_and_cancel(cast: Cast, at: float) -> Step:
+    """Ask for something, perhaps of an agent that has to ask another, and give it up at some moment."""
+    return _letters(
+        cast,
+        at,
+        ask=True,
+        count=cast.random.choice((1, 3)),
+        takes=cast.random.choice((0.0, cast.some(0.01, 5))),
+        forward=cast.random.choice((None, cast.one())),
+        cancel_after=cast.random.choice((0.0, cast.some(0.001, 0.2), cast.some(0.1, 20))),
+    )
+
+
 def ask_for_trouble(cast: Cast, at: float) -> Step:
     """Ask for something that fails, or tell so."""
     return _letters(cast, at, ask=cast.random.random() < 0.5, fails=True)

@@ -59,6 +59,7 @@ class Letter:
         nested: whether a handler sent it, which may be cancelled, and its questions with it.
         sent_at: virtual time.
         done_at: when its future was resolved; None if it never was.
+        cancelled_at: when its sender gave it up, if it did before there was an outcome.
         outcome: what became of a tell.
         reply: what an ask was answered with.
         error: what the future failed with, if it did.
@@ -73,6 +74,7 @@ class Letter:
     nested: bool
     sent_at: float
     done_at: float | None = None
+    cancelled_at: float | None = None
     outcome: Outcome | None = None
     reply: str | None = None
     error: BaseException | None = None

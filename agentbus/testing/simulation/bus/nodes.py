@@ -109,9 +109,31 @@ class NodeLife:
 
     # -- letters -------------------------------------------------------------------------------------------
 
-    def send(self, to: str, *, ask: bool, job: JobFields, timeout: float | None) -> None:
-        """Have the program send a letter, once its process runs."""
-        self.process.loop.perform(partial(self._send, to, ask=ask, job=job, timeout=timeout))
+    def send(
+        self,
+        to: str,
+        *,
+        ask: bool,
+        job: JobFields,
+        timeout: float | None,
+        cancel_after: float | None = None,
+    ) -> None:
+        """Have the program send a letter, once its process runs, and maybe give it up later."""
+        self.process.loop.perform(partial(self._write, to, ask, job, timeout, cancel_after))
+
+    def _write(
+        self, to: str, ask: bool, job: JobFields, timeout: float | None, cancel_after: float | None
+    ) -> None:
+        future = self._send(to, ask=ask, job=job, timeout=timeout)
+        if future is not None and cancel_after is not None:
+            letter = self._stage.letters[-1]
+            self.process.loop.call_later(cancel_after, self._cancel, letter, future)
+
+    def _cancel(self, letter: Letter, future: Future[Any]) -> None:
+        if not future.done():
+            letter.cancelled_at = self._now()
+            self._note(f"gives up {letter.name}")
+            future.cancel()
 
     def _send(
         self, to: str, *, ask: bool, job: JobFields, timeout: float | None, nested: bool = False

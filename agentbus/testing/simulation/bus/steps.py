@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from agentbus.testing.simulation.plan import Step
 
 if TYPE_CHECKING:
+    from agentbus.testing.simulation.bus.nodes import NodeLife
     from agentbus.testing.simulation.stage import Stage
 
 
@@ -81,6 +82,7 @@ class SendLetters(NodeStep, frozen=True, kw_only=True):
         fails: whether its handler raises.
         forward: a node whose worker is asked on the way.
         size: bytes of padding.
+        cancel_after: seconds after which the sender of an ask gives it up.
     """
 
     to: str
@@ -92,6 +94,7 @@ class SendLetters(NodeStep, frozen=True, kw_only=True):
     fails: bool = False
     forward: str | None = None
     size: int = 0
+    cancel_after: float | None = None
 
     def run(self, stage: Stage) -> None:
         """Do it."""
@@ -99,6 +102,13 @@ class SendLetters(NodeStep, frozen=True, kw_only=True):
         if self.forward is not None:
             job["forward"] = f"{self.forward}/worker"
         for _ in range(self.count):
-            stage.nodes[self.who].with_life(
-                lambda life: life.send(f"{self.to}/{self.agent}", ask=self.ask, job=job, timeout=self.timeout)
-            )
+            stage.nodes[self.who].with_life(lambda life: self._send(life, job))
+
+    def _send(self, life: NodeLife, job: dict[str, Any]) -> None:
+        life.send(
+            f"{self.to}/{self.agent}",
+            ask=self.ask,
+            job=job,
+            timeout=self.timeout,
+            cancel_after=self.cancel_after,
+        )

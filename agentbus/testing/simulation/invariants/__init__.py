@@ -31,6 +31,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     buses.letters_keep_their_order,
     buses.outcomes_of_letters_are_true,
     buses.every_letter_has_its_outcome,
+    buses.cancels_end_the_work,
     buses.nobody_is_buried_alive,
     buses.no_bus_ends_against_its_will,
     buses.everybody_finds_everybody,

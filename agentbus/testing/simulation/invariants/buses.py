@@ -14,6 +14,7 @@ from agentbus.errors import (
     AskTimeoutError,
     BodyTooLargeError,
     BusClosedError,
+    DeadlockError,
     FutureCancelledError,
     MailboxFullError,
     NoSuchAgentError,
@@ -99,7 +100,8 @@ def _problem_of_error(
         BodyTooLargeError: handling is None,
         OutcomeUnknownError: _may_be_unknown(evidence, letter),
         BusClosedError: letter.sender.over,
-        FutureCancelledError: letter.nested,
+        DeadlockError: letter.nested and handling is None,
+        FutureCancelledError: letter.nested or letter.cancelled_at is not None,
     }
     fits = any(isinstance(error, kind) and condition for kind, condition in allowed.items())
     return None if fits else f"failed with {error!r}"
@@ -135,6 +137,21 @@ def every_letter_has_its_outcome(evidence: Evidence) -> Iterator[str]:
                 yield f"{letter} ended {late:.3f} s after its deadline"
         elif letter.done_at is not None and letter.done_at >= evidence.quiet_at and not letter.ask:
             yield f"{letter} had no outcome until the very end"
+
+
+def cancels_end_the_work(evidence: Evidence) -> Iterator[str]:
+    """Whom its own node has told that nobody wants a letter stops at once. agents.md, *Cancellation*."""
+    letters = {letter.name: letter for letter in evidence.letters if letter.cancelled_at is not None}
+    for handling in evidence.handlings:
+        letter = letters.get(handling.letter)
+        if letter is None or letter.cancelled_at is None or handling.life is not letter.sender:
+            continue
+        ended = handling.ended_at
+        over = handling.life.killed_at is not None
+        if handling.began_at > letter.cancelled_at:
+            yield f"{letter} was given up at {letter.cancelled_at:.3f}, and begun after that"
+        elif not over and (ended is None or ended > letter.cancelled_at + MOMENT):
+            yield f"{letter} was given up at {letter.cancelled_at:.3f}, and worked on until {ended}"
 
 
 def _stalled(evidence: Evidence, letter: Letter) -> float:
