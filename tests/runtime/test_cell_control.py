@@ -50,7 +50,15 @@ def world(caplog: pytest.LogCaptureFixture) -> Iterator[CellWorld]:
 
 
 def steered_in(log: list[Any]) -> list[str]:
-    return [str(entry[1]) for entry in log if isinstance(entry, tuple) and entry[0] == "steered"]
+    """Give what was steered by, of a log whose tuples say what happened and with what."""
+    found: list[str] = []
+    for entry in log:
+        match entry:
+            case ("steered", message):
+                found.append(str(message))
+            case _:
+                pass
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -151,8 +159,8 @@ class TestBothShells:
         release.set()
         assert withdrawn
         assert all(future.get(TIMEOUT) for future in waiting if not future.cancelled())
-        steered = [entry[1] for entry in place.log if isinstance(entry, tuple) and entry[0] == "control"]
-        assert steered == [number for number in range(MAX_CONTROLS) if number != 7]
+        expected = [("control", number) for number in range(MAX_CONTROLS) if number != 7]
+        assert [entry for entry in place.log if entry in expected] == expected
 
 
 class TestOnALoop:
@@ -317,8 +325,13 @@ class TestOnAThread:
 
     def test_an_ask_that_it_waits_for_ends_when_the_message_is_cancelled(self, threads: Place) -> None:
         other, ref = threads.start(name="other"), threads.start()
-        held, release, seen = threading.Event(), threading.Event(), []
-        other.tell({"call": lambda _worker: release.wait(TIMEOUT)})
+        held, release = threading.Event(), threading.Event()
+        seen: list[bool] = []
+
+        def hold(_worker: Worker) -> None:
+            assert release.wait(TIMEOUT)
+
+        other.tell({"call": hold})
 
         def work(worker: Worker) -> None:
             ask = worker.context.track(other.ask("never"))
