@@ -14,7 +14,7 @@ class Outcome(enum.StrEnum):
     DELIVERED = "delivered"
     """The handler took it and finished."""
     EXPIRED = "expired"
-    """Its deadline passed before a handler started on it."""
+    """Its deadline passed before a handler started on it; or an ask's asker gave it up before the reply."""
     DEAD_LETTERED = "dead-lettered"
     """No such agent, undecodable, no handler, mailbox full, or the handler failed: see the dead letter."""
     UNKNOWN = "unknown"
