@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from agentbus.errors import AskTimeoutError, FutureCancelledError
 from agentbus.runtime.envelope import Again, Ask
@@ -159,7 +159,8 @@ class Job:
 
 def _only_gives_in(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
-        return all(_only_gives_in(each) for each in cast("BaseExceptionGroup[Any]", error).exceptions)
+        group: BaseExceptionGroup[Any] = error
+        return all(_only_gives_in(each) for each in group.exceptions)
     return isinstance(error, GIVING_IN)
 
 

@@ -29,7 +29,7 @@ from agentbus.runtime.cell_life import (
 )
 from agentbus.runtime.down import DownReason
 from agentbus.runtime.envelope import Stop
-from agentbus.runtime.owned import is_interrupt
+from agentbus.runtime.owned import Then, is_interrupt
 from agentbus.runtime.turns import Phase
 
 CANCEL_GRACE = 5.0
@@ -110,6 +110,14 @@ class LoopCell(LoopActor):
         self._apply_controls()
         if not self._turning:
             self._turn()
+
+    def _run(self, work: Callable[[], Any], then: Then) -> None:
+        """Run hooks, timers and what came by the control lane: they belong to no message."""
+        token = current_job.set(None)
+        try:
+            super()._run(work, then)
+        finally:
+            current_job.reset(token)
 
     def _clear(self, parting: Callable[[], Exception]) -> None:
         self._parting = parting
@@ -308,11 +316,7 @@ class LoopCell(LoopActor):
 
     def _steer(self, steer: Steer) -> None:
         self._steering = steer
-        token = current_job.set(None)  # it belongs to no message
-        try:
-            self._run(partial(self._core.steer, steer), partial(self._steered, steer))
-        finally:
-            current_job.reset(token)
+        self._run(partial(self._core.steer, steer), partial(self._steered, steer))
 
     def _steered(self, steer: Steer, _value: Any, error: BaseException | None) -> None:
         if self._steering is not steer:
