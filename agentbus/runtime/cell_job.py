@@ -158,9 +158,9 @@ class Job:
 
 
 def _only_gives_in(error: BaseException) -> bool:
+    inner: tuple[BaseException, ...] = getattr(error, "exceptions", ())
     if isinstance(error, BaseExceptionGroup):
-        group: BaseExceptionGroup[Any] = error
-        return all(_only_gives_in(each) for each in group.exceptions)
+        return all(_only_gives_in(each) for each in inner)
     return isinstance(error, GIVING_IN)
 
 

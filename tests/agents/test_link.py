@@ -38,6 +38,8 @@ class Pair:
         self.waiting: list[Inbound] = []
         self.outcomes: dict[str, list[Outcome]] = {}
         self.posted: list[str] = []
+        self.places: dict[str, int] = {}
+        self.taken_back: list[str] = []
 
     def other(self, link: Link) -> Link:
         return self.b if link is self.a else self.a
@@ -45,9 +47,16 @@ class Pair:
     def post(self, *, lifetime: float | None = None, size: int = 0, urgent: bool = False) -> str:
         name = f"m{len(self.posted)}"
         deadline = None if lifetime is None else self.now + lifetime
-        self.a.post(envelope(name, size), deadline=deadline, token=name, urgent=urgent)
+        place = self.a.post(envelope(name, size), deadline=deadline, token=name, urgent=urgent)
+        self.places[name] = place
         self.posted.append(name)
         return name
+
+    def withdraw(self, name: str) -> bool:
+        taken = self.a.withdraw(self.places[name])
+        if taken:
+            self.taken_back.append(name)
+        return taken
 
     def transmit(self, link: Link, frames: int = 1000) -> int:
         for sent in range(frames):
@@ -73,6 +82,10 @@ class Pair:
     def deliver_next(self, link: Link) -> None:
         if self.wire[link]:
             self.deliver(link, self.wire[link].popleft())
+
+    def lose_next(self, link: Link) -> None:
+        if self.wire[link]:
+            self.wire[link].popleft()
 
     def handle(self, index: int = 0) -> None:
         """Let the agent at b handle one waiting envelope, or find it too late."""
@@ -117,6 +130,9 @@ class Pair:
         raise AssertionError("the links never came to rest")
 
     def check_account(self) -> None:
+        for name in self.taken_back:
+            assert name not in self.arrived
+            assert self.outcomes[name] == [Outcome.EXPIRED]
         assert set(self.outcomes) == set(self.posted)
         assert all(len(fates) == 1 for fates in self.outcomes.values())
 
@@ -126,7 +142,7 @@ def run_chaos(pair: Pair, seed: int, steps: int) -> None:
     dice = random.Random(seed)
     for _ in range(steps):
         link = dice.choice((pair.a, pair.b))
-        match dice.randrange(11):
+        match dice.randrange(12):
             case 0 | 1 | 2:
                 pair.post(lifetime=dice.choice((None, None, 0.05, 1.0, 30.0)), size=dice.choice((0, 40, 400)))
             case 3:
@@ -141,9 +157,22 @@ def run_chaos(pair: Pair, seed: int, steps: int) -> None:
                 pair.cut(lose=dice.random() < 0.7)
             case 9 if pair.old:
                 pair.deliver(*dice.choice(pair.old))
+            case 10 if pair.posted:
+                pair.withdraw(dice.choice(pair.posted[-5:]))
             case _:
-                if pair.wire[link]:
-                    pair.wire[link].popleft()
+                pair.lose_next(link)
+
+
+def test_what_was_taken_back_never_leaves_and_what_has_left_is_not_taken_back() -> None:
+    pair = Pair(window=1)
+    first, second, third = pair.post(), pair.post(), pair.post(urgent=True)
+    pair.transmit(pair.a)
+    assert not pair.withdraw(third), "control goes first, so it has left"
+    assert pair.withdraw(second)
+    assert not pair.withdraw(second)
+    pair.settle_all()
+    assert pair.arrived == [third, first]
+    pair.check_account()
 
 
 @settings(max_examples=120, deadline=None)
