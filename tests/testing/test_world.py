@@ -14,7 +14,7 @@ from agentbus.testing import Probe, ProbeError, World, simulate
 DAY = 24 * 3600.0
 
 
-class Work(Message):
+class Chore(Message):
     number: int
 
 
@@ -37,7 +37,7 @@ class Flaky(AsyncAgentActor):
         self.until = until
 
     @handles
-    def work(self, work: Work) -> None:
+    def work(self, work: Chore) -> None:
         Flaky.tries += 1
         if self.clock.monotonic() < self.until:
             raise ConnectionError("not yet")
@@ -49,7 +49,7 @@ class Forwarder(AsyncAgentActor):
         self.to = to
 
     @handles
-    async def forward(self, work: Work) -> None:
+    async def forward(self, work: Chore) -> None:
         await self.bus.ref(self.to).tell(work)
 
 
@@ -66,7 +66,7 @@ def test_a_day_of_retries_takes_under_a_second() -> None:
         )
         Flaky.tries = 0
         start = world.now
-        bus.spawn(Flaky, probe.ref, start + DAY, supervision=policy).tell(Work(number=7))
+        bus.spawn(Flaky, probe.ref, start + DAY, supervision=policy).tell(Chore(number=7))
         done = await probe.expect(Done, within=2 * DAY)
         assert done.number == 7
         assert done.tries > 90
@@ -82,13 +82,13 @@ def test_a_probe_gives_messages_by_type_in_order_and_misses_none() -> None:
         (bus,) = await world.join("one")
         probe = world.probe(bus, "probe")
         for number in range(3):
-            probe.ref.tell(Work(number=number))
+            probe.ref.tell(Chore(number=number))
         probe.ref.tell(Done(number=9, tries=1))
         assert (await probe.expect(Done)).number == 9
-        assert [(await probe.expect(Work)).number for _ in range(3)] == [0, 1, 2]
-        later = probe.expect(Work, within=10.0)
+        assert [(await probe.expect(Chore)).number for _ in range(3)] == [0, 1, 2]
+        later = probe.expect(Chore, within=10.0)
         await world.sleep(5.0)
-        probe.ref.tell(Work(number=4))
+        probe.ref.tell(Chore(number=4))
         assert (await later).number == 4
         assert not probe.received
 
@@ -99,8 +99,8 @@ def test_a_probe_says_what_came_instead() -> None:
     async def scenario(world: World) -> None:
         (bus,) = await world.join("one")
         probe = world.probe(bus, "probe")
-        probe.ref.tell(Work(number=1))
-        with pytest.raises(ProbeError, match=r"probe got no Done within 2\.0 s, but Work"):
+        probe.ref.tell(Chore(number=1))
+        with pytest.raises(ProbeError, match=r"probe got no Done within 2\.0 s, but Chore"):
             await probe.expect(Done, within=2.0)
         with pytest.raises(ProbeError, match="expected nothing"):
             await probe.expect_nothing()
@@ -137,9 +137,9 @@ def test_named_faults_lose_nothing_between_agents(fault: str) -> None:
         argument = {"dropping": (0.05,), "delaying": (0.3,), "splitting": ()}[fault]
         with getattr(world.network, fault)(*argument):
             for number in range(20):
-                forwarder.tell(Work(number=number))
+                forwarder.tell(Chore(number=number))
                 await world.sleep(world.random.uniform(0.0, 0.5))
-        assert [(await probe.expect(Work, within=60.0)).number for _ in range(20)] == list(range(20))
+        assert [(await probe.expect(Chore, within=60.0)).number for _ in range(20)] == list(range(20))
         assert {str(sender) for sender in probe.senders} == {"default/one/forwarder"}
 
     simulate(scenario, seeds=3)
@@ -151,8 +151,8 @@ def test_the_hub_can_be_restarted() -> None:
         probe = world.probe(two, "probe")
         await world.until(lambda: one.find(name="probe"))
         await world.restart_hub(down=3.0)
-        one.ref("two/probe").tell(Work(number=1))
-        assert (await probe.expect(Work, within=60.0)).number == 1
+        one.ref("two/probe").tell(Chore(number=1))
+        assert (await probe.expect(Chore, within=60.0)).number == 1
 
     simulate(scenario)
 
@@ -184,6 +184,6 @@ def test_what_never_comes_to_hold_is_said() -> None:
 def test_a_probe_works_on_a_real_bus_and_from_a_thread() -> None:
     with Bus() as bus:
         probe = Probe(bus)
-        probe.ref.tell(Work(number=1))
-        assert probe.expect(Work, within=5.0).get(timeout=10).number == 1
+        probe.ref.tell(Chore(number=1))
+        assert probe.expect(Chore, within=5.0).get(timeout=10).number == 1
         probe.expect_nothing(within=0.01).get(timeout=10)
