@@ -217,7 +217,7 @@ class BoundedMailbox(Mailbox):
         awake: see `Mailbox`.
     """
 
-    __slots__ = ("_capacity", "_consumer_is_here", "_on_drop", "_options", "_room")
+    __slots__ = ("_blocked", "_capacity", "_consumer_is_here", "_lock", "_on_drop", "_options", "_room")
 
     def __init__(
         self,
@@ -235,14 +235,18 @@ class BoundedMailbox(Mailbox):
         self._capacity = options.capacity
         self._on_drop = on_drop
         self._consumer_is_here = consumer_is_here
-        self._room = threading.Condition(threading.Lock())
+        self._lock = (
+            threading.Lock()
+        )  # taken by itself where nobody waits: a condition costs three calls more
+        self._room = threading.Condition(self._lock)
+        self._blocked = 0
         self.take = self._take
 
     def put(self, item: Any) -> None:
         """Add an item at the end, or do what the policy says."""
         if self._refusal is not None:
             raise self._refusal()
-        with self._room:
+        with self._lock:
             dropped = self._admit(item)
         if dropped is not item and self._idle:
             self._idle = False
@@ -274,7 +278,12 @@ class BoundedMailbox(Mailbox):
     def _wait_for_room(self, *, may_wait: bool) -> None:
         if not may_wait or running_loop() is not None or self._consumer_is_here():
             raise MailboxFullError(self._capacity)
-        if not self._room.wait_for(self._has_room_or_refuses, self._options.block_timeout):
+        self._blocked += 1
+        try:
+            woken = self._room.wait_for(self._has_room_or_refuses, self._options.block_timeout)
+        finally:
+            self._blocked -= 1
+        if not woken:
             raise MailboxFullError(self._capacity)
         if self._refusal is not None:
             raise self._refusal()
@@ -284,9 +293,10 @@ class BoundedMailbox(Mailbox):
 
     def _take(self) -> Any:
         """Let one blocked sender in."""
-        with self._room:
+        with self._lock:
             item = self.items.popleft()
-            self._room.notify()
+            if self._blocked:
+                self._room.notify()
         return item
 
     def refuse(self, refusal: Refusal) -> None:

@@ -115,7 +115,7 @@ def _start(loop: Loop, coroutine: Coroutine[Any, Any, _Outcome]) -> asyncio.Task
         return loop.create_task(coroutine)
     if sys.version_info >= (3, 12):  # begins at once: one that never suspends never meets the scheduler
         return asyncio.Task(coroutine, loop=loop.asyncio_loop, eager_start=True)
-    return loop.create_task(coroutine)
+    return loop.asyncio_loop.create_task(coroutine)  # kept here, so that the loop need not
 
 
 class OwnedTimer:

@@ -1,13 +1,13 @@
-"""Tell and ask rates between two agents of autogen-core on one loop; runs in its own environment. Prints rates per second as JSON.
+"""Tell and ask rates between two agents of autogen-core on one loop, uvloop like ours; runs in its own environment. Prints rates per second as JSON.
 
 A tell is a message published to the one agent that subscribes to the topic, for that is what does not wait; an ask is `send_message`.
 """
 
-import asyncio
 import json
 import time
 from dataclasses import dataclass
 
+import uvloop
 from autogen_core import (
     AgentId,
     DefaultTopicId,
@@ -83,4 +83,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    uvloop.run(main())

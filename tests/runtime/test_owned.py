@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from agentbus.runtime import HostedLoop, Loop, VirtualLoop, virtual_sleep
+from agentbus.runtime import HostedLoop, VirtualLoop, virtual_sleep
 from agentbus.runtime.owned import OwnedTasks, OwnedTimers
 
 
@@ -101,22 +101,23 @@ class TestTasks:
     def test_one_that_ends_while_it_is_started_ends_in_one_call_too(self) -> None:
         """Newer Pythons start tasks eagerly."""
 
-        class EagerLoop:
-            asyncio_loop = None
-
-            def create_task(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Future[Any]:
-                future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-                try:
-                    coroutine.send(None)
-                except StopIteration as stop:
-                    future.set_result(stop.value)
-                return future
+        def at_once_or_never(
+            loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **_options: Any
+        ) -> asyncio.Future[Any]:
+            future: asyncio.Future[Any] = loop.create_future()
+            try:
+                coroutine.send(None)
+            except StopIteration as stop:
+                future.set_result(stop.value)
+            return future
 
         async def at_once() -> str:
             return "at once"
 
         async def main() -> None:
-            endings, tasks = Endings(), OwnedTasks(cast("Loop", EagerLoop()))
+            loop = asyncio.get_running_loop()
+            loop.set_task_factory(cast("Any", at_once_or_never))
+            endings, tasks = Endings(), OwnedTasks(HostedLoop(loop))
             tasks.start(at_once(), endings)
             assert (endings.seen, len(tasks)) == ([("at once", None)], 0)
 
