@@ -344,3 +344,22 @@ def test_asks_that_timed_out_leave_no_slot(where: str, count: int) -> None:
         nothing_left(cluster, one, two)
 
     simulate(scenario)
+
+
+def test_what_never_left_for_a_life_is_asked_of_the_next_unless_it_was_given_up() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        one, _two, log = await two_nodes(cluster)
+        with cluster.network.refusing("two"):
+            cluster.network.cut("two")
+            await virtual_sleep(1.0)
+            kept, given_up = (one.ref("two/middle").ask(Dig((), 1.0)) for _ in range(2))
+            await virtual_sleep(1.0)
+            again = cluster.make("two", client="two-again")
+            again.spawn(Digger, log, name="middle")
+            given_up.cancel()
+            await again.start()
+            assert await kept == "middle"
+        assert log == ["begin middle", "done middle"]
+        assert cluster.parts(one).exchange.waiting_asks == 0
+
+    simulate(scenario)
