@@ -34,7 +34,7 @@ class CancelToken:
     def __init__(self, future: Future[Any] | None = None) -> None:
         self._future = future
         self._cancelled = False
-        self._callbacks: list[Callable[[], object]] = []
+        self._callbacks: list[Callable[[], object]] | None = None
         self._last: Callable[[], object] | None = None
         self.answered = False
 
@@ -45,6 +45,8 @@ class CancelToken:
 
     def on_cancel(self, fn: Callable[[], object]) -> None:
         """Call `fn` when the work is no longer wanted, on the thread that says so; at once if it is so."""
+        if self._callbacks is None:
+            self._callbacks = []
         self._callbacks.append(fn)
         self._follow()
 
@@ -109,9 +111,11 @@ class Job:
 
     def reply(self, value: Any) -> None:
         """Answer the asker, if there is one."""
-        if self.future is not None and not self.future.done():
-            self.token.answered = True
-            self.future.try_set(value)
+        if self.future is not None:
+            token = self.token
+            before, token.answered = token.answered, True
+            if not self.future.try_set(value):
+                token.answered = before
 
     def fail(self, error: BaseException) -> bool:
         """Tell the asker, if there is one, what went wrong; whether anybody learned of it."""
@@ -121,6 +125,11 @@ class Job:
         return self.future.try_set_exception(error)
 
     # -- the tree of asks -----------------------------------------------------------------------------------
+
+    @property
+    def has_asked(self) -> bool:
+        """Whether any ask was sent for this message."""
+        return self._asks is not None
 
     @property
     def open_asks(self) -> int:

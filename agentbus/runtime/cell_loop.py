@@ -227,8 +227,12 @@ class LoopCell(LoopActor):
         self._busy += 1
         self._jobs[job] = None
         task = self._own_tasks().start(coroutine, partial(self._job_ended, job))
-        if job.future is not None and not task.done():
+        if job.future is None or task.done():
+            return
+        if job.has_asked:  # a task that begins at once may have: see `Job.track` for the order
             job.token.on_cancel(lambda: self._cancel_job(job, task))
+        else:
+            job.future.add_done_callback(lambda _future: job.token.answered or self._cancel_job(job, task))
 
     def _cancel_job(self, job: Job, task: asyncio.Task[Any]) -> None:
         """Have a handler cancelled whose message nobody wants; from any thread."""
