@@ -232,11 +232,13 @@ class LoopCell(LoopActor):
         if job.has_asked:  # a task that begins at once may have: see `Job.track` for the order
             job.token.on_cancel(lambda: self._cancel_job(job, task))
         else:
-            job.future.add_done_callback(lambda _future: job.token.answered or self._cancel_job(job, task))
+            job.future.add_done_callback(lambda _future: self._cancel_job(job, task))
 
     def _cancel_job(self, job: Job, task: asyncio.Task[Any]) -> None:
         """Have a handler cancelled whose message nobody wants; from any thread."""
-        if job in self._jobs and isinstance(self._step, Serve):  # else all that runs is being cancelled
+        if job.token.answered or not isinstance(self._step, Serve):
+            return  # it has ended by itself; or all that runs is being cancelled
+        if job in self._jobs:
             self.loop.call_soon(task.cancel)
 
     def _job_ended(self, job: Job, value: Any, error: BaseException | None) -> None:
