@@ -32,10 +32,12 @@ from agentbus.agents.events import (
     ProcessStarted,
 )
 from agentbus.agents.handlers import handles
-from agentbus.agents.message import Message, Request
+from agentbus.agents.message import Message, Request, Streaming
 from agentbus.agents.node_parts import NodeOptions
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.ref import AgentRef
+from agentbus.agents.streams.attachment import Attachment
+from agentbus.agents.streams.stream import AgentStream, StreamStatus
 from agentbus.agents.watching import AgentDown
 
 __all__ = [
@@ -51,7 +53,9 @@ __all__ = [
     "AgentRestarting",
     "AgentResumed",
     "AgentStarted",
+    "AgentStream",
     "AsyncAgentActor",
+    "Attachment",
     "Bus",
     "BusConnected",
     "BusDisconnected",
@@ -69,6 +73,8 @@ __all__ = [
     "ProcessExited",
     "ProcessStarted",
     "Request",
+    "StreamStatus",
+    "Streaming",
     "TopicSubscription",
     "handles",
 ]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from agentbus.agents.bus import Bus
     from agentbus.agents.delivery import Delivery
     from agentbus.agents.ref import AgentRef
+    from agentbus.agents.streams.attachment import Attachment
 
 T = TypeVar("T")
 
@@ -169,6 +170,18 @@ class Agent:
         For steps that must not be cut in two; `self.cancelled` still tells.
         """
         return shielding()
+
+    @property
+    def attachment(self) -> Attachment:
+        """What the sender attached, for `for` in an `AgentActor` and `async for` in an `AsyncAgentActor`.
+
+        Raises:
+            AgentError: it attached nothing.
+        """
+        attachment = self._delivery.attachment
+        if attachment is None:
+            raise AgentError("nothing is attached to this message: it was sent without attach=")
+        return attachment
 
     def reply(self, value: Any) -> None:
         """Answer now; what the handler returns later is ignored. Without an asker nothing happens."""

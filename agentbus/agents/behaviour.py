@@ -16,6 +16,7 @@ from agentbus.agents.delivery import Body, Delivery
 from agentbus.agents.handlers import Handler, HandlerTable, decode_reply
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.scope import Scope, current_scope
+from agentbus.agents.streams.producing import streamed
 from agentbus.errors import AskTimeoutError, UndecodableMessageError, UnhandledMessageError
 from agentbus.runtime.cell_events import ChildDown
 from agentbus.runtime.cell_job import current_job
@@ -90,6 +91,8 @@ class AgentBehaviour:
         token = current_scope.set(scope)
         try:
             result = method(body)
+            if delivery.outlet is not None:
+                result = streamed(delivery.outlet, result, self._context.cell)
         except handler.answers as error:
             _answer_with(delivery, error)
             return None
@@ -108,7 +111,12 @@ class AgentBehaviour:
         if isinstance(message, Body):
             message = self._table.decode(message.type, message.version, message.json)
             delivery.message = message
-        return message, self._table.find(cast("type", type(message)))
+        handler = self._table.find(cast("type", type(message)))
+        if handler.streams and delivery.outlet is None:
+            raise UnhandledMessageError(
+                f"the handler for {type(message).__name__} yields chunks: use ref.stream(…) for it"
+            )
+        return message, handler
 
     def _refuse(self, delivery: Delivery, error: Exception) -> None:
         """Answer without bothering the agent: nothing of its own has failed."""

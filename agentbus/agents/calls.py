@@ -105,6 +105,8 @@ class Ask:
     """
 
     __slots__ = ("_expected", "_near", "future", "place", "stamp")
+    tells_its_end = False
+    """Whether it tells the other side by itself that nobody waits any more, once it has left."""
 
     def __init__(self, future: Future[Any], message: Any) -> None:
         self.future = future
@@ -130,16 +132,27 @@ class Ask:
         del outcome
         self.future.try_set_exception(error)
 
+    def sent(self, number: str, stamp: Stamp) -> None:
+        """Note that it is on its way: under which number, and to which life of the node."""
+        del number
+        self.stamp = stamp
+
     def reply(self, envelope: Envelope) -> None:
         """Take the reply."""
         try:
-            value = decode_reply(
-                envelope.type, envelope.version, envelope.body, expected=self._expected, near=self._near
-            )
+            value = self.decode(envelope.type, envelope.version, envelope.body)
         except UndecodableMessageError as error:
             self.future.try_set_exception(error)
         else:
             self.future.try_set(value)
+
+    def decode(self, name: str, version: int, body: msgspec.Raw) -> Any:
+        """Read what came back as what the request promises.
+
+        Raises:
+            UndecodableMessageError: it can't be read.
+        """
+        return decode_reply(name, version, body, expected=self._expected, near=self._near)
 
     def error(self, failure: Failure | None) -> None:
         """Take the error that came instead of a reply."""

@@ -68,6 +68,8 @@ class Cancels:
         if link.withdraw(ask.place):
             self._answer(link.there, None, None, None)
             return
+        if ask.tells_its_end:
+            return
         if link.there not in self._leaving:
             self._leaving[link.there] = []
             self._loop.call_soon(self._send, link.there)

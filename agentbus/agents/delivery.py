@@ -13,6 +13,8 @@ from agentbus.agents.outcome import Outcome
 
 if TYPE_CHECKING:
     from agentbus.agents.hosted import LocalAgent
+    from agentbus.agents.streams.attachment import Attachment
+    from agentbus.runtime.outlet import Outlet
 
 
 class Body(msgspec.Struct, frozen=True):
@@ -37,9 +39,15 @@ class Delivery:
         message: the object that was sent, or a `Body`.
         headers: what travels with it.
         on_outcome: told exactly once what became of it; None if nobody asks.
+
+    Attributes:
+        outlet: takes the chunks of a streamed reply; None where one reply is wanted.
+        attachment: what the sender attached; None for most.
     """
 
     __slots__ = ("_on_outcome", "agent", "headers", "message")
+    outlet: Outlet[Any] | None = None
+    attachment: Attachment | None = None
 
     def __init__(
         self,
@@ -66,6 +74,32 @@ class Delivery:
         told, self._on_outcome = self._on_outcome, None
         if told is not None:
             told(outcome)
+
+
+class FlowDelivery(Delivery):
+    """A message with a stream of chunks beside it, in either direction.
+
+    Args:
+        agent: the recipient.
+        message: see `Delivery`.
+        headers: what travels with it.
+        outlet: see `Delivery`.
+        attachment: see `Delivery`.
+    """
+
+    __slots__ = ("attachment", "outlet")
+
+    def __init__(
+        self,
+        agent: LocalAgent,
+        message: Any,
+        headers: Headers,
+        outlet: Outlet[Any] | None,
+        attachment: Attachment | None,
+    ) -> None:
+        super().__init__(agent, message, headers)
+        self.outlet = outlet
+        self.attachment = attachment
 
 
 def type_name(message: Any) -> str:

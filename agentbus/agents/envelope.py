@@ -51,6 +51,12 @@ class Kind(enum.StrEnum):
     PROBED = "probed"
     CANCEL = "cancel"
     CONTROL = "control"
+    STREAM = "stream"
+    """A request with chunks beside it: those of its reply, those attached to it, or both."""
+    CHUNK = "chunk"
+    CREDIT = "credit"
+    END = "end"
+    CLOSE = "close"
 
 
 class Envelope(
@@ -70,6 +76,8 @@ class Envelope(
         failure: the error that an ERROR envelope carries.
         hops: see `Headers`.
         chain: see `Headers`.
+        credit: the number of chunks up to which the other side may go, counted from the first.
+        attached: see `Headers`.
     """
 
     id: str
@@ -83,6 +91,8 @@ class Envelope(
     failure: Failure | None = None
     hops: int = 0
     chain: tuple[tuple[str, str], ...] = ()
+    credit: int = 0
+    attached: bool = False
 
 
 class Item(msgspec.Struct, frozen=True, array_like=True):

@@ -40,6 +40,7 @@ CONTROL_KINDS = frozenset(
         Kind.PROBED,
         Kind.CANCEL,
         Kind.CONTROL,
+        Kind.CREDIT,
     }
 )
 
@@ -53,6 +54,10 @@ class Host(Protocol):
 
     def lost(self, parcel: Parcel, reason: str, error: Exception) -> None:
         """A message will not reach its agent."""
+        ...
+
+    def guest_gone(self, stamp: Stamp) -> None:
+        """A guest was silent for so long that its link is closed."""
         ...
 
 
@@ -161,6 +166,8 @@ class Exchange:
             parcel.body,
             hops=parcel.headers.hops,
             chain=parcel.headers.chain,
+            credit=parcel.headers.credit,
+            attached=parcel.headers.attached,
         )
         try:
             place = self._put(link, envelope, parcel.headers.deadline, call)
@@ -184,7 +191,8 @@ class Exchange:
 
     def _remember(self, number: str, ask: Ask, stamp: Stamp, place: int) -> None:
         """Keep a slot for the reply until the asker has it, or gave up."""
-        ask.stamp, ask.place = stamp, place
+        ask.sent(number, stamp)
+        ask.place = place
         self._asks[number] = ask
         ask.future.add_done_callback(lambda _future: self._on_loop(self._forget, number))
 
@@ -245,13 +253,18 @@ class Exchange:
 
     def replied(self, stamp: Stamp, envelope: Envelope) -> None:
         """Take a reply or an error from the node that was asked."""
-        ask = self._asks.get(envelope.correlation or "")
-        if ask is None or ask.stamp != stamp:
+        ask = self.asked(stamp, envelope.correlation)
+        if ask is None:
             return
         if envelope.kind == Kind.REPLY:
             ask.reply(envelope)
         else:
             ask.error(envelope.failure)
+
+    def asked(self, stamp: Stamp, number: str | None) -> Ask | None:
+        """Give the ask of that number to that life, if somebody waits for it."""
+        ask = self._asks.get(number or "")
+        return None if ask is None or ask.stamp != stamp else ask
 
     def settle_calls(self) -> None:
         """Tell senders what links have learned since the last time."""
@@ -341,6 +354,7 @@ class Exchange:
     def _look_for_silence(self, now: float) -> None:
         for stamp in self._guests.take_gone(now):
             self._close_link(stamp)
+            self._host.guest_gone(stamp)
         interval = self.link_options.beat_interval
         for link in self._traffic.links() if interval is not None else ():
             record = self._membership.nodes.living(link.there)

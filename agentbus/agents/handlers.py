@@ -49,12 +49,14 @@ class Handler(msgspec.Struct, frozen=True):
         types: the message types that it takes; empty for the catch-all.
         raises: exceptions that it declares as replies.
         asynchronous: it is `async def`.
+        streams: it is a generator: it yields chunks instead of giving one reply.
     """
 
     method: str
     types: tuple[type[Message], ...]
     raises: tuple[type[Exception], ...]
     asynchronous: bool
+    streams: bool
 
     @property
     def answers(self) -> tuple[type[Exception], ...]:
@@ -217,12 +219,10 @@ def _scan(cls: type) -> Iterator[Handler]:
                 continue
             seen.add(name)
             in_use = getattr(cls, name)
-            yield Handler(
-                name,
-                _annotated_types(value, mark),
-                mark.raises,
-                inspect.iscoroutinefunction(in_use),
-            )
+            chunked = inspect.isasyncgenfunction(in_use)
+            asynchronous = chunked or inspect.iscoroutinefunction(in_use)
+            streams = chunked or inspect.isgeneratorfunction(in_use)
+            yield Handler(name, _annotated_types(value, mark), mark.raises, asynchronous, streams)
 
 
 _tables: weakref.WeakKeyDictionary[type, HandlerTable] = weakref.WeakKeyDictionary()

@@ -33,12 +33,16 @@ class Headers(msgspec.Struct, frozen=True):
         deadline: on the runtime's clock; None without one. Between nodes it travels as seconds left.
         hops: how many messages in a row led to this one, each sent by the handler of the one before.
         chain: who waits for the answer to this ask, oldest first; empty for a tell, and from a program.
+        credit: chunks of a streamed reply that may come at first; 0 where one reply is wanted.
+        attached: whether a stream of chunks follows the message.
     """
 
     sender: str | None = None
     deadline: float | None = None
     hops: int = 0
     chain: tuple[Waiting, ...] = ()
+    credit: int = 0
+    attached: bool = False
 
 
 PLAIN = Headers()

@@ -140,11 +140,15 @@ class Request(Message, Generic[Reply]):
     """A message that says what its reply is: `class Search(Request[Hits])`, then its fields."""
 
 
+class Streaming(Message, Generic[Reply]):
+    """A message that says what its reply's chunks are: `class Prompt(Streaming[Token])`, then its fields."""
+
+
 def reply_type(cls: type) -> Any:
-    """Give what `Request[…]` a message class declares as its reply, or None where it declares nothing."""
+    """Give what a message class declares as its reply or its chunks, or None where it declares nothing."""
     for ancestor in cls.__mro__:
         for base in getattr(ancestor, "__orig_bases__", ()):
-            if get_origin(base) is Request and not isinstance(get_args(base)[0], TypeVar | str):
+            if get_origin(base) in (Request, Streaming) and not isinstance(get_args(base)[0], TypeVar | str):
                 return get_args(base)[0]
     return None
 

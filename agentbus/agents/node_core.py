@@ -252,6 +252,7 @@ class NodeCore(LoopActor):
         incarnation = self.runtime.new_id()
         self._parts.membership.begin_new_life(incarnation, self.clock.monotonic())
         self._parts.exchange.new_life()
+        self._parts.streams.new_life()
         self._report(NodeReborn(self._parts.membership.stamp.node, incarnation))
 
     def _node_up(self, event: NodeUp) -> None:
@@ -267,6 +268,7 @@ class NodeCore(LoopActor):
         self._report(event)
         self._parts.exchange.node_dead(stamp, replaced=event.reason is DeathReason.REPLACED)
         self._parts.reception.node_dead(stamp)
+        self._parts.streams.node_dead(stamp)
         self._parts.watching.node_down(event.node, event.reason)
 
     def _agents_changed(self, event: AgentsChanged) -> None:

@@ -22,6 +22,7 @@ from agentbus.agents.outcome import Outcome
 from agentbus.agents.pacer import Pace, Pacer, pace_below
 from agentbus.agents.reception import Reception
 from agentbus.agents.standing import MembershipOptions
+from agentbus.agents.streams.desk import StreamDesk
 from agentbus.agents.topics import Broadcasts
 from agentbus.agents.traffic import Outgoing, Traffic
 from agentbus.agents.trust import Trust
@@ -104,6 +105,7 @@ class NodeParts:
             here=(namespace, stamp.node),
             loop=loop,
         )
+        self.streams = StreamDesk(self.reception, self.exchange, answer, loop)
         self.watching = Watching(self.exchange.send)
         self.waiters = Waiters(self.finder.find)
         self.broadcasts = Broadcasts(uplink, self.traffic, namespace)
@@ -122,6 +124,10 @@ class NodeParts:
     def lost(self, parcel: Parcel, reason: str, error: Exception) -> None:
         """Publish a dead letter for what will not leave."""
         self._bury(str(parcel.address), reason, parcel.message, parcel.headers.sender, parcel.type, error)
+
+    def guest_gone(self, stamp: Stamp) -> None:
+        """Stop working for a guest that is gone."""
+        self.streams.node_dead(stamp)
 
     # -- the connection --------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from agentbus.agents.letters import DeadLetters
 from agentbus.agents.node import NodeActor
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.permits import Permits
+from agentbus.agents.streams.opening import Flows
 from agentbus.agents.watching import AgentDown, LocalWatches
 from agentbus.errors import BusClosedError, EncodeError, NoSuchAgentError, RuntimeFault
 from agentbus.runtime import Future, Lane, Runtime, Subscription
@@ -49,6 +50,7 @@ class PostOffice:
     Attributes:
         deadlines: fails asks in time.
         waits: knows which handlers wait for what.
+        flows: opens streams.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class PostOffice:
         self._home = home
         self.deadlines = Deadlines(runtime.io)
         self.waits = Waits(runtime.io)
+        self.flows = Flows(node_actor, runtime, self.request)
         self._capacity = capacity
         self._permits: dict[str, Permits] = {}
         self._watches = LocalWatches(runtime.io)
@@ -129,12 +132,18 @@ class PostOffice:
 
     def ask(self, address: Address, message: Any, headers: Headers) -> Future[Any]:
         """Ask an agent that is not here."""
-        future: Future[Any] = Future(cancellable_by_waiter=True)
+        return self.request(
+            address, Kind.ASK, message, headers, Ask(Future(cancellable_by_waiter=True), message)
+        )
+
+    def request(self, address: Address, kind: str, message: Any, headers: Headers, call: Ask) -> Future[Any]:
+        """Send what has a reply to an agent that is not here."""
+        future = call.future
         if self.is_local(address) or address.namespace != self._namespace:
             future.set_exception(NoSuchAgentError(str(address)))
             return future
         self._wait_for_room(address, future)
-        failure = self._send(address, Kind.ASK, message, headers, Ask(future, message))
+        failure = self._send(address, kind, message, headers, call)
         if failure is not None:
             future.try_set_exception(failure)
         return future

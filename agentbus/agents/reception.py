@@ -131,7 +131,7 @@ class Reception:
 
     # -- messages --------------------------------------------------------------------------------------------
 
-    def _find(self, stamp: Stamp, sequence: int, envelope: Envelope) -> LocalAgent | None:
+    def find(self, stamp: Stamp, sequence: int, envelope: Envelope) -> LocalAgent | None:
         """Give the recipient, or refuse the envelope."""
         hosted = self._house.get(envelope.recipient)
         agent = None if hosted is None else hosted.pick()
@@ -158,7 +158,7 @@ class Reception:
 
     def _refuse(self, stamp: Stamp, sequence: int, envelope: Envelope, reason: str, error: Exception) -> None:
         reply = None
-        if envelope.kind in {Kind.ASK, Kind.STOP, Kind.CONTROL}:
+        if envelope.kind in {Kind.ASK, Kind.STOP, Kind.CONTROL, Kind.STREAM}:
             reply = _error_envelope(envelope.id, error)
         elif envelope.kind == Kind.TELL:
             body = Body(envelope.type, envelope.version, envelope.body)
@@ -166,7 +166,7 @@ class Reception:
         self._answer(stamp, reply, sequence, Outcome.DEAD_LETTERED)
 
     def _on_tell(self, stamp: Stamp, sequence: int, envelope: Envelope, deadline: float | None) -> None:
-        agent = self._find(stamp, sequence, envelope)
+        agent = self.find(stamp, sequence, envelope)
         if agent is not None:
 
             def settle(outcome: Outcome) -> None:
@@ -178,11 +178,11 @@ class Reception:
         if self.asked.is_cancelled(stamp, envelope.id):
             self._answer(stamp, None, sequence, Outcome.EXPIRED)
             return
-        agent = self._find(stamp, sequence, envelope)
+        agent = self.find(stamp, sequence, envelope)
         if agent is not None:
             future = agent.ask(self._delivery(agent, envelope, deadline, None))
             self.asked.opened(stamp, envelope.id, future, deadline)
-            future.add_done_callback(partial(self._answered, stamp, sequence, envelope.id))
+            future.add_done_callback(partial(self.answered, stamp, sequence, envelope.id))
 
     @staticmethod
     def _delivery(
@@ -194,9 +194,9 @@ class Reception:
         body = Body(envelope.type, envelope.version, envelope.body)
         return Delivery(agent, body, headers_of(envelope, deadline), settle)
 
-    def _answered(self, stamp: Stamp, sequence: int, asked: str, future: Future[Any]) -> None:
+    def answered(self, stamp: Stamp, sequence: int, asked: str, future: Future[Any]) -> None:
         """Encode the reply where it was made, and let it leave from the loop."""
-        envelope, outcome = _reply_envelope(asked, future)
+        envelope, outcome = reply_envelope(asked, future)
         self._loop.call_soon(self._send_reply, stamp, sequence, asked, envelope, outcome)
 
     def _send_reply(
@@ -218,7 +218,7 @@ class Reception:
             stopped.set(False)
         else:
             stopped = hosted.stop(now=now)
-        stopped.add_done_callback(partial(self._answered, stamp, sequence, envelope.id))
+        stopped.add_done_callback(partial(self.answered, stamp, sequence, envelope.id))
 
     def _on_control(self, stamp: Stamp, sequence: int, envelope: Envelope, _deadline: float | None) -> None:
         hosted = self._house.get(envelope.recipient)
@@ -232,7 +232,7 @@ class Reception:
             self._refuse(stamp, sequence, envelope, "undecodable", undecodable)
             return
         self.asked.opened(stamp, envelope.id, applied, None)
-        applied.add_done_callback(partial(self._answered, stamp, sequence, envelope.id))
+        applied.add_done_callback(partial(self.answered, stamp, sequence, envelope.id))
 
     def _on_watch(self, stamp: Stamp, sequence: int, envelope: Envelope, _deadline: float | None) -> None:
         self._answer(stamp, None, sequence, Outcome.DELIVERED)
@@ -291,7 +291,7 @@ def _error_envelope(asked: str, error: BaseException, *, declared: bool = False)
     return Envelope("", Kind.ERROR, correlation=asked, failure=describe(error, declared=declared))
 
 
-def _reply_envelope(asked: str, future: Future[Any]) -> tuple[Envelope | None, Outcome]:
+def reply_envelope(asked: str, future: Future[Any]) -> tuple[Envelope | None, Outcome]:
     """Put a handler's outcome into an envelope; an exception that is none of ours is one that it declared.
 
     There is none for an asker who waits no more.

@@ -9,10 +9,12 @@ from agentbus.agents.address import Address
 from agentbus.agents.control import PAUSE, RESUME, Order, carry_out, steer_order
 from agentbus.agents.headers import HOP_LIMIT, Headers, inherited, waited_for
 from agentbus.agents.hosted import Hosted, LocalAgent
-from agentbus.agents.message import Message, Request
+from agentbus.agents.message import Message, Request, Streaming
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.post import PostOffice
 from agentbus.agents.scope import Scope, current_scope
+from agentbus.agents.streams.sources import Attachable, check_attachable
+from agentbus.agents.streams.stream import DEFAULT_CREDIT, AgentStream
 from agentbus.agents.watching import AgentDown
 from agentbus.errors import HopLimitError
 from agentbus.runtime import Future, Subscription
@@ -88,10 +90,16 @@ class AgentRef:
         return self._post.tell_here(agent, message, headers)
 
     @overload
-    def ask(self, message: Request[Reply], *, timeout: float | None = None) -> Future[Reply]: ...
+    def ask(
+        self, message: Request[Reply], *, timeout: float | None = None, attach: Attachable | None = None
+    ) -> Future[Reply]: ...
     @overload
-    def ask(self, message: Message | Any, *, timeout: float | None = None) -> Future[Any]: ...
-    def ask(self, message: Any, *, timeout: float | None = None) -> Future[Any]:
+    def ask(
+        self, message: Message | Any, *, timeout: float | None = None, attach: Attachable | None = None
+    ) -> Future[Any]: ...
+    def ask(
+        self, message: Any, *, timeout: float | None = None, attach: Attachable | None = None
+    ) -> Future[Any]:
         """Send a message and get the future of the reply.
 
         Inside a handler the handler's own deadline holds too: nobody would wait for the reply after it.
@@ -99,6 +107,8 @@ class AgentRef:
         Args:
             message: a `Message`; a plain pykka actor takes anything.
             timeout: seconds to wait; the deadline travels along, and work that is too late is not started.
+            attach: chunks that the handler reads as `self.attachment`, no faster than it takes them: an
+                iterable or async iterable of messages, JSON values or bytes, or an open binary file.
 
         Returns:
             The future of the reply. It fails with `AskTimeoutError`, `NoSuchAgentError`, `AgentFailed`,
@@ -106,7 +116,12 @@ class AgentRef:
             `MailboxFullError`, `OutcomeUnknownError`, `NotTrustedError`, `BodyTooLargeError`,
             `HopLimitError`, `EncodeError`, `BusClosedError`, or an exception that the handler declares.
             Cancelling it cancels the handler that works on it, here or elsewhere, and what that has asked.
+
+        Raises:
+            TypeError: that can't be attached.
         """
+        if attach is not None:
+            check_attachable(attach)
         scope = current_scope.get()
         deadline = self._deadline(timeout, scope)
         headers = inherited(scope, deadline)
@@ -114,21 +129,75 @@ class AgentRef:
             return Future.failed(HopLimitError(HOP_LIMIT))
         if scope is not None and scope.delivery is not None:
             number = self._post.waits.open(scope)
-            future = self._ask(message, waited_for(headers, scope, number))
+            future = self._ask(message, waited_for(headers, scope, number), attach)
             self._post.waits.follow(number, future)
         else:
-            future = self._ask(message, headers)
+            future = self._ask(message, headers, attach)
         return future if scope is None else scope.agent.cell.track(future)
 
-    def _ask(self, message: Any, headers: Headers) -> Future[Any]:
+    def _ask(self, message: Any, headers: Headers, attach: Attachable | None) -> Future[Any]:
         agent = self._pick()
-        if agent is None:
+        if attach is not None:
+            future = self._post.flows.ask(self.address, agent, message, headers, attach)
+        elif agent is None:
             future = self._post.ask(self.address, message, headers)
         else:
             future = self._post.ask_here(agent, message, headers)
         if headers.deadline is not None and not future.done():
             self._post.deadlines.add(future, headers.deadline)
         return future
+
+    @overload
+    def stream(
+        self,
+        message: Streaming[Reply] | Request[Reply],
+        *,
+        timeout: float | None = None,
+        credit: int = DEFAULT_CREDIT,
+        attach: Attachable | None = None,
+    ) -> AgentStream[Reply]: ...
+    @overload
+    def stream(
+        self,
+        message: Message | Any,
+        *,
+        timeout: float | None = None,
+        credit: int = DEFAULT_CREDIT,
+        attach: Attachable | None = None,
+    ) -> AgentStream[Any]: ...
+    def stream(
+        self,
+        message: Any,
+        *,
+        timeout: float | None = None,
+        credit: int = DEFAULT_CREDIT,
+        attach: Attachable | None = None,
+    ) -> AgentStream[Any]:
+        """Send a message and get what its handler, a generator, yields; a plain handler's reply is one chunk.
+
+        Args:
+            message: a `Message`.
+            timeout: seconds until the end, all chunks included; the deadline travels along.
+            credit: chunks that may wait for the consumer, 1 to 10 000; then the producer pauses.
+            attach: see `ask`.
+
+        Returns:
+            The stream. It ends with what an ask fails with, after all chunks that had arrived before.
+
+        Raises:
+            ValueError: the credit is out of range.
+        """
+        scope = current_scope.get()
+        deadline = self._deadline(timeout, scope)
+        headers = inherited(scope, deadline)
+        if headers.hops > HOP_LIMIT:
+            return AgentStream.failed(HopLimitError(HOP_LIMIT))
+        stream = self._post.flows.stream(self.address, self._pick(), message, headers, credit, attach)
+        if deadline is not None:
+            self._post.deadlines.add(stream.future, deadline)
+        if scope is not None:
+            stream.end_with(scope.agent.cell)
+        return stream
 
     def _pick(self) -> LocalAgent | None:
         """Give the agent if it is here; once found it is kept, as cells outlive what is inside them."""

@@ -42,6 +42,8 @@
         ├─ HopLimitError                       messages that cause one another without end
         ├─ DeadlockError                       an ask whose answer would wait for the asker
         ├─ BodyTooLargeError (ValueError)      over the largest body the bus carries
+        ├─ AttachmentFailed                    the source of an attachment raised
+        ├─ CreditExceededError                 more chunks came than were granted
         └─ NotTrustedError                     the sender may not do that here
 
 Facts are fields. Text that came from a server stays in a field and never enters a message; no field holds a
@@ -56,8 +58,10 @@ from agentbus.errors.agents import (
     AgentRestarted,
     AgentStopped,
     AskTimeoutError,
+    AttachmentFailed,
     BodyTooLargeError,
     BusClosedError,
+    CreditExceededError,
     DeadlockError,
     HopLimitError,
     MissingPermission,
@@ -104,10 +108,12 @@ __all__ = [
     "AgentRestarted",
     "AgentStopped",
     "AskTimeoutError",
+    "AttachmentFailed",
     "BlockingCallError",
     "BodyTooLargeError",
     "BusClosedError",
     "ClientDisposedError",
+    "CreditExceededError",
     "DeadlockError",
     "DisconnectedError",
     "EncodeError",

@@ -127,5 +127,23 @@ class BodyTooLargeError(AgentError, ValueError):
         self.cap = cap
 
 
+class AttachmentFailed(AgentError):  # noqa: N818 -- named like AgentFailed
+    """What was attached to a message could not be read to its end where it comes from.
+
+    Attributes:
+        error_type: qualified name of what its source raised.
+        error_message: its text.
+    """
+
+    def __init__(self, error_type: str, error_message: str = "") -> None:
+        super().__init__(f"the source of the attachment raised {error_type}: {error_message}")
+        self.error_type = error_type
+        self.error_message = error_message
+
+
+class CreditExceededError(AgentError):
+    """The other side sent more chunks than it was allowed to."""
+
+
 class NotTrustedError(AgentError):
     """The sender's token does not allow that here."""

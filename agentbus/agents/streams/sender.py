@@ -1,0 +1,118 @@
+"""Chunks on their way to another node: encoded by their producer, sent from the I/O loop once per turn."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from agentbus.agents.envelope import Envelope, Kind
+from agentbus.agents.streams.chunks import Chunk, batches, encode_chunk, join
+from agentbus.errors import BodyTooLargeError, EncodeError, MailboxFullError
+from agentbus.runtime import Loop
+from agentbus.runtime.outlet import Outlet
+
+RETRY_DELAY = 0.05
+"""Seconds until a link whose queue was full is tried again; the producer is held up meanwhile."""
+
+
+class ChunkSender:
+    """The outlet of a producer whose consumer is on another node.
+
+    What waits here is at most the credit that the producer has used since its last turn.
+
+    Args:
+        loop: the I/O loop.
+        post: sends an envelope; it raises what `Exchange.answer` does.
+        failed: told, at most once, that a chunk has no wire form or is too large; on any thread.
+        limit: credit from the beginning.
+
+    Attributes:
+        outlet: for the producer.
+        head: an envelope that names the stream; set before the first credit comes.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        post: Callable[[Envelope], object],
+        failed: Callable[[Exception], object],
+        limit: int = 0,
+    ) -> None:
+        self.outlet: Outlet[Any] = Outlet(self._put, limit)
+        self.head = Envelope("", Kind.CHUNK)
+        self._loop = loop
+        self._post = post
+        self._failed = failed
+        self._waiting: deque[Chunk] = deque()
+        self._last: Envelope | None = None
+        self._due = False
+
+    def _put(self, value: Any) -> None:
+        """Take a chunk on the producer's thread; those of one turn leave together."""
+        try:
+            self._waiting.append(encode_chunk(value))
+        except EncodeError as error:
+            self._failed(error)
+            return
+        if not self._due:
+            self._due = True
+            self._loop.call_soon(self.flush)
+
+    def end(self, envelope: Envelope) -> None:
+        """Send what waits, and this last; on the I/O loop."""
+        self._last = envelope
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what waits; on the I/O loop."""
+        self._due = False
+        chunks: list[Chunk] = []
+        while self._waiting:
+            chunks.append(self._waiting.popleft())
+        todo = deque(batches(chunks))
+        while todo:
+            try:
+                self._send(todo[0])
+            except MailboxFullError:
+                self._wait_for_room(todo)
+                return
+            todo.popleft()
+        self._send_last()
+
+    def _send(self, batch: list[Chunk]) -> None:
+        """Send chunks in one envelope, in two if one is too small for them."""
+        first = batch[0]
+        envelope = msgspec.structs.replace(
+            self.head, type=first.type, version=first.version, body=join(batch)
+        )
+        try:
+            self._post(envelope)
+        except BodyTooLargeError as error:
+            if len(batch) == 1:
+                self._failed(error)
+                return
+            half = len(batch) // 2
+            self._send(batch[:half])
+            self._send(batch[half:])
+
+    def _send_last(self) -> None:
+        last, self._last = self._last, None
+        if last is not None:
+            try:
+                self._post(last)
+            except MailboxFullError:
+                self._last = last
+                self._wait_for_room(deque())
+                return
+        self.outlet.pause(paused=False)
+
+    def _wait_for_room(self, todo: deque[list[Chunk]]) -> None:
+        """Keep what did not get into the link, and hold the producer up until it is in."""
+        self.outlet.pause(paused=True)
+        for batch in reversed(todo):
+            self._waiting.extendleft(reversed(batch))
+        self._due = True
+        self._loop.call_later(RETRY_DELAY, self.flush)
