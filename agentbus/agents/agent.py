@@ -176,17 +176,25 @@ class Agent:
         """What the sender attached, for `for` in an `AgentActor` and `async for` in an `AsyncAgentActor`.
 
         Raises:
-            AgentError: it attached nothing.
+            AgentError: it attached nothing, or an earlier try of this message has read of it.
         """
-        attachment = self._delivery.attachment
+        attachment, job = self._delivery.attachment, current_job.get()
         if attachment is None:
             raise AgentError("nothing is attached to this message: it was sent without attach=")
+        if attachment.begun and job is not None and job.attempts:
+            raise AgentError("what was attached was read by an earlier try of this message")
         return attachment
 
     def reply(self, value: Any) -> None:
-        """Answer now; what the handler returns later is ignored. Without an asker nothing happens."""
+        """Answer now; what the handler returns later is ignored. Without an asker nothing happens.
+
+        To a stream it is the last chunk.
+        """
         job = current_job.get()
         if job is not None:
+            outlet = self._delivery.outlet
+            if outlet is not None:
+                outlet.put(value)
             job.reply(value)
 
     def progress(self, note: str = "", *, done: float | None = None) -> None:

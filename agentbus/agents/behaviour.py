@@ -92,7 +92,7 @@ class AgentBehaviour:
         try:
             result = method(body)
             if delivery.outlet is not None:
-                result = streamed(delivery.outlet, result, self._context.cell)
+                result = streamed(delivery.outlet, result, self._context.cell, handler.answers)
         except handler.answers as error:
             _answer_with(delivery, error)
             return None
@@ -224,6 +224,8 @@ class PykkaBehaviour:
             message.settle(Outcome.DEAD_LETTERED)
             return None
         result = self._receive(body)
+        if message.outlet is not None:
+            message.outlet.put(result)
         message.settle(Outcome.DELIVERED)
         return result
 

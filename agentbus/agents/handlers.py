@@ -56,7 +56,7 @@ class Handler(msgspec.Struct, frozen=True):
     types: tuple[type[Message], ...]
     raises: tuple[type[Exception], ...]
     asynchronous: bool
-    streams: bool
+    streams: bool = False
 
     @property
     def answers(self) -> tuple[type[Exception], ...]:

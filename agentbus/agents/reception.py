@@ -310,6 +310,6 @@ def reply_envelope(asked: str, future: Future[Any]) -> tuple[Envelope | None, Ou
         return Envelope(
             "", Kind.REPLY, correlation=asked, type=kind, version=version, body=body
         ), Outcome.DELIVERED
-    if not isinstance(error, AgentError | RuntimeFault):
+    if not isinstance(error, AgentError | RuntimeFault | EncodeError):
         return _error_envelope(asked, error, declared=True), Outcome.DELIVERED
     return _error_envelope(asked, error), Outcome.DEAD_LETTERED

@@ -35,6 +35,11 @@ class Inlet(Generic[T]):
         return self._credit.received
 
     @property
+    def opened(self) -> bool:
+        """Whether the producer has had credit."""
+        return self._credit.granted > 0
+
+    @property
     def ended(self) -> bool:
         """Whether no more chunks will come; those that wait can still be taken."""
         return self._chunks.closed

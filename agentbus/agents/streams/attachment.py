@@ -32,6 +32,11 @@ class Attachment:
         """Whether no more will come."""
         return self._inlet.ended
 
+    @property
+    def begun(self) -> bool:
+        """Whether somebody has begun to read."""
+        return self._inlet.opened
+
     def put(self, chunk: Any) -> bool:
         """Add a chunk; False, and it is dropped, if the source had no credit for it."""
         return self._inlet.put(chunk)

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import Any
 
 from agentbus.agents.streams.pump import is_generator, pump_async, pump_on_thread
 from agentbus.runtime.blocking import running_loop
 from agentbus.runtime.cell_context import CellContext
+from agentbus.runtime.cell_core import agent_failed
 from agentbus.runtime.cell_job import Job, current_job
 from agentbus.runtime.outlet import Outlet
 
+Answers = tuple[type[Exception], ...]
 
-def streamed(outlet: Outlet[Any], result: Any, cell: CellContext) -> Any:
+
+def streamed(outlet: Outlet[Any], result: Any, cell: CellContext, answers: Answers) -> Any:
     """Put what a handler yields into a stream, or its one reply as the only chunk.
 
     Args:
         outlet: of the stream.
         result: what the handler's call gave.
         cell: of the agent.
+        answers: exceptions that are replies, not failures.
 
     Returns:
         A coroutine to await where the agent lives on a loop and there is something to wait for; else None.
@@ -30,16 +34,43 @@ def streamed(outlet: Outlet[Any], result: Any, cell: CellContext) -> Any:
         outlet.put(result)
         return None
     if running_loop() is not None:
-        return pump_async(outlet, result, cell.cancel_token)
-    pump_on_thread(outlet, result, cell.cancel_token)
-    job = current_job.get()
-    if job is not None and job.token.cancelled:
-        _leave_open(job, cell)
+        return _on_loop(outlet, pump_async(outlet, result, cell.cancel_token), answers)
+    _on_thread(outlet, result, cell, answers)
     return None
 
 
 async def _only_chunk(outlet: Outlet[Any], coroutine: Coroutine[Any, Any, Any]) -> None:
     outlet.put(await coroutine)
+
+
+async def _on_loop(outlet: Outlet[Any], pump: Coroutine[Any, Any, None], answers: Answers) -> None:
+    try:
+        await pump
+    except answers:
+        raise
+    except Exception as error:
+        _fail_once_begun(outlet, error)
+        raise
+
+
+def _on_thread(outlet: Outlet[Any], chunks: Iterator[Any], cell: CellContext, answers: Answers) -> None:
+    try:
+        pump_on_thread(outlet, chunks, cell.cancel_token)
+    except answers:
+        raise
+    except Exception as error:
+        _fail_once_begun(outlet, error)
+        raise
+    job = current_job.get()
+    if job is not None and job.token.cancelled:
+        _leave_open(job, cell)
+
+
+def _fail_once_begun(outlet: Outlet[Any], error: Exception) -> None:
+    """Tell the consumer at once: a second try of the message would begin with the first chunk again."""
+    job = current_job.get()
+    if job is not None and outlet.begun:
+        job.fail(agent_failed(error))
 
 
 def _leave_open(job: Job, cell: CellContext) -> None:

@@ -49,13 +49,14 @@ class ChunkSender:
         self._waiting: deque[Chunk] = deque()
         self._last: Envelope | None = None
         self._due = False
+        self._broken = False
 
     def _put(self, value: Any) -> None:
         """Take a chunk on the producer's thread; those of one turn leave together."""
         try:
             self._waiting.append(encode_chunk(value))
         except EncodeError as error:
-            self._failed(error)
+            self._failed(error)  # which closes the outlet: no later chunk comes
             return
         if not self._due:
             self._due = True
@@ -73,41 +74,39 @@ class ChunkSender:
         while self._waiting:
             chunks.append(self._waiting.popleft())
         todo = deque(batches(chunks))
-        while todo:
-            try:
-                self._send(todo[0])
-            except MailboxFullError:
-                self._wait_for_room(todo)
-                return
-            todo.popleft()
-        self._send_last()
-
-    def _send(self, batch: list[Chunk]) -> None:
-        """Send chunks in one envelope, in two if one is too small for them."""
-        first = batch[0]
-        envelope = msgspec.structs.replace(
-            self.head, type=first.type, version=first.version, body=join(batch)
-        )
         try:
-            self._post(envelope)
+            while todo and not self._broken:
+                self._send_first(todo)
+            self._send_last()
+        except MailboxFullError:
+            self._wait_for_room(todo)
+        else:
+            self.outlet.pause(paused=False)
+
+    def _send_first(self, todo: deque[list[Chunk]]) -> None:
+        """Send the chunks that are next in one envelope; if it is too small for them, put them back in two."""
+        batch = todo[0]
+        try:
+            self._post(self._envelope(batch))
         except BodyTooLargeError as error:
+            todo.popleft()
             if len(batch) == 1:
+                self._broken = True  # nothing is sent behind a chunk that can't be
                 self._failed(error)
-                return
-            half = len(batch) // 2
-            self._send(batch[:half])
-            self._send(batch[half:])
+            else:
+                half = len(batch) // 2
+                todo.extendleft((batch[half:], batch[:half]))
+        else:
+            todo.popleft()
+
+    def _envelope(self, batch: list[Chunk]) -> Envelope:
+        kind, version = batch[0].type, batch[0].version
+        return msgspec.structs.replace(self.head, type=kind, version=version, body=join(batch))
 
     def _send_last(self) -> None:
-        last, self._last = self._last, None
-        if last is not None:
-            try:
-                self._post(last)
-            except MailboxFullError:
-                self._last = last
-                self._wait_for_room(deque())
-                return
-        self.outlet.pause(paused=False)
+        if self._last is not None:
+            self._post(self._last)
+            self._last = None
 
     def _wait_for_room(self, todo: deque[list[Chunk]]) -> None:
         """Keep what did not get into the link, and hold the producer up until it is in."""

@@ -97,9 +97,9 @@ class AgentStream(Generic[T]):
 
     @property
     def error(self) -> BaseException | None:
-        """What ended it; None while it is open, once it is complete, and when it was cancelled."""
-        error = self.future.exception() if self.future.done() else None
-        return None if isinstance(error, FutureCancelledError) else error
+        """What ended it; None while it is open, once it is complete, and when it was cancelled here."""
+        future = self.future
+        return None if not future.done() or future.cancelled() else future.exception()
 
     @property
     def received(self) -> int:
