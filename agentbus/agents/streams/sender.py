@@ -84,7 +84,7 @@ class ChunkSender:
             self.outlet.pause(paused=False)
 
     def _send_first(self, todo: deque[list[Chunk]]) -> None:
-        """Send the chunks that are next in one envelope; if it is too small for them, put them back in two."""
+        """Send the chunks that are next in one envelope; if that is too small, put them back in two."""
         batch = todo[0]
         try:
             self._post(self._envelope(batch))
