@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-SUITES = ("fanout", "request_reply", "acked_publish", "client_cost", "actors", "agents", "memory")
+SUITES = ("fanout", "request_reply", "acked_publish", "client_cost", "actors", "agents", "streams", "memory")
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
 PREAMBLE = """\
