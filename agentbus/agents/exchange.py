@@ -294,26 +294,33 @@ class Exchange:
     def node_dead(self, stamp: Stamp, *, replaced: bool) -> None:
         """End the link to a life that is over; what never left waits for the next life, or fails."""
         unsent = self._close_link(stamp)
-        self._asks_unknown(stamp, unsent)
+        self._settle_sent(stamp, unsent)
         if replaced:
             self._orphans[stamp.node] = unsent
-            return
-        for each in unsent:
-            each.token.fail(NoSuchAgentError(stamp.node), Outcome.DEAD_LETTERED)
+        else:
+            self._give_up(stamp, unsent)
 
     def new_life(self) -> None:
         """Begin all links anew, after this node was declared dead: what left before is unknown."""
         for link in self._traffic.links():
             unsent = self._close_link(link.there)
-            self._asks_unknown(link.there, unsent)
+            self._settle_sent(link.there, unsent)
             if self._membership.nodes.living(link.there) is not None:
                 self._post_again(link.there, unsent)
+            else:
+                self._give_up(link.there, unsent)
 
-    def _asks_unknown(self, stamp: Stamp, unsent: Iterable[Unsent]) -> None:
-        """Tell the askers of a life that is over, save those whose ask never left."""
-        here = {id(each.token) for each in unsent}
-        for ask in [ask for ask in self._asks.values() if ask.stamp == stamp and id(ask) not in here]:
-            ask.settle(Outcome.UNKNOWN)
+    def _settle_sent(self, stamp: Stamp, unsent: list[Unsent]) -> None:
+        """Tell those who wait for a life that is over, unless their request never left."""
+        waiting = {id(each.token) for each in unsent}
+        for ask in [ask for ask in self._asks.values() if ask.stamp == stamp]:
+            if id(ask) not in waiting:
+                ask.settle(Outcome.UNKNOWN)
+
+    @staticmethod
+    def _give_up(stamp: Stamp, unsent: list[Unsent]) -> None:
+        for each in unsent:
+            each.token.fail(NoSuchAgentError(stamp.node), Outcome.DEAD_LETTERED)
 
     def _close_link(self, stamp: Stamp) -> list[Unsent]:
         """Remove a link; give what never left and is waited for."""
@@ -329,7 +336,7 @@ class Exchange:
         link = self._link_to(stamp)
         for each in unsent:
             if each.token.over:
-                continue
+                continue  # its sender gave up meanwhile
             place = link.post(bytes(each.envelope), deadline=each.deadline, token=each.token)
             if isinstance(each.token, Ask):
                 each.token.stamp, each.token.place = stamp, place

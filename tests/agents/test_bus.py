@@ -16,7 +16,7 @@ from agentbus.errors import (
     UndecodableMessageError,
     UnhandledMessageError,
 )
-from agentbus.runtime import Future
+from agentbus.runtime import Future, virtual_sleep
 from tests.agents.agents import (
     Asker,
     Echo,
@@ -212,6 +212,31 @@ def test_order_and_exactly_once_hold_over_many_cuts() -> None:
         for outcome in outcomes:
             assert await outcome is Outcome.DELIVERED
         assert log[1:] == [f"note {number}" for number in range(300)]
+
+    simulate(scenario)
+
+
+def test_what_never_left_for_one_life_of_a_node_reaches_the_next() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        a, b = await cluster.join("a", "b")
+        old_log: list[str] = []
+        log: list[str] = []
+        a.spawn(Worker, old_log, name="worker")
+        ref = b.ref("a/worker")
+        await ref.ask(Echo("1"))
+        with cluster.network.refusing("a"):
+            cluster.network.cut("a")
+            await cluster.until(lambda: bool(cluster.seen("b", NodeSuspect)))
+            asked, given_up, told = ref.ask(Echo("2")), ref.ask(Sleep(1.0)), ref.tell(Note(3))
+            await virtual_sleep(1)
+            given_up.cancel()
+            await a.close()
+        again = cluster.make("a", client="a again")
+        again.spawn(Worker, log, name="worker")
+        await again.start()
+        assert await asked == Text("2")
+        assert await told is Outcome.DELIVERED
+        assert log == ["start worker", "note 3"], "nobody waits for the one that was given up"
 
     simulate(scenario)
 
