@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import pykka
@@ -16,7 +16,7 @@ from agentbus.agents.delivery import Body, Delivery
 from agentbus.agents.handlers import Handler, HandlerTable, decode_reply
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.scope import Scope, current_scope
-from agentbus.agents.streams.producing import streamed
+from agentbus.agents.streams.producing import Later, streamed
 from agentbus.errors import AskTimeoutError, UndecodableMessageError, UnhandledMessageError
 from agentbus.runtime.cell_events import ChildDown
 from agentbus.runtime.cell_job import current_job
@@ -85,23 +85,29 @@ class AgentBehaviour:
             self._refuse(delivery, error)
             return None
         scope = Scope(self._context, delivery)
-        method = getattr(self._agent, handler.method)
+        method = self._call_of(delivery, handler)
         if handler.asynchronous:  # called by its task: one that is cancelled before must leave no coroutine
             return self._finish(delivery, handler, scope, method, body)
         token = current_scope.set(scope)
         try:
             result = method(body)
-            if delivery.outlet is not None:
-                result = streamed(delivery.outlet, result, self._context.cell, handler.answers)
         except handler.answers as error:
             _answer_with(delivery, error)
             return None
         finally:
             current_scope.reset(token)
-        if inspect.iscoroutine(result):
+        if inspect.iscoroutine(result) or result.__class__ is Later:
             return self._finish(delivery, handler, scope, lambda _body: result, body)
         delivery.settle(Outcome.DELIVERED)
         return result
+
+    def _call_of(self, delivery: Delivery, handler: Handler) -> Callable[[Any], Any]:
+        """Give what is called with the message: the handler, or what puts its chunks into a stream."""
+        method: Callable[[Any], Any] = getattr(self._agent, handler.method)
+        outlet = delivery.outlet
+        if outlet is None:
+            return method
+        return lambda body: streamed(outlet, method(body), self._context.cell, handler.answers)
 
     def _prepare(self, delivery: Delivery) -> tuple[Any, Handler]:
         deadline = delivery.headers.deadline
@@ -133,7 +139,7 @@ class AgentBehaviour:
         delivery: Delivery,
         handler: Handler,
         scope: Scope,
-        method: Callable[[Any], Coroutine[Any, Any, Any]],
+        method: Callable[[Any], Awaitable[Any]],
         body: Any,
     ) -> Any:
         scope.task = asyncio.current_task()
@@ -151,7 +157,7 @@ class AgentBehaviour:
         return result
 
 
-async def _scoped(scope: Scope, coroutine: Coroutine[Any, Any, Any]) -> Any:
+async def _scoped(scope: Scope, coroutine: Awaitable[Any]) -> Any:
     """Run a coroutine in its scope; it has a task, and so a context, of its own."""
     scope.task = asyncio.current_task()
     token = current_scope.set(scope)

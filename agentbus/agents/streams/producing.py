@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from functools import partial
 from typing import Any
 
 from agentbus.agents.streams.pump import is_generator, pump_async, pump_on_thread
 from agentbus.runtime.blocking import running_loop
 from agentbus.runtime.cell_context import CellContext
 from agentbus.runtime.cell_core import agent_failed
-from agentbus.runtime.cell_job import Job, current_job
+from agentbus.runtime.cell_job import CancelToken, Job, current_job
 from agentbus.runtime.outlet import Outlet
 
 Answers = tuple[type[Exception], ...]
 
 
-def streamed(outlet: Outlet[Any], result: Any, cell: CellContext, answers: Answers) -> Any:
+class Later:
+    """A coroutine that is made when it is awaited: one that is cancelled before is no mistake of anybody's.
+
+    Args:
+        make: makes it.
+    """
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._make = make
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self._make().__await__()
+
+
+def streamed(outlet: Outlet[Any], result: Any, cell: CellContext, answers: Answers) -> Later | None:
     """Put what a handler yields into a stream, or its one reply as the only chunk.
 
     Args:
@@ -26,15 +43,15 @@ def streamed(outlet: Outlet[Any], result: Any, cell: CellContext, answers: Answe
         answers: exceptions that are replies, not failures.
 
     Returns:
-        A coroutine to await where the agent lives on a loop and there is something to wait for; else None.
+        What to await where the agent lives on a loop and there is something to wait for; else None.
     """
     if inspect.iscoroutine(result):
-        return _only_chunk(outlet, result)
+        return Later(partial(_only_chunk, outlet, result))
     if not is_generator(result):
         outlet.put(result)
         return None
     if running_loop() is not None:
-        return _on_loop(outlet, pump_async(outlet, result, cell.cancel_token), answers)
+        return Later(partial(_on_loop, outlet, result, cell.cancel_token, answers))
     _on_thread(outlet, result, cell, answers)
     return None
 
@@ -43,9 +60,9 @@ async def _only_chunk(outlet: Outlet[Any], coroutine: Coroutine[Any, Any, Any]) 
     outlet.put(await coroutine)
 
 
-async def _on_loop(outlet: Outlet[Any], pump: Coroutine[Any, Any, None], answers: Answers) -> None:
+async def _on_loop(outlet: Outlet[Any], chunks: object, token: CancelToken, answers: Answers) -> None:
     try:
-        await pump
+        await pump_async(outlet, chunks, token)
     except answers:
         raise
     except Exception as error:

@@ -334,6 +334,21 @@ def test_a_consumer_that_leaves_leaves_no_producer(
     everywhere(Counter, scenario)
 
 
+def test_a_stream_can_be_cancelled_at_any_turn() -> None:
+    async def scenario(cluster: Cluster, ref: AgentRef, log: list[str]) -> None:
+        for turns in range(40):
+            stream = ref.stream(Forever(), credit=2)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            stream.cancel()
+            assert [chunk async for chunk in stream] == list(range(stream.received))
+        await cluster.until(lambda: left_over(cluster) == [0, 0])
+        assert set(log) <= {"closed after 0", "closed after 1"}
+        assert await ref.ask(Double(value=1)) == 2
+
+    everywhere(Counter, scenario)
+
+
 def test_a_stream_that_is_cancelled_in_the_mailbox_never_starts() -> None:
     async def scenario(cluster: Cluster, ref: AgentRef, log: list[str]) -> None:
         running = [ref.stream(Forever(), credit=1) for _ in range(2)]
