@@ -298,7 +298,7 @@ class Exchange:
         if replaced:
             self._orphans[stamp.node] = unsent
         else:
-            self._give_up(stamp, unsent)
+            self._fail_unsent(stamp, unsent)
 
     def new_life(self) -> None:
         """Begin all links anew, after this node was declared dead: what left before is unknown."""
@@ -308,7 +308,7 @@ class Exchange:
             if self._membership.nodes.living(link.there) is not None:
                 self._post_again(link.there, unsent)
             else:
-                self._give_up(link.there, unsent)
+                self._fail_unsent(link.there, unsent)
 
     def _settle_sent(self, stamp: Stamp, unsent: list[Unsent]) -> None:
         """Tell those who wait for a life that is over, unless their request never left."""
@@ -318,7 +318,7 @@ class Exchange:
                 ask.settle(Outcome.UNKNOWN)
 
     @staticmethod
-    def _give_up(stamp: Stamp, unsent: list[Unsent]) -> None:
+    def _fail_unsent(stamp: Stamp, unsent: list[Unsent]) -> None:
         for each in unsent:
             each.token.fail(NoSuchAgentError(stamp.node), Outcome.DEAD_LETTERED)
 

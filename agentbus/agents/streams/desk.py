@@ -88,7 +88,7 @@ class StreamDesk:
         agent = self._reception.find(stamp, sequence, envelope)
         if agent is None:
             return
-        if len(self._served) >= MAX_SERVED:
+        if len(self._served) >= MAX_SERVED or (stamp, envelope.id) in self._served:
             refused: Future[Any] = Future.failed(MailboxFullError(MAX_SERVED))
             self._reception.answered(stamp, sequence, envelope.id, refused)
             return
