@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from agentbus.agents.envelope import Envelope, Kind
+from agentbus.agents.failures import describe
 from agentbus.agents.streams.chunks import Chunk, batches, encode_chunk, join
 from agentbus.errors import BodyTooLargeError, EncodeError, MailboxFullError
 from agentbus.runtime import Loop
@@ -49,7 +50,7 @@ class ChunkSender:
         self._waiting: deque[Chunk] = deque()
         self._last: Envelope | None = None
         self._due = False
-        self._broken = False
+        self._problem: Exception | None = None
 
     def _put(self, value: Any) -> None:
         """Take a chunk on the producer's thread; those of one turn leave together."""
@@ -75,7 +76,7 @@ class ChunkSender:
             chunks.append(self._waiting.popleft())
         todo = deque(batches(chunks))
         try:
-            while todo and not self._broken:
+            while todo and self._problem is None:
                 self._send_first(todo)
             self._send_last()
         except MailboxFullError:
@@ -91,7 +92,7 @@ class ChunkSender:
         except BodyTooLargeError as error:
             todo.popleft()
             if len(batch) == 1:
-                self._broken = True  # nothing is sent behind a chunk that can't be
+                self._problem = error  # nothing is sent behind a chunk that can't be
                 self._failed(error)
             else:
                 half = len(batch) // 2
@@ -105,6 +106,8 @@ class ChunkSender:
 
     def _send_last(self) -> None:
         if self._last is not None:
+            if self._problem is not None and self._last.failure is None:  # the producer was done by then
+                self._last = msgspec.structs.replace(self._last, failure=describe(self._problem))
             self._post(self._last)
             self._last = None
 
