@@ -105,7 +105,10 @@ class AgentBehaviour:
         if isinstance(message, Body):
             message = self._table.decode(message.type, message.version, message.json)
             delivery.message = message
-        return message, self._table.find(cast("type", type(message)))
+        handler = self._table.find(cast("type", type(message)))
+        if handler.convert is not None:
+            message = delivery.message = handler.convert(message)
+        return message, handler
 
     def _refuse(self, delivery: Delivery, error: Exception) -> None:
         """Answer without bothering the agent: nothing of its own has failed."""

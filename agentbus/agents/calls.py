@@ -101,9 +101,10 @@ class Ask:
     Attributes:
         future: of the reply.
         stamp: the life of the node that it was sent to; None while it waits here.
+        reads: the version of the reply that is expected; 1 where any will do.
     """
 
-    __slots__ = ("_expected", "_near", "future", "stamp")
+    __slots__ = ("_expected", "_near", "future", "reads", "stamp")
 
     def __init__(self, future: Future[Any], message: Any) -> None:
         self.future = future
@@ -111,6 +112,7 @@ class Ask:
         known = isinstance(message, Message)
         self._expected = reply_type(type(message)) if known else None
         self._near: str | None = type(message).__module__ if known else None
+        self.reads: int = getattr(self._expected, "__wire_version__", 1)
 
     @property
     def over(self) -> bool:

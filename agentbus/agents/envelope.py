@@ -49,6 +49,7 @@ class Kind(enum.StrEnum):
     BROADCAST = "broadcast"
     PROBE = "probe"
     PROBED = "probed"
+    VERSIONS = "versions"
 
 
 class Envelope(
@@ -68,6 +69,7 @@ class Envelope(
         failure: the error that an ERROR envelope carries.
         hops: see `Headers`.
         chain: see `Headers`.
+        reads: for asks: the version of the reply that the asker reads.
     """
 
     id: str
@@ -81,6 +83,7 @@ class Envelope(
     failure: Failure | None = None
     hops: int = 0
     chain: tuple[tuple[str, str], ...] = ()
+    reads: int = 1
 
 
 class Item(msgspec.Struct, frozen=True, array_like=True):

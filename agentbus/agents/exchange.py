@@ -99,9 +99,9 @@ class Exchange:
         if record is not None:
             self._post(self._link_to(record.stamp), parcel)
         elif self.ready and not self._membership.may_appear(parcel.address.node, self._now()):
-            self._fail(parcel, "no_such_agent", NoSuchAgentError(str(parcel.address)))
+            self.fail(parcel, "no_such_agent", NoSuchAgentError(str(parcel.address)))
         elif len(self._limbo) >= MAX_LIMBO:
-            self._fail(parcel, "mailbox_full", MailboxFullError(MAX_LIMBO))
+            self.fail(parcel, "mailbox_full", MailboxFullError(MAX_LIMBO))
         else:
             self._limbo.append(parcel)
 
@@ -139,13 +139,14 @@ class Exchange:
             parcel.body,
             hops=parcel.headers.hops,
             chain=parcel.headers.chain,
+            reads=call.reads if isinstance(call, Ask) else 1,
         )
         try:
             self._put(link, envelope, parcel.headers.deadline, call)
         except BodyTooLargeError as error:
-            self._fail(parcel, "body_too_large", error)
+            self.fail(parcel, "body_too_large", error)
         except MailboxFullError as error:
-            self._fail(parcel, "mailbox_full", error)
+            self.fail(parcel, "mailbox_full", error)
         else:
             if isinstance(call, Ask):
                 self._remember(number, call, link.there)
@@ -167,7 +168,8 @@ class Exchange:
     def _forget(self, number: str) -> None:
         self._asks.pop(number, None)
 
-    def _fail(self, parcel: Parcel, reason: str, error: Exception) -> None:
+    def fail(self, parcel: Parcel, reason: str, error: Exception) -> None:
+        """Give up a message that will not leave."""
         if parcel.call is not None:
             parcel.call.fail(error, Outcome.DEAD_LETTERED)
         if parcel.kind == Kind.TELL:

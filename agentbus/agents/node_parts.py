@@ -17,6 +17,7 @@ from agentbus.agents.hosting import House
 from agentbus.agents.link import Inbound
 from agentbus.agents.link_sender import LinkOptions
 from agentbus.agents.membership import Membership
+from agentbus.agents.negotiation import Negotiation
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.pacer import Pace, Pacer, pace_below
 from agentbus.agents.reception import Reception
@@ -91,6 +92,7 @@ class NodeParts:
         self.finder = Finder(namespace, stamp.node, house, self.membership)
         self.traffic = Traffic(Pacer(options.pace or Pace(), now), self._route, DEFAULT_ROOM)
         self.exchange = Exchange(self.membership, self.traffic, self, options.link, loop)
+        self.negotiation = Negotiation(self.exchange.send, self.exchange.fail, loop)
         self.reception = Reception(
             house,
             answer=answer,
@@ -159,12 +161,14 @@ class NodeParts:
         if deadline is not None and deadline <= now:
             self.membership.tick(now)
         self.exchange.tick(now)
+        self.negotiation.tick(now)
 
     def next_deadline(self, now: float) -> float | None:
         """When `tick`, or a frame, is due next."""
         times = (
             self.membership.next_deadline(),
             self.exchange.next_deadline(),
+            self.negotiation.next_deadline(),
             self.traffic.next_deadline(now),
         )
         return min((time for time in times if time is not None), default=None)

@@ -21,7 +21,9 @@ from agentbus.agents.headers import headers_of
 from agentbus.agents.hosted import Hosted, LocalAgent
 from agentbus.agents.hosting import House
 from agentbus.agents.link import Inbound
+from agentbus.agents.message import Message
 from agentbus.agents.outcome import Outcome
+from agentbus.agents.versions import can_downgrade, downgrade
 from agentbus.errors import (
     AgentError,
     AskTimeoutError,
@@ -79,8 +81,9 @@ class Reception:
             Kind.STOP: self._on_stop,
             Kind.WATCH: self._on_watch,
             Kind.UNWATCH: self._on_unwatch,
+            Kind.VERSIONS: self._on_versions,
         }
-        self._open_to_guests: set[str] = {Kind.TELL, Kind.ASK, Kind.REPLY, Kind.ERROR}
+        self._open_to_guests: set[str] = {Kind.TELL, Kind.ASK, Kind.REPLY, Kind.ERROR, Kind.VERSIONS}
 
     def serve(self, kind: str, handler: OnKind, *, guests: bool = False) -> None:
         """Hand envelopes of one more kind to `handler(stamp, sequence, envelope, deadline)`; it settles them.
@@ -119,7 +122,7 @@ class Reception:
             self._refuse(stamp, inbound.sequence, envelope, "undecodable", unknown)
 
     def _guest_problem(self, envelope: Envelope) -> NotTrustedError | None:
-        if not envelope.recipient and envelope.kind not in {Kind.TELL, Kind.ASK}:
+        if not envelope.recipient and envelope.kind not in {Kind.TELL, Kind.ASK, Kind.VERSIONS}:
             return None
         hosted = self._house.get(envelope.recipient)
         return None if hosted is not None and hosted.entry.public else _not_trusted()
@@ -153,7 +156,7 @@ class Reception:
 
     def _refuse(self, stamp: Stamp, sequence: int, envelope: Envelope, reason: str, error: Exception) -> None:
         reply = None
-        if envelope.kind in {Kind.ASK, Kind.STOP}:
+        if envelope.kind in {Kind.ASK, Kind.STOP, Kind.VERSIONS}:
             reply = _error_envelope(envelope.id, error)
         elif envelope.kind == Kind.TELL:
             body = Body(envelope.type, envelope.version, envelope.body)
@@ -173,7 +176,18 @@ class Reception:
         agent = self._find(stamp, sequence, envelope)
         if agent is not None:
             future = agent.ask(self._delivery(agent, envelope, deadline, None))
-            future.add_done_callback(partial(self._answered, stamp, sequence, envelope.id))
+            future.add_done_callback(partial(self._answered, stamp, sequence, envelope))
+
+    def _on_versions(self, stamp: Stamp, sequence: int, envelope: Envelope, _deadline: float | None) -> None:
+        """Say which versions of a type of message an agent reads; a plain actor reads them all."""
+        hosted = self._house.get(envelope.recipient)
+        if hosted is None:
+            error = NoSuchAgentError(self._address(envelope.recipient))
+            self._refuse(stamp, sequence, envelope, "no_such_agent", error)
+            return
+        versions = () if hosted.table is None else hosted.table.readable(envelope.type)
+        known = Future.completed(versions)
+        self._answered(stamp, sequence, envelope, known)
 
     @staticmethod
     def _delivery(
@@ -185,7 +199,7 @@ class Reception:
         body = Body(envelope.type, envelope.version, envelope.body)
         return Delivery(agent, body, headers_of(envelope, deadline), settle)
 
-    def _answered(self, stamp: Stamp, sequence: int, asked: str, future: Future[Any]) -> None:
+    def _answered(self, stamp: Stamp, sequence: int, asked: Envelope, future: Future[Any]) -> None:
         """Encode the reply where it was made, and let it leave from the loop."""
         envelope, outcome = _reply_envelope(asked, future)
         self._loop.call_soon(self._send_reply, stamp, sequence, envelope, outcome)
@@ -206,7 +220,7 @@ class Reception:
             stopped.set(False)
         else:
             stopped = hosted.stop(now=now)
-        stopped.add_done_callback(partial(self._answered, stamp, sequence, envelope.id))
+        stopped.add_done_callback(partial(self._answered, stamp, sequence, envelope))
 
     def _on_watch(self, stamp: Stamp, sequence: int, envelope: Envelope, _deadline: float | None) -> None:
         self._answer(stamp, None, sequence, Outcome.DELIVERED)
@@ -260,21 +274,28 @@ def _error_envelope(asked: str, error: BaseException, *, declared: bool = False)
     return Envelope("", Kind.ERROR, correlation=asked, failure=describe(error, declared=declared))
 
 
-def _reply_envelope(asked: str, future: Future[Any]) -> tuple[Envelope, Outcome]:
+def _reply_envelope(asked: Envelope, future: Future[Any]) -> tuple[Envelope, Outcome]:
     """Put a handler's outcome into an envelope; an exception that is none of ours is one that it declared."""
     error = future.exception()
     if error is None:
-        value = future.get()
         try:
-            body = encode_body(value)
+            return _value_envelope(asked, future.get()), Outcome.DELIVERED
         except (TypeError, ValueError, RecursionError) as problem:
             refused = EncodeError(f"the reply has no JSON form: {problem}")
-            return _error_envelope(asked, refused), Outcome.DELIVERED
-        kind, version = type_and_version(value)
-        return Envelope(
-            "", Kind.REPLY, correlation=asked, type=kind, version=version, body=body
-        ), Outcome.DELIVERED
+            return _error_envelope(asked.id, refused), Outcome.DELIVERED
+        except UndecodableMessageError as problem:
+            return _error_envelope(asked.id, problem), Outcome.DELIVERED
     if not isinstance(error, AgentError | RuntimeFault):
-        return _error_envelope(asked, error, declared=True), Outcome.DELIVERED
+        return _error_envelope(asked.id, error, declared=True), Outcome.DELIVERED
     outcome = Outcome.EXPIRED if isinstance(error, AskTimeoutError) else Outcome.DEAD_LETTERED
-    return _error_envelope(asked, error), outcome
+    return _error_envelope(asked.id, error), outcome
+
+
+def _value_envelope(asked: Envelope, value: object) -> Envelope:
+    """Put a reply into an envelope, in the version that the asker reads if its class says how."""
+    kind, version = type_and_version(value)
+    if isinstance(value, Message) and version > asked.reads and can_downgrade(type(value)):
+        version, body = asked.reads, downgrade(value, asked.reads)
+    else:
+        body = encode_body(value)
+    return Envelope("", Kind.REPLY, correlation=asked.id, type=kind, version=version, body=body)

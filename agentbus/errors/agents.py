@@ -50,7 +50,16 @@ class NoSuchAgentError(AgentError):
 
 
 class UndecodableMessageError(AgentError):
-    """The recipient cannot read this message: unknown type, unknown version, or a body that does not fit."""
+    """The recipient cannot read this message: unknown type, unknown version, or a body that does not fit.
+
+    Attributes:
+        known_versions: those of this type of message that the recipient does read, where the version is at
+            fault.
+    """
+
+    def __init__(self, explanation: str = "", known_versions: tuple[int, ...] = ()) -> None:
+        super().__init__(explanation)
+        self.known_versions = known_versions
 
 
 class UnhandledMessageError(AgentError):
