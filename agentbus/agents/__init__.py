@@ -9,6 +9,7 @@ from __future__ import annotations
 from agentbus.agents.address import Address
 from agentbus.agents.agent import AgentActor, AsyncAgentActor, ChildLost
 from agentbus.agents.broadcasting import TopicSubscription
+from agentbus.agents.budgets import Budget, BudgetAccount
 from agentbus.agents.bus import Bus
 from agentbus.agents.events import (
     AgentEnded,
@@ -48,6 +49,8 @@ __all__ = [
     "AgentRestarting",
     "AgentStarted",
     "AsyncAgentActor",
+    "Budget",
+    "BudgetAccount",
     "Bus",
     "BusConnected",
     "BusDisconnected",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
+from agentbus.agents.budgets.account import BudgetAccount
 from agentbus.agents.events import AgentProgress
 from agentbus.agents.scope import current_scope
 from agentbus.errors import AgentError
@@ -140,6 +141,11 @@ class Agent:
         """Seconds until the deadline, below 0 when it has passed; None without one."""
         deadline = self.deadline
         return None if deadline is None else deadline - self.clock.monotonic()
+
+    @property
+    def budget(self) -> BudgetAccount:
+        """The account that pays for this message; without limits where it was given no budget."""
+        return self._delivery.headers.budget or BudgetAccount()
 
     @property
     def cancelled(self) -> bool:

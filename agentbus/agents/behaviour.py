@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import pykka
@@ -16,7 +17,12 @@ from agentbus.agents.delivery import Body, Delivery
 from agentbus.agents.handlers import Handler, HandlerTable, decode_reply
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.scope import Scope, current_scope
-from agentbus.errors import AskTimeoutError, UndecodableMessageError, UnhandledMessageError
+from agentbus.errors import (
+    AskTimeoutError,
+    BudgetExhausted,
+    UndecodableMessageError,
+    UnhandledMessageError,
+)
 from agentbus.runtime.cell_events import ChildDown
 from agentbus.runtime.cell_job import current_job
 
@@ -80,25 +86,31 @@ class AgentBehaviour:
         delivery: Delivery = message
         try:
             body, handler = self._prepare(delivery)
-        except (AskTimeoutError, UndecodableMessageError, UnhandledMessageError) as error:
+        except (AskTimeoutError, BudgetExhausted, UndecodableMessageError, UnhandledMessageError) as error:
             self._refuse(delivery, error)
             return None
         scope = Scope(self._context, delivery)
+        method = getattr(self._agent, handler.method)
+        if handler.asynchronous:  # called in its task: one that is cancelled before never was a coroutine
+            return self._finish(delivery, handler, scope, partial(method, body))
         token = current_scope.set(scope)
         try:
-            result = getattr(self._agent, handler.method)(body)
+            result = method(body)
         except handler.answers as error:
-            _answer_with(delivery, error)
+            self._answer_with(delivery, error)
             return None
         finally:
             current_scope.reset(token)
         if inspect.iscoroutine(result):
-            return self._finish(delivery, handler, scope, result)
+            return self._finish(delivery, handler, scope, lambda: result)
         delivery.settle(Outcome.DELIVERED)
         return result
 
     def _prepare(self, delivery: Delivery) -> tuple[Any, Handler]:
-        deadline = delivery.headers.deadline
+        headers = delivery.headers
+        if headers.budget is not None:
+            headers.budget.begin(self._context.cell.clock.monotonic)
+        deadline = headers.deadline
         if deadline is not None and deadline <= self._context.cell.clock.monotonic():
             raise AskTimeoutError("the deadline had passed before the agent came to this message")
         message = delivery.message
@@ -113,25 +125,47 @@ class AgentBehaviour:
     def _refuse(self, delivery: Delivery, error: Exception) -> None:
         """Answer without bothering the agent: nothing of its own has failed."""
         _fail_job(error)
-        if isinstance(error, AskTimeoutError):
+        reason = _REASONS.get(type(error), "")
+        if not reason or (isinstance(error, BudgetExhausted) and error.what == "wall"):
             delivery.settle(Outcome.EXPIRED)
         else:
             delivery.settle(Outcome.DEAD_LETTERED)
-            reason = "undecodable" if isinstance(error, UndecodableMessageError) else "unhandled"
             self._context.bus.bury(delivery, reason, error)
 
     async def _finish(
-        self, delivery: Delivery, handler: Handler, scope: Scope, coroutine: Coroutine[Any, Any, Any]
+        self,
+        delivery: Delivery,
+        handler: Handler,
+        scope: Scope,
+        begin: Callable[[], Coroutine[Any, Any, Any]],
     ) -> Any:
         try:
-            result = await _scoped(scope, coroutine)
+            result = await _scoped(scope, begin())
         except asyncio.CancelledError:
             raise
         except handler.answers as error:
-            _answer_with(delivery, error)
+            self._answer_with(delivery, error)
             return None
         delivery.settle(Outcome.DELIVERED)
         return result
+
+    def _answer_with(self, delivery: Delivery, error: Exception) -> None:
+        """Give an exception that is a reply to the asker; a budget that nobody hears of is a dead letter."""
+        job = current_job.get()
+        _fail_job(error)
+        if isinstance(error, BudgetExhausted) and (job is None or job.future is None):
+            self._context.bus.bury(delivery, "budget_exhausted", error)
+            delivery.settle(Outcome.DEAD_LETTERED)
+        else:
+            delivery.settle(Outcome.DELIVERED)
+
+
+_REASONS: dict[type[Exception], str] = {
+    BudgetExhausted: "budget_exhausted",
+    UndecodableMessageError: "undecodable",
+    UnhandledMessageError: "unhandled",
+}
+"""Why a message that an agent does not start on is a dead letter; what is not named here has expired."""
 
 
 async def _scoped(scope: Scope, coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -142,12 +176,6 @@ async def _scoped(scope: Scope, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return await coroutine
     finally:
         current_scope.reset(token)
-
-
-def _answer_with(delivery: Delivery, error: Exception) -> None:
-    """Give a declared exception to the asker: it is a reply."""
-    _fail_job(error)
-    delivery.settle(Outcome.DELIVERED)
 
 
 def _fail_job(error: Exception) -> None:

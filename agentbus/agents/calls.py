@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import msgspec
 
 from agentbus.agents.address import Address
+from agentbus.agents.budgets.account import BudgetAccount
+from agentbus.agents.budgets.wire import Spent, amounts_of
 from agentbus.agents.envelope import Envelope, Stamp
 from agentbus.agents.failures import Failure, rebuild
 from agentbus.agents.handlers import decode_reply
@@ -97,6 +99,7 @@ class Ask:
     Args:
         future: of the reply.
         message: what is asked, which says how the reply is read.
+        budget: the account that pays for it; it gets back what the answer says was not spent.
 
     Attributes:
         future: of the reply.
@@ -104,10 +107,13 @@ class Ask:
         reads: the version of the reply that is expected; 1 where any will do.
     """
 
-    __slots__ = ("_expected", "_near", "future", "reads", "stamp")
+    __slots__ = ("_budget", "_expected", "_near", "future", "reads", "stamp")
 
-    def __init__(self, future: Future[Any], message: Any) -> None:
+    def __init__(self, future: Future[Any], message: Any, budget: BudgetAccount | None = None) -> None:
         self.future = future
+        self._budget = budget
+        if budget is not None:
+            budget.away = True
         self.stamp: Stamp | None = None
         known = isinstance(message, Message)
         self._expected = reply_type(type(message)) if known else None
@@ -128,10 +134,12 @@ class Ask:
     def fail(self, error: Exception, outcome: Outcome) -> None:
         """It never left, or never will."""
         del outcome
+        self._settle_budget(Spent())
         self.future.try_set_exception(error)
 
     def reply(self, envelope: Envelope) -> None:
         """Take the reply."""
+        self._settle_budget(envelope.spent)
         try:
             value = decode_reply(
                 envelope.type, envelope.version, envelope.body, expected=self._expected, near=self._near
@@ -141,9 +149,16 @@ class Ask:
         else:
             self.future.try_set(value)
 
-    def error(self, failure: Failure | None) -> None:
+    def error(self, envelope: Envelope) -> None:
         """Take the error that came instead of a reply."""
-        self.future.try_set_exception(rebuild(failure or Failure("AgentFailed", "no reason was given")))
+        self._settle_budget(envelope.spent)
+        failure = envelope.failure or Failure("AgentFailed", "no reason was given")
+        self.future.try_set_exception(rebuild(failure))
+
+    def _settle_budget(self, spent: Spent | None) -> None:
+        """Take back what was not spent, before the asker goes on."""
+        if self._budget is not None:
+            self._budget.settle(amounts_of(spent))
 
 
 def type_and_version(message: Any) -> tuple[str, int]:

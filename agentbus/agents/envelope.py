@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from agentbus.agents.budgets.wire import Grant, Spent
 from agentbus.agents.failures import Failure
 from agentbus.errors import UndecodableMessageError
 
@@ -70,6 +71,8 @@ class Envelope(
         hops: see `Headers`.
         chain: see `Headers`.
         reads: for asks: the version of the reply that the asker reads.
+        budget: what the message may use up; None for no limit.
+        spent: what an answer has used up; None where the question had no budget.
     """
 
     id: str
@@ -84,6 +87,8 @@ class Envelope(
     hops: int = 0
     chain: tuple[tuple[str, str], ...] = ()
     reads: int = 1
+    budget: Grant | None = None
+    spent: Spent | None = None
 
 
 class Item(msgspec.Struct, frozen=True, array_like=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Protocol
 
+from agentbus.agents.budgets.wire import grant_of
 from agentbus.agents.calls import Ask, Parcel
 from agentbus.agents.envelope import Envelope, Kind, Packet, Stamp, encode_envelope
 from agentbus.agents.guests import Guests
@@ -128,6 +129,7 @@ class Exchange:
             return
         self._numbers += 1
         number = f"{self._numbers:x}"
+        budget = parcel.headers.budget
         envelope = Envelope(
             number,
             parcel.kind,
@@ -140,6 +142,7 @@ class Exchange:
             hops=parcel.headers.hops,
             chain=parcel.headers.chain,
             reads=call.reads if isinstance(call, Ask) else 1,
+            budget=None if budget is None else grant_of(budget, parcel.headers.deadline),
         )
         try:
             self._put(link, envelope, parcel.headers.deadline, call)
@@ -227,7 +230,7 @@ class Exchange:
         if envelope.kind == Kind.REPLY:
             ask.reply(envelope)
         else:
-            ask.error(envelope.failure)
+            ask.error(envelope)
 
     def settle_calls(self) -> None:
         """Tell senders what links have learned since the last time."""

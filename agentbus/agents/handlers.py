@@ -27,9 +27,14 @@ import msgspec
 from agentbus.agents.failures import declare_error
 from agentbus.agents.message import Message, MessageMeta, decode_message, message_types, unknown_version
 from agentbus.agents.versions import can_downgrade, can_upgrade, convert_message, upgrade
-from agentbus.errors import DeadlockError, UndecodableMessageError, UnhandledMessageError
+from agentbus.errors import (
+    BudgetExhausted,
+    DeadlockError,
+    UndecodableMessageError,
+    UnhandledMessageError,
+)
 
-ANSWERS: tuple[type[Exception], ...] = (DeadlockError,)
+ANSWERS: tuple[type[Exception], ...] = (DeadlockError, BudgetExhausted)
 """What is an answer from every handler, declared or not: it says something of the ask, not of the agent."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])

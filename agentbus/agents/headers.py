@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from agentbus.agents.budgets.account import BudgetAccount
+from agentbus.agents.budgets.wire import account_of
+
 if TYPE_CHECKING:
     from agentbus.agents.envelope import Envelope
     from agentbus.agents.scope import Scope
@@ -33,12 +36,14 @@ class Headers(msgspec.Struct, frozen=True):
         deadline: on the runtime's clock; None without one. Between nodes it travels as seconds left.
         hops: how many messages in a row led to this one, each sent by the handler of the one before.
         chain: who waits for the answer to this ask, oldest first; empty for a tell, and from a program.
+        budget: the account that pays for it; None without one. It is not inherited: see `AgentRef.ask`.
     """
 
     sender: str | None = None
     deadline: float | None = None
     hops: int = 0
     chain: tuple[Waiting, ...] = ()
+    budget: BudgetAccount | None = None
 
 
 PLAIN = Headers()
@@ -72,6 +77,7 @@ def waited_for(headers: Headers, scope: Scope, number: str) -> Headers:
 
 def headers_of(envelope: Envelope, deadline: float | None) -> Headers:
     """Give the headers of what came from another node."""
-    if envelope.sender is None and deadline is None and not envelope.hops:
+    if envelope.sender is None and deadline is None and not envelope.hops and envelope.budget is None:
         return PLAIN
-    return Headers(envelope.sender, deadline, max(0, envelope.hops), envelope.chain[-MAX_CHAIN:])
+    budget = None if envelope.budget is None else account_of(envelope.budget, deadline)
+    return Headers(envelope.sender, deadline, max(0, envelope.hops), envelope.chain[-MAX_CHAIN:], budget)

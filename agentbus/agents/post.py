@@ -105,9 +105,11 @@ class PostOffice:
         """Put a message into a mailbox of this node; the future is of the reply."""
         return agent.ask(Delivery(agent, message, headers))
 
-    def refuse(self, address: Address, message: Any, headers: Headers, reason: str) -> Future[Outcome]:
+    def refuse(
+        self, address: Address, message: Any, headers: Headers, reason: str, error: Exception | None = None
+    ) -> Future[Outcome]:
         """Publish a told message that will not leave as a dead letter."""
-        self._letters.bury(str(address), reason, message, headers.sender)
+        self._letters.bury(str(address), reason, message, headers.sender, error=error)
         return Future.completed(Outcome.DEAD_LETTERED)
 
     # -- anywhere --------------------------------------------------------------------------------------------
@@ -130,9 +132,10 @@ class PostOffice:
             future.set_exception(NoSuchAgentError(str(address)))
             return future
         self._wait_for_room(address, future)
-        failure = self._send(address, Kind.ASK, message, headers, Ask(future, message))
+        call = Ask(future, message, headers.budget)
+        failure = self._send(address, Kind.ASK, message, headers, call)
         if failure is not None:
-            future.try_set_exception(failure)
+            call.fail(failure, Outcome.DEAD_LETTERED)
         return future
 
     def stop(self, address: Address, *, now: bool) -> Future[bool]:

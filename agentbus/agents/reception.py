@@ -13,6 +13,8 @@ from typing import Any
 import msgspec
 
 from agentbus.agents.address import Address, parse_address
+from agentbus.agents.budgets.account import BudgetAccount
+from agentbus.agents.budgets.wire import Spent, spent_of
 from agentbus.agents.calls import type_and_version
 from agentbus.agents.delivery import Body, Delivery
 from agentbus.agents.envelope import Envelope, Kind, Stamp, decode_envelope, encode_body
@@ -157,7 +159,7 @@ class Reception:
     def _refuse(self, stamp: Stamp, sequence: int, envelope: Envelope, reason: str, error: Exception) -> None:
         reply = None
         if envelope.kind in {Kind.ASK, Kind.STOP, Kind.VERSIONS}:
-            reply = _error_envelope(envelope.id, error)
+            reply = _error_envelope(envelope.id, error, Spent() if envelope.budget is not None else None)
         elif envelope.kind == Kind.TELL:
             body = Body(envelope.type, envelope.version, envelope.body)
             self._bury(self._address(envelope.recipient), reason, body, envelope.sender, envelope.type, error)
@@ -175,8 +177,9 @@ class Reception:
     def _on_ask(self, stamp: Stamp, sequence: int, envelope: Envelope, deadline: float | None) -> None:
         agent = self._find(stamp, sequence, envelope)
         if agent is not None:
-            future = agent.ask(self._delivery(agent, envelope, deadline, None))
-            future.add_done_callback(partial(self._answered, stamp, sequence, envelope))
+            delivery = self._delivery(agent, envelope, deadline, None)
+            answered = partial(self._answered, stamp, sequence, envelope, account=delivery.headers.budget)
+            agent.ask(delivery).add_done_callback(answered)
 
     def _on_versions(self, stamp: Stamp, sequence: int, envelope: Envelope, _deadline: float | None) -> None:
         """Say which versions of a type of message an agent reads; a plain actor reads them all."""
@@ -199,16 +202,26 @@ class Reception:
         body = Body(envelope.type, envelope.version, envelope.body)
         return Delivery(agent, body, headers_of(envelope, deadline), settle)
 
-    def _answered(self, stamp: Stamp, sequence: int, asked: Envelope, future: Future[Any]) -> None:
+    def _answered(
+        self,
+        stamp: Stamp,
+        sequence: int,
+        asked: Envelope,
+        future: Future[Any],
+        account: BudgetAccount | None = None,
+    ) -> None:
         """Encode the reply where it was made, and let it leave from the loop."""
         envelope, outcome = _reply_envelope(asked, future)
+        if account is not None:
+            envelope = msgspec.structs.replace(envelope, spent=spent_of(account))
         self._loop.call_soon(self._send_reply, stamp, sequence, envelope, outcome)
 
     def _send_reply(self, stamp: Stamp, sequence: int, envelope: Envelope, outcome: Outcome) -> None:
         try:
             self._answer(stamp, envelope, sequence, outcome)
         except BodyTooLargeError as error:
-            self._answer(stamp, _error_envelope(envelope.correlation or "", error), sequence, outcome)
+            refused = _error_envelope(envelope.correlation or "", error, envelope.spent)
+            self._answer(stamp, refused, sequence, outcome)
 
     # -- lives -----------------------------------------------------------------------------------------------
 
@@ -270,8 +283,11 @@ def _not_trusted() -> NotTrustedError:
     return NotTrustedError("the sender has no node's token, and the agent is not public")
 
 
-def _error_envelope(asked: str, error: BaseException, *, declared: bool = False) -> Envelope:
-    return Envelope("", Kind.ERROR, correlation=asked, failure=describe(error, declared=declared))
+def _error_envelope(
+    asked: str, error: BaseException, spent: Spent | None = None, *, declared: bool = False
+) -> Envelope:
+    failure = describe(error, declared=declared)
+    return Envelope("", Kind.ERROR, correlation=asked, failure=failure, spent=spent)
 
 
 def _reply_envelope(asked: Envelope, future: Future[Any]) -> tuple[Envelope, Outcome]:

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 from agentbus.agents.address import Address
+from agentbus.agents.budgets.budget import Budget
+from agentbus.agents.budgets.reserving import reserved
+from agentbus.agents.deadlines import too_late
 from agentbus.agents.headers import HOP_LIMIT, Headers, inherited, waited_for
 from agentbus.agents.hosted import Hosted, LocalAgent
 from agentbus.agents.message import Message, Request
@@ -13,7 +16,7 @@ from agentbus.agents.outcome import Outcome
 from agentbus.agents.post import PostOffice
 from agentbus.agents.scope import Scope, current_scope
 from agentbus.agents.watching import AgentDown
-from agentbus.errors import HopLimitError
+from agentbus.errors import BudgetExhausted, HopLimitError
 from agentbus.runtime import Future, Subscription
 
 Reply = TypeVar("Reply")
@@ -62,7 +65,9 @@ class AgentRef:
 
     # -- messages --------------------------------------------------------------------------------------------
 
-    def tell(self, message: Message | Any, *, timeout: float | None = None) -> Future[Outcome]:
+    def tell(
+        self, message: Message | Any, *, timeout: float | None = None, budget: Budget | None = None
+    ) -> Future[Outcome]:
         """Send a message and don't wait.
 
         A thread that sends to another node faster than the link carries is held up; who awaits the outcome
@@ -71,25 +76,36 @@ class AgentRef:
         Args:
             message: a `Message`; a plain pykka actor takes anything.
             timeout: seconds after which nobody needs it handled any more; None = never.
+            budget: what it may use up, given away for good; without one it costs the sender nothing.
 
         Returns:
             The future of what became of it, for those who care. It fails only with `BusClosedError` or
             `EncodeError`.
         """
         deadline = None if timeout is None else self._post.now() + timeout
-        headers = inherited(current_scope.get(), deadline)
+        scope = current_scope.get()
+        headers = inherited(scope, deadline)
         if headers.hops > HOP_LIMIT:
             return self._post.refuse(self.address, message, headers, "hop_limit")
+        if budget is not None:
+            try:
+                headers = reserved(headers, scope, budget, self._post.now(), for_good=True)
+            except BudgetExhausted as error:
+                return self._post.refuse(self.address, message, headers, "budget_exhausted", error)
         agent = self._pick()
         if agent is None:
             return self._post.tell(self.address, message, headers)
         return self._post.tell_here(agent, message, headers)
 
     @overload
-    def ask(self, message: Request[Reply], *, timeout: float | None = None) -> Future[Reply]: ...
+    def ask(
+        self, message: Request[Reply], *, timeout: float | None = None, budget: Budget | None = None
+    ) -> Future[Reply]: ...
     @overload
-    def ask(self, message: Message | Any, *, timeout: float | None = None) -> Future[Any]: ...
-    def ask(self, message: Any, *, timeout: float | None = None) -> Future[Any]:
+    def ask(
+        self, message: Message | Any, *, timeout: float | None = None, budget: Budget | None = None
+    ) -> Future[Any]: ...
+    def ask(self, message: Any, *, timeout: float | None = None, budget: Budget | None = None) -> Future[Any]:
         """Send a message and get the future of the reply.
 
         Inside a handler the handler's own deadline holds too: nobody would wait for the reply after it.
@@ -97,19 +113,25 @@ class AgentRef:
         Args:
             message: a `Message`; a plain pykka actor takes anything.
             timeout: seconds to wait; the deadline travels along, and work that is too late is not started.
+            budget: what it may use up with all that it causes; in a handler with a budget it is a part of
+                that, all that is left if nothing is said, and what is not spent comes back with the answer.
 
         Returns:
             The future of the reply. It fails with `AskTimeoutError`, `NoSuchAgentError`, `AgentFailed`,
             `AgentRestarted`, `AgentStopped`, `UndecodableMessageError`, `UnhandledMessageError`,
             `MailboxFullError`, `OutcomeUnknownError`, `NotTrustedError`, `BodyTooLargeError`,
-            `HopLimitError`, `EncodeError`, `BusClosedError`, or an exception that the handler declares.
-            Cancelling it cancels a local handler.
+            `HopLimitError`, `BudgetExhausted`, `EncodeError`, `BusClosedError`, or an exception that the
+            handler declares. Cancelling it cancels a local handler.
         """
         scope = current_scope.get()
-        deadline = self._deadline(timeout, scope)
-        headers = inherited(scope, deadline)
+        headers = inherited(scope, self._deadline(timeout, scope))
         if headers.hops > HOP_LIMIT:
             return Future.failed(HopLimitError(HOP_LIMIT))
+        if budget is not None or (scope is not None and scope.account is not None):
+            try:
+                headers = reserved(headers, scope, budget, self._post.now())
+            except BudgetExhausted as error:
+                return Future.failed(error)
         if scope is not None and scope.delivery is not None:
             number = self._post.waits.open(scope)
             future = self._ask(message, waited_for(headers, scope, number))
@@ -124,8 +146,12 @@ class AgentRef:
             future = self._post.ask(self.address, message, headers)
         else:
             future = self._post.ask_here(agent, message, headers)
+        account = headers.budget
+        if account is not None:
+            account.until(future)
         if headers.deadline is not None and not future.done():
-            self._post.deadlines.add(future, headers.deadline)
+            late = too_late if account is None else account.late_error(headers.deadline)
+            self._post.deadlines.add(future, headers.deadline, late)
         return future
 
     def _pick(self) -> LocalAgent | None:

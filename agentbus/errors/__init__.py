@@ -41,6 +41,7 @@
         ├─ OutcomeUnknownError                 the other incarnation is gone and its ack never came
         ├─ HopLimitError                       messages that cause one another without end
         ├─ DeadlockError                       an ask whose answer would wait for the asker
+        ├─ BudgetExhausted                     the message's budget does not cover this
         ├─ BodyTooLargeError (ValueError)      over the largest body the bus carries
         └─ NotTrustedError                     the sender may not do that here
 
@@ -57,6 +58,7 @@ from agentbus.errors.agents import (
     AgentStopped,
     AskTimeoutError,
     BodyTooLargeError,
+    BudgetExhausted,
     BusClosedError,
     DeadlockError,
     HopLimitError,
@@ -106,6 +108,7 @@ __all__ = [
     "AskTimeoutError",
     "BlockingCallError",
     "BodyTooLargeError",
+    "BudgetExhausted",
     "BusClosedError",
     "ClientDisposedError",
     "DeadlockError",
