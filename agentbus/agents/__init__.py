@@ -35,6 +35,7 @@ from agentbus.agents.message import Message, Request
 from agentbus.agents.node_parts import NodeOptions
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.ref import AgentRef
+from agentbus.agents.silence import ReceiveTimeout
 from agentbus.agents.watching import AgentDown
 
 __all__ = [
@@ -67,6 +68,7 @@ __all__ = [
     "Outcome",
     "ProcessExited",
     "ProcessStarted",
+    "ReceiveTimeout",
     "Request",
     "TopicSubscription",
     "handles",

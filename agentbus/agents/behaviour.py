@@ -45,7 +45,10 @@ class AgentBehaviour:
         self._context = context
         self._table = table
         self._idle = Scope(context, None)
+        self._silence = context.silence
         self._agent: Agent = self._in_scope(self._idle, make, context)
+        if self._agent.receive_timeout is not None and self._silence.seconds is None:
+            self._silence.set(self._agent.receive_timeout)
 
     @staticmethod
     def _in_scope(scope: Scope, fn: Callable[..., Any], *args: Any) -> Any:
@@ -84,6 +87,9 @@ class AgentBehaviour:
     def on_message(self, message: Any) -> Any:
         """Handle one `Delivery`; the result, which may be a coroutine, is the reply."""
         delivery: Delivery = message
+        if self._silence.seconds is not None and self._silence.is_stale(delivery.message):
+            delivery.settle(Outcome.DELIVERED)
+            return None
         try:
             body, handler = self._prepare(delivery)
         except (AskTimeoutError, BudgetExhausted, UndecodableMessageError, UnhandledMessageError) as error:
@@ -95,12 +101,16 @@ class AgentBehaviour:
             return self._finish(delivery, handler, scope, partial(method, body))
         token = current_scope.set(scope)
         try:
+            if self._silence.seconds is not None:
+                self._silence.began(delivery)
             result = method(body)
         except handler.answers as error:
             self._answer_with(delivery, error)
             return None
         finally:
             current_scope.reset(token)
+            if self._silence.seconds is not None:
+                self._silence.ended(delivery)
         if inspect.iscoroutine(result):
             return self._finish(delivery, handler, scope, lambda: result)
         delivery.settle(Outcome.DELIVERED)
@@ -140,12 +150,17 @@ class AgentBehaviour:
         begin: Callable[[], Coroutine[Any, Any, Any]],
     ) -> Any:
         try:
+            if self._silence.seconds is not None:
+                self._silence.began(delivery)
             result = await _scoped(scope, begin())
         except asyncio.CancelledError:
             raise
         except handler.answers as error:
             self._answer_with(delivery, error)
             return None
+        finally:
+            if self._silence.seconds is not None:
+                self._silence.ended(delivery)
         delivery.settle(Outcome.DELIVERED)
         return result
 
