@@ -247,7 +247,7 @@ class PykkaBehaviour:
             body = _decoded(message.message)
         except UndecodableMessageError as error:
             _fail_job(error)
-            message.settle(Outcome.DEAD_LETTERED)
+            message.agent.bury(message, "undecodable", error)
             return None
         result = self._receive(body)
         message.settle(Outcome.DELIVERED)

@@ -9,6 +9,7 @@ import msgspec
 from agentbus.agents.address import Address
 from agentbus.agents.budgets.account import BudgetAccount
 from agentbus.agents.budgets.wire import Spent, amounts_of
+from agentbus.agents.delivery import Body
 from agentbus.agents.envelope import Envelope, Stamp
 from agentbus.agents.failures import Failure, rebuild
 from agentbus.agents.handlers import decode_reply
@@ -165,4 +166,4 @@ def type_and_version(message: Any) -> tuple[str, int]:
     """Give what names a message's type on the wire."""
     if isinstance(message, Message):
         return message.__wire_name__, message.__wire_version__
-    return "", 1
+    return (message.type, message.version) if isinstance(message, Body) else ("", 1)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from agentbus.agents.budgets.wire import grant_of
 from agentbus.agents.calls import Ask, Parcel
-from agentbus.agents.envelope import Envelope, Kind, Packet, Stamp, encode_envelope
+from agentbus.agents.envelope import Envelope, Kind, Packet, Stamp, decode_envelope, encode_envelope
 from agentbus.agents.guests import Guests
 from agentbus.agents.link import Inbound, Link
 from agentbus.agents.link_sender import ITEM_BYTES, LinkOptions, Unsent
@@ -44,6 +44,10 @@ class Host(Protocol):
 
     def lost(self, parcel: Parcel, reason: str, error: Exception) -> None:
         """A message will not reach its agent."""
+        ...
+
+    def never_left(self, stamp: Stamp, envelope: Envelope, error: Exception) -> None:
+        """An envelope waited for a life of a node that is over."""
         ...
 
 
@@ -266,7 +270,9 @@ class Exchange:
             self._orphans[stamp.node] = unsent
             return
         for each in unsent:
-            each.token.fail(NoSuchAgentError(stamp.node), Outcome.DEAD_LETTERED)
+            error = NoSuchAgentError(stamp.node)
+            self._host.never_left(stamp, decode_envelope(each.envelope), error)
+            each.token.fail(error, Outcome.DEAD_LETTERED)
 
     def new_life(self) -> None:
         """Begin all links anew, after this node was declared dead: what left before is unknown."""

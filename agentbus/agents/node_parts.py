@@ -10,7 +10,8 @@ import msgspec
 
 from agentbus.agents.address import Address
 from agentbus.agents.calls import Parcel
-from agentbus.agents.envelope import Envelope, Stamp
+from agentbus.agents.delivery import Body
+from agentbus.agents.envelope import Envelope, Kind, Stamp
 from agentbus.agents.exchange import Exchange
 from agentbus.agents.finder import Finder, Waiters
 from agentbus.agents.hosting import House
@@ -47,12 +48,14 @@ class NodeOptions:
         link: limits and times of links.
         pace: frames per second; None = what the hub announces, else what a default hub takes.
         beat_interval: of links, on hubs that do not announce that they ping idle connections.
+        dead_letters: how many of the latest dead letters the bus keeps.
     """
 
     membership: MembershipOptions = field(default_factory=MembershipOptions)
     link: LinkOptions = field(default_factory=LinkOptions)
     pace: Pace | None = None
     beat_interval: float = 10.0
+    dead_letters: int = 100
 
 
 class NodeParts:
@@ -84,6 +87,7 @@ class NodeParts:
         answer: Callable[[Stamp, Envelope | None, int | None, Outcome | None], None],
     ) -> None:
         now = loop.clock.monotonic()
+        self._namespace = namespace
         self.options = options
         self.uplink = uplink
         self.house = house
@@ -120,6 +124,13 @@ class NodeParts:
     def lost(self, parcel: Parcel, reason: str, error: Exception) -> None:
         """Publish a dead letter for what will not leave."""
         self._bury(str(parcel.address), reason, parcel.message, parcel.headers.sender, parcel.type, error)
+
+    def never_left(self, stamp: Stamp, envelope: Envelope, error: Exception) -> None:
+        """Publish a dead letter for a told message that waited for a node which is no more."""
+        if envelope.kind == Kind.TELL:
+            address = str(Address(self._namespace, stamp.node, envelope.recipient))
+            body = Body(envelope.type, envelope.version, envelope.body)
+            self._bury(address, "no_such_agent", body, envelope.sender, envelope.type, error)
 
     # -- the connection --------------------------------------------------------------------------------------
 

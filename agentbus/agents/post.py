@@ -7,13 +7,14 @@ from typing import Any
 
 import msgspec
 
-from agentbus.agents.address import Address
+from agentbus.agents.address import Address, parse_address
 from agentbus.agents.bus_node import BusNode
 from agentbus.agents.calls import Ask, Call, Parcel, Tell, type_and_version
 from agentbus.agents.deadlines import Deadlines
 from agentbus.agents.deadlock.waits import Waits
-from agentbus.agents.delivery import Delivery
+from agentbus.agents.delivery import Body, Delivery
 from agentbus.agents.envelope import Kind, encode_body
+from agentbus.agents.events import DeadLetter
 from agentbus.agents.headers import PLAIN, Headers
 from agentbus.agents.home import Home
 from agentbus.agents.hosted import Hosted, LocalAgent
@@ -112,6 +113,17 @@ class PostOffice:
         self._letters.bury(str(address), reason, message, headers.sender, error=error)
         return Future.completed(Outcome.DEAD_LETTERED)
 
+    def resend(self, letter: DeadLetter) -> Future[Outcome]:
+        """Tell the message of a dead letter once more; a replica that is gone has others of its name."""
+        address = parse_address(letter.address, namespace=self._namespace, node=self._node)
+        headers = Headers(letter.sender)
+        if self.is_local(address):
+            hosted = self.hosted(address.agent) or self.hosted(address.agent.partition("#")[0])
+            agent = None if hosted is None else hosted.pick()
+            if agent is not None:
+                return self.tell_here(agent, letter.message, headers)
+        return self.tell(address, letter.message, headers)
+
     # -- anywhere --------------------------------------------------------------------------------------------
 
     def tell(self, address: Address, message: Any, headers: Headers) -> Future[Outcome]:
@@ -156,7 +168,7 @@ class PostOffice:
     ) -> Exception | None:
         """Encode on the caller's thread, and hand over to the node; gives what went wrong."""
         try:
-            body = encode_body(message)
+            body = message.json if isinstance(message, Body) else encode_body(message)
         except (TypeError, ValueError, RecursionError, msgspec.ValidationError) as error:
             return EncodeError(f"the message has no JSON form: {error}")
         name, version = type_and_version(message)

@@ -104,7 +104,8 @@ class Reception:
         """Take an envelope that has arrived on a link."""
         try:
             envelope = decode_envelope(inbound.envelope)
-        except UndecodableMessageError:
+        except UndecodableMessageError as error:
+            self._bury(self._address(""), "undecodable", inbound.envelope, None, "", error)
             self._answer(stamp, None, inbound.sequence, Outcome.DEAD_LETTERED)
             return
         if not trusted and envelope.kind not in self._open_to_guests:
