@@ -176,7 +176,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
         message_type: wire name.
         reason: a stable word: "stopped", "failed", "restarted", "dropped_oldest", "dropped_newest",
             "mailbox_full", "no_such_agent", "undecodable", "unhandled", "not_trusted", "hop_limit",
-            "body_too_large", "budget_exhausted".
+            "body_too_large", "budget_exhausted", "closed".
         message: what was sent; a `Body` if nobody decoded it.
         sender: address of the agent that sent it, or None.
         error: what was raised, if anything was.

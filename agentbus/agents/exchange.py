@@ -46,8 +46,8 @@ class Host(Protocol):
         """A message will not reach its agent."""
         ...
 
-    def never_left(self, stamp: Stamp, envelope: Envelope, error: Exception) -> None:
-        """An envelope waited for a life of a node that is over."""
+    def never_left(self, stamp: Stamp, envelope: Envelope, reason: str, error: Exception) -> None:
+        """An envelope waited for a life of a node, and that or this one is over."""
         ...
 
 
@@ -270,9 +270,11 @@ class Exchange:
             self._orphans[stamp.node] = unsent
             return
         for each in unsent:
-            error = NoSuchAgentError(stamp.node)
-            self._host.never_left(stamp, decode_envelope(each.envelope), error)
-            each.token.fail(error, Outcome.DEAD_LETTERED)
+            self._give_up(stamp, each, "no_such_agent", NoSuchAgentError(stamp.node))
+
+    def _give_up(self, stamp: Stamp, unsent: Unsent, reason: str, error: Exception) -> None:
+        self._host.never_left(stamp, decode_envelope(unsent.envelope), reason, error)
+        unsent.token.fail(error, Outcome.DEAD_LETTERED)
 
     def new_life(self) -> None:
         """Begin all links anew, after this node was declared dead: what left before is unknown."""
@@ -339,10 +341,9 @@ class Exchange:
             ask.future.try_set_exception(error)
         for link in self._traffic.links():
             for each in self._close_link(link.there):
-                each.token.fail(error, Outcome.DEAD_LETTERED)
+                self._give_up(link.there, each, "closed", error)
         for parcel in self._limbo:
-            if parcel.call is not None:
-                parcel.call.fail(error, Outcome.DEAD_LETTERED)
+            self.fail(parcel, "closed", error)
         self._limbo.clear()
         self._asks.clear()
 

@@ -187,8 +187,7 @@ class Negotiation:
         """End: whoever still waits is told."""
         for address in list(self._held):
             for parcel in self._take(address):
-                if parcel.call is not None:
-                    parcel.call.fail(error, Outcome.DEAD_LETTERED)
+                self._fail(parcel, "closed", error)
 
 
 def _is_negotiable(parcel: Parcel) -> bool:

@@ -125,12 +125,12 @@ class NodeParts:
         """Publish a dead letter for what will not leave."""
         self._bury(str(parcel.address), reason, parcel.message, parcel.headers.sender, parcel.type, error)
 
-    def never_left(self, stamp: Stamp, envelope: Envelope, error: Exception) -> None:
-        """Publish a dead letter for a told message that waited for a node which is no more."""
+    def never_left(self, stamp: Stamp, envelope: Envelope, reason: str, error: Exception) -> None:
+        """Publish a dead letter for a told message that waited for another node until one of both ended."""
         if envelope.kind == Kind.TELL:
             address = str(Address(self._namespace, stamp.node, envelope.recipient))
             body = Body(envelope.type, envelope.version, envelope.body)
-            self._bury(address, "no_such_agent", body, envelope.sender, envelope.type, error)
+            self._bury(address, reason, body, envelope.sender, envelope.type, error)
 
     # -- the connection --------------------------------------------------------------------------------------
 
