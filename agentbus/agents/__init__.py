@@ -9,6 +9,7 @@ from __future__ import annotations
 from agentbus.agents.address import Address
 from agentbus.agents.agent import AgentActor, AsyncAgentActor, ChildLost
 from agentbus.agents.broadcasting import TopicSubscription
+from agentbus.agents.budgets import Budget, BudgetAccount
 from agentbus.agents.bus import Bus
 from agentbus.agents.events import (
     AgentEnded,
@@ -36,6 +37,7 @@ from agentbus.agents.message import Message, Request, Streaming
 from agentbus.agents.node_parts import NodeOptions
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.ref import AgentRef
+from agentbus.agents.silence import ReceiveTimeout
 from agentbus.agents.streams.attachment import Attachment
 from agentbus.agents.streams.stream import AgentStream, StreamStatus
 from agentbus.agents.watching import AgentDown
@@ -56,6 +58,8 @@ __all__ = [
     "AgentStream",
     "AsyncAgentActor",
     "Attachment",
+    "Budget",
+    "BudgetAccount",
     "Bus",
     "BusConnected",
     "BusDisconnected",
@@ -72,6 +76,7 @@ __all__ = [
     "Outcome",
     "ProcessExited",
     "ProcessStarted",
+    "ReceiveTimeout",
     "Request",
     "StreamStatus",
     "Streaming",

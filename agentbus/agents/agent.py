@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import msgspec
 
+from agentbus.agents.budgets.account import BudgetAccount
 from agentbus.agents.events import AgentProgress
+from agentbus.agents.handlers import HandlerTable
 from agentbus.agents.scope import current_scope
 from agentbus.agents.shielding import shield
-from agentbus.errors import AgentError
+from agentbus.agents.silence import ReceiveTimeout, Silence
+from agentbus.errors import AgentError, UnhandledMessageError
 from agentbus.runtime import Clock, Runtime
 from agentbus.runtime.cell_context import CellContext
 from agentbus.runtime.cell_job import current_job, shielding
@@ -33,12 +36,16 @@ class AgentContext(msgspec.Struct, frozen=True):
         name: its name on it.
         address: the same as text, for everyone.
         cell: what its cell gives it.
+        silence: how long it has heard nothing.
+        table: its handlers.
     """
 
     bus: Bus
     name: str
     address: str
     cell: CellContext
+    silence: Silence
+    table: HandlerTable
 
 
 class ChildLost(msgspec.Struct, frozen=True):
@@ -59,10 +66,13 @@ class Agent:
     Attributes:
         capabilities: what an agent of this class is found by, on every node.
         public: peers without a node's token may ask and tell it too.
+        receive_timeout: seconds without a message after which its handler of `ReceiveTimeout` is called; None
+            for never.
     """
 
     capabilities: ClassVar[tuple[str, ...]] = ()
     public: ClassVar[bool] = False
+    receive_timeout: ClassVar[float | None] = None
     _context: AgentContext
 
     # -- hooks -----------------------------------------------------------------------------------------------
@@ -133,6 +143,19 @@ class Agent:
         """
         return self.bus.spawn_child(self._context, cls, *args, **options)
 
+    def set_receive_timeout(self, seconds: float | None) -> None:
+        """Be told by a `ReceiveTimeout` when no message has come for so long, again and again.
+
+        Args:
+            seconds: more than 0; None to be told no more.
+
+        Raises:
+            TypeError: no handler takes `ReceiveTimeout`.
+        """
+        if seconds is not None:
+            check_receive_timeout(type(self), self._context.table)
+        self._context.silence.set(seconds)
+
     # -- the message that is being handled -------------------------------------------------------------------
 
     @property
@@ -158,6 +181,11 @@ class Agent:
         """Seconds until the deadline, below 0 when it has passed; None without one."""
         deadline = self.deadline
         return None if deadline is None else deadline - self.clock.monotonic()
+
+    @property
+    def budget(self) -> BudgetAccount:
+        """The account that pays for this message; without limits where it was given no budget."""
+        return self._delivery.headers.budget or BudgetAccount()
 
     @property
     def cancelled(self) -> bool:
@@ -205,6 +233,20 @@ class Agent:
             done: how much of it is done, 0 to 1.
         """
         self.bus.report(AgentProgress(self._context.address, note, done))
+
+
+def check_receive_timeout(cls: type[Agent], table: HandlerTable) -> None:
+    """Refuse a receive time-out that nobody would hear of.
+
+    Raises:
+        TypeError: no handler takes `ReceiveTimeout`.
+    """
+    try:
+        table.find(ReceiveTimeout)
+    except UnhandledMessageError:
+        raise TypeError(
+            f"{cls.__qualname__} has a receive time-out and no handler of ReceiveTimeout"
+        ) from None
 
 
 class AgentActor(Agent):

@@ -17,7 +17,12 @@ from agentbus.agents.handlers import Handler, HandlerTable, decode_reply
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.scope import Scope, current_scope
 from agentbus.agents.streams.producing import Later, streamed
-from agentbus.errors import AskTimeoutError, UndecodableMessageError, UnhandledMessageError
+from agentbus.errors import (
+    AskTimeoutError,
+    BudgetExhausted,
+    UndecodableMessageError,
+    UnhandledMessageError,
+)
 from agentbus.runtime.cell_events import ChildDown
 from agentbus.runtime.cell_job import current_job
 
@@ -40,7 +45,10 @@ class AgentBehaviour:
         self._context = context
         self._table = table
         self._idle = Scope(context, None)
+        self._silence = context.silence
         self._agent: Agent = self._in_scope(self._idle, make, context)
+        if self._agent.receive_timeout is not None and self._silence.seconds is None:
+            self._silence.set(self._agent.receive_timeout)
 
     @staticmethod
     def _in_scope(scope: Scope, fn: Callable[..., Any], *args: Any) -> Any:
@@ -79,9 +87,12 @@ class AgentBehaviour:
     def on_message(self, message: Any) -> Any:
         """Handle one `Delivery`; the result, which may be a coroutine, is the reply."""
         delivery: Delivery = message
+        if self._silence.seconds is not None and self._silence.is_stale(delivery.message):
+            delivery.settle(Outcome.DELIVERED)
+            return None
         try:
             body, handler = self._prepare(delivery)
-        except (AskTimeoutError, UndecodableMessageError, UnhandledMessageError) as error:
+        except (AskTimeoutError, BudgetExhausted, UndecodableMessageError, UnhandledMessageError) as error:
             self._refuse(delivery, error)
             return None
         scope = Scope(self._context, delivery)
@@ -90,12 +101,16 @@ class AgentBehaviour:
             return self._finish(delivery, handler, scope, method, body)
         token = current_scope.set(scope)
         try:
+            if self._silence.seconds is not None:
+                self._silence.began(delivery)
             result = method(body)
         except handler.answers as error:
-            _answer_with(delivery, error)
+            self._answer_with(delivery, error)
             return None
         finally:
             current_scope.reset(token)
+            if self._silence.seconds is not None:
+                self._silence.ended(delivery)
         if inspect.iscoroutine(result) or result.__class__ is Later:
             return self._finish(delivery, handler, scope, lambda _body: result, body)
         delivery.settle(Outcome.DELIVERED)
@@ -110,7 +125,10 @@ class AgentBehaviour:
         return lambda body: streamed(outlet, method(body), self._context.cell, handler.answers)
 
     def _prepare(self, delivery: Delivery) -> tuple[Any, Handler]:
-        deadline = delivery.headers.deadline
+        headers = delivery.headers
+        if headers.budget is not None:
+            headers.budget.begin(self._context.cell.clock.monotonic)
+        deadline = headers.deadline
         if deadline is not None and deadline <= self._context.cell.clock.monotonic():
             raise AskTimeoutError("the deadline had passed before the agent came to this message")
         message = delivery.message
@@ -122,16 +140,18 @@ class AgentBehaviour:
             raise UnhandledMessageError(
                 f"the handler for {type(message).__name__} yields chunks: use ref.stream(…) for it"
             )
+        if handler.convert is not None:
+            message = delivery.message = handler.convert(message)
         return message, handler
 
     def _refuse(self, delivery: Delivery, error: Exception) -> None:
         """Answer without bothering the agent: nothing of its own has failed."""
         _fail_job(error)
-        if isinstance(error, AskTimeoutError):
+        reason = _REASONS.get(type(error), "")
+        if not reason or (isinstance(error, BudgetExhausted) and error.what == "wall"):
             delivery.settle(Outcome.EXPIRED)
         else:
             delivery.settle(Outcome.DEAD_LETTERED)
-            reason = "undecodable" if isinstance(error, UndecodableMessageError) else "unhandled"
             self._context.bus.bury(delivery, reason, error)
 
     async def _finish(
@@ -145,16 +165,38 @@ class AgentBehaviour:
         scope.task = asyncio.current_task()
         token = current_scope.set(scope)  # it has a task, and so a context, of its own
         try:
+            if self._silence.seconds is not None:
+                self._silence.began(delivery)
             result = await method(body)
         except asyncio.CancelledError:
             raise
         except handler.answers as error:
-            _answer_with(delivery, error)
+            self._answer_with(delivery, error)
             return None
         finally:
             current_scope.reset(token)
+            if self._silence.seconds is not None:
+                self._silence.ended(delivery)
         delivery.settle(Outcome.DELIVERED)
         return result
+
+    def _answer_with(self, delivery: Delivery, error: Exception) -> None:
+        """Give an exception that is a reply to the asker; a budget that nobody hears of is a dead letter."""
+        job = current_job.get()
+        _fail_job(error)
+        if isinstance(error, BudgetExhausted) and (job is None or job.future is None):
+            self._context.bus.bury(delivery, "budget_exhausted", error)
+            delivery.settle(Outcome.DEAD_LETTERED)
+        else:
+            delivery.settle(Outcome.DELIVERED)
+
+
+_REASONS: dict[type[Exception], str] = {
+    BudgetExhausted: "budget_exhausted",
+    UndecodableMessageError: "undecodable",
+    UnhandledMessageError: "unhandled",
+}
+"""Why a message that an agent does not start on is a dead letter; what is not named here has expired."""
 
 
 async def _scoped(scope: Scope, coroutine: Awaitable[Any]) -> Any:
@@ -165,12 +207,6 @@ async def _scoped(scope: Scope, coroutine: Awaitable[Any]) -> Any:
         return await coroutine
     finally:
         current_scope.reset(token)
-
-
-def _answer_with(delivery: Delivery, error: Exception) -> None:
-    """Give a declared exception to the asker: it is a reply."""
-    _fail_job(error)
-    delivery.settle(Outcome.DELIVERED)
 
 
 def _fail_job(error: Exception) -> None:
@@ -227,7 +263,7 @@ class PykkaBehaviour:
             body = _decoded(message.message)
         except UndecodableMessageError as error:
             _fail_job(error)
-            message.settle(Outcome.DEAD_LETTERED)
+            message.agent.bury(message, "undecodable", error)
             return None
         result = self._receive(body)
         if message.outlet is not None:

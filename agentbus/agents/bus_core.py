@@ -69,7 +69,8 @@ class BusCore:
         encode_part(self.node, "node")
         self._home = Home(loop)
         self.events: EventSource[BusEvent] = HomeSource(self.runtime.callbacks, self._home)
-        self.dead_letters = DeadLetters(self.runtime, self, self._home)
+        kept = (options or NodeOptions()).dead_letters
+        self.dead_letters = DeadLetters(self.runtime, self, self._home, kept)
         self._house = House(cast("Bus", self), self.runtime, self, threads=not is_simulated(self.runtime))
         self._node = BusNode(
             namespace,
@@ -94,6 +95,7 @@ class BusCore:
         )
         self._detector = Detector(self._post.waits, (namespace, self.node), self._probe, runtime.io)
         self._node.serve = self._detector.serve
+        self.dead_letters.resend_by(self._post.resend)
         self._once: dict[str, Future[None]] = {}
         self._closers: list[Callable[[], Future[Any]]] = []
         self._at_exit: Subscription | None = None

@@ -7,6 +7,9 @@ from typing import Any, Protocol
 import msgspec
 
 from agentbus.agents.address import Address
+from agentbus.agents.budgets.account import BudgetAccount
+from agentbus.agents.budgets.wire import Spent, amounts_of
+from agentbus.agents.delivery import Body
 from agentbus.agents.envelope import Envelope, Stamp
 from agentbus.agents.failures import Failure, rebuild
 from agentbus.agents.handlers import decode_reply
@@ -97,24 +100,30 @@ class Ask:
     Args:
         future: of the reply.
         message: what is asked, which says how the reply is read.
+        budget: the account that pays for it; it gets back what the answer says was not spent.
 
     Attributes:
         future: of the reply.
         stamp: the life of the node that it was sent to; None while it waits here.
         place: among what waits for the link to that life; see `Link.post`.
+        reads: the version of the reply that is expected; 1 where any will do.
     """
 
-    __slots__ = ("_expected", "_near", "future", "place", "stamp")
+    __slots__ = ("_budget", "_expected", "_near", "future", "place", "reads", "stamp")
     tells_its_end = False
     """Whether it tells the other side by itself that nobody waits any more, once it has left."""
 
-    def __init__(self, future: Future[Any], message: Any) -> None:
+    def __init__(self, future: Future[Any], message: Any, budget: BudgetAccount | None = None) -> None:
         self.future = future
+        self._budget = budget
+        if budget is not None:
+            budget.away = True
         self.stamp: Stamp | None = None
         self.place = 0
         known = isinstance(message, Message)
         self._expected = reply_type(type(message)) if known else None
         self._near: str | None = type(message).__module__ if known else None
+        self.reads: int = getattr(self._expected, "__wire_version__", 1)
 
     @property
     def over(self) -> bool:
@@ -130,6 +139,7 @@ class Ask:
     def fail(self, error: Exception, outcome: Outcome) -> None:
         """It never left, or never will."""
         del outcome
+        self._settle_budget(Spent())
         self.future.try_set_exception(error)
 
     def sent(self, number: str, stamp: Stamp) -> None:
@@ -139,6 +149,7 @@ class Ask:
 
     def reply(self, envelope: Envelope) -> None:
         """Take the reply."""
+        self._settle_budget(envelope.spent)
         try:
             value = self.decode(envelope.type, envelope.version, envelope.body)
         except UndecodableMessageError as error:
@@ -154,13 +165,20 @@ class Ask:
         """
         return decode_reply(name, version, body, expected=self._expected, near=self._near)
 
-    def error(self, failure: Failure | None) -> None:
+    def error(self, envelope: Envelope) -> None:
         """Take the error that came instead of a reply."""
-        self.future.try_set_exception(rebuild(failure or Failure("AgentFailed", "no reason was given")))
+        self._settle_budget(envelope.spent)
+        failure = envelope.failure or Failure("AgentFailed", "no reason was given")
+        self.future.try_set_exception(rebuild(failure))
+
+    def _settle_budget(self, spent: Spent | None) -> None:
+        """Take back what was not spent, before the asker goes on."""
+        if self._budget is not None:
+            self._budget.settle(amounts_of(spent))
 
 
 def type_and_version(message: Any) -> tuple[str, int]:
     """Give what names a message's type on the wire."""
     if isinstance(message, Message):
         return message.__wire_name__, message.__wire_version__
-    return "", 1
+    return (message.type, message.version) if isinstance(message, Body) else ("", 1)

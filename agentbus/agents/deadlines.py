@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
@@ -11,6 +12,12 @@ from agentbus.errors import AskTimeoutError
 from agentbus.runtime import Future, Loop
 
 MIN_SWEEP = 1024
+MakeError = Callable[[], Exception]
+
+
+def too_late() -> AskTimeoutError:
+    """Make the error for an ask without an answer in time."""
+    return AskTimeoutError("the deadline passed before the reply")
 
 
 class Deadlines:
@@ -25,7 +32,7 @@ class Deadlines:
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
-        self._waiting: dict[int, Future[Any]] = {}
+        self._waiting: dict[int, tuple[Future[Any], MakeError]] = {}
         self._agenda: Agenda[int] = Agenda()
         self._numbers = count()
         self._timer: asyncio.Handle | None = None
@@ -36,25 +43,25 @@ class Deadlines:
         """Count the futures that are kept in mind."""
         return len(self._waiting)
 
-    def add(self, future: Future[Any], deadline: float) -> None:
-        """Fail the future with `AskTimeoutError` at the deadline, unless it is done before."""
+    def add(self, future: Future[Any], deadline: float, error: MakeError = too_late) -> None:
+        """Fail the future with what `error()` gives at the deadline, unless it is done before."""
         if self._loop.is_current():
-            self._add(future, deadline)
+            self._add(future, deadline, error)
         else:
-            self._loop.call_soon(self._add, future, deadline)
+            self._loop.call_soon(self._add, future, deadline, error)
 
-    def _add(self, future: Future[Any], deadline: float) -> None:
+    def _add(self, future: Future[Any], deadline: float, error: MakeError) -> None:
         if future.done():
             return
         number = next(self._numbers)
-        self._waiting[number] = future
+        self._waiting[number] = future, error
         self._agenda.set(number, deadline)
         if len(self._waiting) >= self._sweep_at:
             self._sweep()
         self._arm()
 
     def _sweep(self) -> None:
-        for number in [number for number, future in self._waiting.items() if future.done()]:
+        for number in [number for number, (future, _) in self._waiting.items() if future.done()]:
             del self._waiting[number]
             self._agenda.set(number, None)
         self._sweep_at = max(MIN_SWEEP, 2 * len(self._waiting))
@@ -71,9 +78,9 @@ class Deadlines:
     def _due(self) -> None:
         self._timer = None
         for number in self._agenda.pop_due(self._loop.clock.monotonic()):
-            future = self._waiting.pop(number)
+            future, error = self._waiting.pop(number)
             if not future.done():
-                future.try_set_exception(AskTimeoutError("the deadline passed before the reply"))
+                future.try_set_exception(error())
         self._sweep_at = min(self._sweep_at, max(MIN_SWEEP, 2 * len(self._waiting)))
         self._arm()
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from agentbus.agents.budgets.wire import Grant, Spent
 from agentbus.agents.failures import Failure
 from agentbus.errors import UndecodableMessageError
 
@@ -57,6 +58,7 @@ class Kind(enum.StrEnum):
     CREDIT = "credit"
     END = "end"
     CLOSE = "close"
+    VERSIONS = "versions"
 
 
 class Envelope(
@@ -78,6 +80,9 @@ class Envelope(
         chain: see `Headers`.
         credit: the number of chunks up to which the other side may go, counted from the first.
         attached: see `Headers`.
+        reads: for asks: the version of the reply that the asker reads.
+        budget: what the message may use up; None for no limit.
+        spent: what an answer has used up; None where the question had no budget.
     """
 
     id: str
@@ -93,6 +98,9 @@ class Envelope(
     chain: tuple[tuple[str, str], ...] = ()
     credit: int = 0
     attached: bool = False
+    reads: int = 1
+    budget: Grant | None = None
+    spent: Spent | None = None
 
 
 class Item(msgspec.Struct, frozen=True, array_like=True):

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
+from traceback import format_exception
 from typing import Any
 
 import msgspec
+
+from agentbus.agents.outcome import Outcome
+from agentbus.runtime import Future
 
 
 class BusEvent(msgspec.Struct, frozen=True):
@@ -182,11 +187,12 @@ class DeadLetter(msgspec.Struct, frozen=True):
         address: of its recipient.
         message_type: wire name.
         reason: a stable word: "stopped", "failed", "restarted", "dropped_oldest", "dropped_newest",
-            "mailbox_full", "no_such_agent", "undecodable", "unhandled", "not_trusted".
+            "mailbox_full", "no_such_agent", "undecodable", "unhandled", "not_trusted", "hop_limit",
+            "body_too_large", "budget_exhausted", "closed".
         message: what was sent; a `Body` if nobody decoded it.
         sender: address of the agent that sent it, or None.
         error: what was raised, if anything was.
-        traceback: where, as text.
+        again: sends it once more; see `resend`.
     """
 
     address: str
@@ -195,4 +201,19 @@ class DeadLetter(msgspec.Struct, frozen=True):
     message: Any
     sender: str | None = None
     error: BaseException | None = None
-    traceback: str = ""
+    again: Callable[[DeadLetter], Future[Outcome]] | None = None
+
+    @property
+    def traceback(self) -> str:
+        """Where that was raised, as text; empty if nothing was."""
+        return "" if self.error is None else "".join(format_exception(self.error))
+
+    def resend(self) -> Future[Outcome]:
+        """Tell the message to its recipient once more; see `DeadLetters.resend`.
+
+        Raises:
+            ValueError: this letter is none of a bus's.
+        """
+        if self.again is None:
+            raise ValueError("this letter comes from no bus; give it to the dead_letters of one")
+        return self.again(self)

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+from agentbus.agents.budgets.wire import grant_of
 from agentbus.agents.calls import Ask, Parcel
-from agentbus.agents.envelope import Envelope, Kind, Packet, Stamp, encode_envelope
+from agentbus.agents.envelope import Envelope, Kind, Packet, Stamp, decode_envelope, encode_envelope
 from agentbus.agents.guests import Guests
 from agentbus.agents.link import Inbound, Link
 from agentbus.agents.link_sender import ITEM_BYTES, LinkOptions, Unsent
@@ -58,6 +59,10 @@ class Host(Protocol):
 
     def guest_gone(self, stamp: Stamp) -> None:
         """A guest was silent for so long that its link is closed."""
+        ...
+
+    def never_left(self, stamp: Stamp, envelope: Envelope, reason: str, error: Exception) -> None:
+        """An envelope waited for a life of a node, and that or this one is over."""
         ...
 
 
@@ -117,9 +122,9 @@ class Exchange:
         if record is not None:
             self._post(self._link_to(record.stamp), parcel)
         elif self.ready and not self._membership.may_appear(parcel.address.node, self._now()):
-            self._fail(parcel, "no_such_agent", NoSuchAgentError(str(parcel.address)))
+            self.fail(parcel, "no_such_agent", NoSuchAgentError(str(parcel.address)))
         elif len(self._limbo) >= MAX_LIMBO and not self._make_room():
-            self._fail(parcel, "mailbox_full", MailboxFullError(MAX_LIMBO))
+            self.fail(parcel, "mailbox_full", MailboxFullError(MAX_LIMBO))
         else:
             self._limbo.append(parcel)
 
@@ -155,6 +160,7 @@ class Exchange:
             return
         self._numbers += 1
         number = f"{self._numbers:x}"
+        budget = parcel.headers.budget
         envelope = Envelope(
             number,
             parcel.kind,
@@ -168,13 +174,15 @@ class Exchange:
             chain=parcel.headers.chain,
             credit=parcel.headers.credit,
             attached=parcel.headers.attached,
+            reads=call.reads if isinstance(call, Ask) else 1,
+            budget=None if budget is None else grant_of(budget, parcel.headers.deadline),
         )
         try:
             place = self._put(link, envelope, parcel.headers.deadline, call)
         except BodyTooLargeError as error:
-            self._fail(parcel, "body_too_large", error)
+            self.fail(parcel, "body_too_large", error)
         except MailboxFullError as error:
-            self._fail(parcel, "mailbox_full", error)
+            self.fail(parcel, "mailbox_full", error)
         else:
             if isinstance(call, Ask):
                 self._remember(number, call, link.there, place)
@@ -201,7 +209,8 @@ class Exchange:
         if ask is not None and ask.future.cancelled():
             self._give_up(number, ask)
 
-    def _fail(self, parcel: Parcel, reason: str, error: Exception) -> None:
+    def fail(self, parcel: Parcel, reason: str, error: Exception) -> None:
+        """Give up a message that will not leave."""
         if parcel.call is not None:
             parcel.call.fail(error, Outcome.DEAD_LETTERED)
         if parcel.kind == Kind.TELL:
@@ -259,7 +268,7 @@ class Exchange:
         if envelope.kind == Kind.REPLY:
             ask.reply(envelope)
         else:
-            ask.error(envelope.failure)
+            ask.error(envelope)
 
     def asked(self, stamp: Stamp, number: str | None) -> Ask | None:
         """Give the ask of that number to that life, if somebody waits for it."""
@@ -298,7 +307,7 @@ class Exchange:
         if replaced:
             self._orphans[stamp.node] = unsent
         else:
-            self._fail_unsent(stamp, unsent)
+            self._fail_unsent(stamp, unsent, "no_such_agent", NoSuchAgentError(stamp.node))
 
     def new_life(self) -> None:
         """Begin all links anew, after this node was declared dead: what left before is unknown."""
@@ -308,7 +317,8 @@ class Exchange:
             if self._membership.nodes.living(link.there) is not None:
                 self._post_again(link.there, unsent)
             else:
-                self._fail_unsent(link.there, unsent)
+                gone = NoSuchAgentError(link.there.node)
+                self._fail_unsent(link.there, unsent, "no_such_agent", gone)
 
     def _settle_sent(self, stamp: Stamp, unsent: list[Unsent]) -> None:
         """Tell those who wait for a life that is over, unless their request never left."""
@@ -317,10 +327,10 @@ class Exchange:
             if id(ask) not in waiting:
                 ask.settle(Outcome.UNKNOWN)
 
-    @staticmethod
-    def _fail_unsent(stamp: Stamp, unsent: list[Unsent]) -> None:
+    def _fail_unsent(self, stamp: Stamp, unsent: list[Unsent], reason: str, error: Exception) -> None:
         for each in unsent:
-            each.token.fail(NoSuchAgentError(stamp.node), Outcome.DEAD_LETTERED)
+            self._host.never_left(stamp, decode_envelope(each.envelope), reason, error)
+            each.token.fail(error, Outcome.DEAD_LETTERED)
 
     def _close_link(self, stamp: Stamp) -> list[Unsent]:
         """Remove a link; give what never left and is waited for."""
@@ -380,11 +390,9 @@ class Exchange:
         for ask in list(self._asks.values()):
             ask.future.try_set_exception(error)
         for link in self._traffic.links():
-            for each in self._close_link(link.there):
-                each.token.fail(error, Outcome.DEAD_LETTERED)
+            self._fail_unsent(link.there, self._close_link(link.there), "closed", error)
         for parcel in self._limbo:
-            if parcel.call is not None:
-                parcel.call.fail(error, Outcome.DEAD_LETTERED)
+            self.fail(parcel, "closed", error)
         self._limbo.clear()
         self._asks.clear()
 

@@ -9,6 +9,7 @@ Nothing is imported or unpickled on behalf of a peer. Three kinds travel: our ow
 from __future__ import annotations
 
 import inspect
+from decimal import Decimal, InvalidOperation
 from typing import Any, cast
 
 import msgspec
@@ -17,6 +18,7 @@ from agentbus import errors
 from agentbus.errors import AgentError, AgentFailed, EncodeError, RuntimeFault
 
 MAX_TEXT = 4000
+_DECIMAL = "decimal"
 _OWN: dict[str, type[Exception]] = {
     name: cls
     for name, cls in vars(errors).items()
@@ -65,7 +67,7 @@ def describe(error: BaseException, *, declared: bool = False) -> Failure:
         return Failure("declared", text, origin=origin_of(type(error)), arguments=_plain_list(error.args))
     own = _own_name(type(error))
     if own is not None:
-        fields = {name: value for name, value in vars(error).items() if _is_plain(value)}
+        fields = {name: _to_wire(value) for name, value in vars(error).items() if _is_plain(value)}
         return Failure(own, text, fields)
     return Failure("AgentFailed", text, {"error_type": type(error).__qualname__, "error_message": text})
 
@@ -86,9 +88,8 @@ def rebuild(failure: Failure) -> Exception:
         return AgentFailed(failure.kind, failure.text)
     error = cls.__new__(cls)
     error.args = (failure.text,)
-    error.__dict__.update(
-        {name: _as_field(value) for name, value in failure.fields.items() if name[:1] != "_"}
-    )
+    fields = {name: _from_wire(each) for name, each in failure.fields.items() if not name.startswith("_")}
+    error.__dict__.update(fields)
     return error
 
 
@@ -104,13 +105,28 @@ def _rebuild_declared(failure: Failure) -> Exception:
 
 def _is_plain(value: object) -> bool:
     if isinstance(value, tuple):
-        return all(isinstance(each, str) for each in cast("tuple[object, ...]", value))
-    return value is None or isinstance(value, str | int | float | bool)
+        return all(_is_plain(each) for each in cast("tuple[object, ...]", value))
+    return value is None or isinstance(value, str | int | float | bool | Decimal)
 
 
-def _as_field(value: Any) -> Any:
-    """Read a field from the wire, which knows lists only."""
-    return msgspec.convert(value, tuple[Any, ...]) if isinstance(value, list) else value
+def _to_wire(value: Any) -> Any:
+    """Give a field's JSON form; a `Decimal` says that it is one, so that it stays exact."""
+    return {_DECIMAL: str(value)} if isinstance(value, Decimal) else value
+
+
+def _from_wire(value: object) -> object:
+    if isinstance(value, list):
+        return tuple(cast("list[object]", value))
+    if isinstance(value, dict):
+        return _decimal(cast("dict[str, object]", value).get(_DECIMAL))
+    return value
+
+
+def _decimal(text: object) -> Decimal:
+    try:
+        return Decimal(str(text))
+    except InvalidOperation:
+        return Decimal(0)
 
 
 def _plain_list(values: tuple[object, ...]) -> list[Any]:

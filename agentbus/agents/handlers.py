@@ -19,15 +19,22 @@ import inspect
 import types
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, overload
 
 import msgspec
 
 from agentbus.agents.failures import declare_error
-from agentbus.agents.message import Message, decode_message, message_types
-from agentbus.errors import DeadlockError, UndecodableMessageError, UnhandledMessageError
+from agentbus.agents.message import Message, MessageMeta, decode_message, message_types, unknown_version
+from agentbus.agents.versions import can_downgrade, can_upgrade, convert_message, upgrade
+from agentbus.errors import (
+    BudgetExhausted,
+    DeadlockError,
+    UndecodableMessageError,
+    UnhandledMessageError,
+)
 
-ANSWERS: tuple[type[Exception], ...] = (DeadlockError,)
+ANSWERS: tuple[type[Exception], ...] = (DeadlockError, BudgetExhausted)
 """What is an answer from every handler, declared or not: it says something of the ask, not of the agent."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -50,6 +57,7 @@ class Handler(msgspec.Struct, frozen=True):
         raises: exceptions that it declares as replies.
         asynchronous: it is `async def`.
         streams: it is a generator: it yields chunks instead of giving one reply.
+        convert: makes the version of the message that the method takes; None where it takes what came.
     """
 
     method: str
@@ -57,6 +65,7 @@ class Handler(msgspec.Struct, frozen=True):
     raises: tuple[type[Exception], ...]
     asynchronous: bool
     streams: bool = False
+    convert: Callable[[Message], Message] | None = None
 
     @property
     def answers(self) -> tuple[type[Exception], ...]:
@@ -154,8 +163,11 @@ class HandlerTable:
         self._catch_all: Handler | None = None
         self._by_wire: dict[tuple[str, int], type[Message]] = {}
         self.handlers = tuple(_scan(cls))
+        self._versions: dict[str, list[type[Message]]] = {}
         for handler in self.handlers:
             self._enter(handler, cls)
+        for _, taken in sorted(self._by_wire.items()):
+            self._versions.setdefault(taken.__wire_name__, []).append(taken)
         self._found: dict[type, Handler | None] = dict(self._by_type)
 
     def _enter(self, handler: Handler, cls: type) -> None:
@@ -173,18 +185,81 @@ class HandlerTable:
             self._by_wire[taken.__wire_name__, taken.__wire_version__] = taken
 
     def find(self, message_type: type) -> Handler:
-        """Give the handler for a type: its own, else its nearest ancestor's, else the catch-all.
+        """Give the handler for a type: its own, another version's, its nearest ancestor's, the catch-all.
 
         Raises:
             UnhandledMessageError: there is none.
         """
         if message_type not in self._found:
-            nearest = (self._by_type[base] for base in message_type.__mro__ if base in self._by_type)
-            self._found[message_type] = next(nearest, self._catch_all)
+            self._found[message_type] = self._look_up(message_type)
         handler = self._found[message_type]
         if handler is None:
             raise UnhandledMessageError(f"there is no handler for {message_type.__name__}")
         return handler
+
+    def _look_up(self, message_type: type) -> Handler | None:
+        if isinstance(message_type, MessageMeta):
+            sent = cast("type[Message]", message_type)
+            wanted = self._newer(sent.__wire_name__, sent.__wire_version__) or self._older(sent)
+            if wanted is not None:
+                convert = partial(convert_message, wanted)
+                return msgspec.structs.replace(self._by_type[wanted], convert=convert)
+        nearest = (self._by_type[base] for base in message_type.__mro__ if base in self._by_type)
+        return next(nearest, self._catch_all)
+
+    # -- versions --------------------------------------------------------------------------------------------
+
+    def _newer(self, name: str, version: int) -> type[Message] | None:
+        """Give the class that a handler takes and that says how to read this older version."""
+        handled = self._versions.get(name, ())
+        return next((cls for cls in handled if cls.__wire_version__ > version and can_upgrade(cls)), None)
+
+    def _older(self, sent: type[Message]) -> type[Message] | None:
+        """Give the class that a handler takes and of which this newer one says how it is written."""
+        if not can_downgrade(sent):
+            return None
+        version = sent.__wire_version__
+        handled = self._versions.get(sent.__wire_name__, ())
+        return next((cls for cls in reversed(handled) if cls.__wire_version__ < version), None)
+
+    def readable(self, name: str) -> tuple[int, ...]:
+        """Give the versions of a wire name that can be read and handled, the lowest first."""
+        handled = self._versions.get(name, ())
+        known = [version for version in message_types.versions(name) if self._takes(name, version)]
+        versions = {cls.__wire_version__ for cls in handled}.union(known)
+        for cls in (*handled, *(message_types.find(name, version) for version in known)):
+            if can_upgrade(cls):
+                versions.update(range(1, cls.__wire_version__))
+        return tuple(sorted(versions))
+
+    def _takes(self, name: str, version: int) -> bool:
+        try:
+            self.find(message_types.find(name, version))
+        except (UndecodableMessageError, UnhandledMessageError):
+            return False
+        return True
+
+    def _known(self, name: str, version: int) -> type[Message] | None:
+        """Give the class that an older version is read as; None to read it as what it is.
+
+        Raises:
+            UndecodableMessageError: unknown name or version.
+            UnhandledMessageError: the class is known and no handler takes it.
+        """
+        newer = self._newer(name, version)
+        if newer is not None:
+            return newer
+        known = message_types.versions(name)
+        if version not in known:
+            later = (message_types.find(name, each) for each in known if each > version)
+            newer = next((cls for cls in later if can_upgrade(cls)), None)
+        if newer is None and version not in known:
+            readable = self.readable(name)
+            raise UndecodableMessageError(unknown_version(name, version, readable), readable)
+        self.find(newer or message_types.find(name, version))
+        return newer
+
+    # -- bodies ----------------------------------------------------------------------------------------------
 
     def check_known(self, name: str, version: int) -> None:
         """Refuse early what can't be read or handled, without looking into any body.
@@ -194,7 +269,7 @@ class HandlerTable:
             UnhandledMessageError: the class is known and no handler takes it.
         """
         if (name, version) not in self._by_wire:
-            self.find(message_types.find(name, version))
+            self._known(name, version)
 
     def decode(self, name: str, version: int, body: msgspec.Raw | bytes) -> Message:
         """Read a body as the class that a handler names, else as the class this process knows by that name.
@@ -205,8 +280,10 @@ class HandlerTable:
         """
         cls = self._by_wire.get((name, version))
         if cls is None:
+            newer = self._known(name, version)
+            if newer is not None:
+                return upgrade(newer, version, body)
             cls = message_types.find(name, version)
-            self.find(cls)
         return decode_message(cls, body)
 
 
@@ -240,11 +317,17 @@ def handler_table(cls: type) -> HandlerTable:
     return table
 
 
-def _reply_class(name: str, version: int, expected: Any, near: str | None) -> type[Message]:
-    promised = getattr(expected, "__wire_name__", None), getattr(expected, "__wire_version__", None)
-    if promised == (name, version):
-        return cast("type[Message]", expected)
-    return message_types.find(name, version, near=near)
+def _read_reply(
+    name: str, version: int, body: msgspec.Raw | bytes, expected: Any, near: str | None
+) -> Message:
+    """Read a reply as what was promised, of whatever version it is; else as what this process knows."""
+    if isinstance(expected, MessageMeta) and expected.__wire_name__ == name:
+        promised = cast("type[Message]", expected)
+        if promised.__wire_version__ == version:
+            return decode_message(promised, body)
+        if promised.__wire_version__ > version and can_upgrade(promised):
+            return upgrade(promised, version, body)
+    return decode_message(message_types.find(name, version, near=near), body)
 
 
 def decode_reply(
@@ -263,7 +346,7 @@ def decode_reply(
         UndecodableMessageError: it cannot be read.
     """
     if name:
-        return decode_message(_reply_class(name, version, expected, near), body)
+        return _read_reply(name, version, body, expected, near)
     plain: Any = Any if expected is None else expected
     try:
         return msgspec.json.decode(body, type=plain)

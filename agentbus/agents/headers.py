@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from agentbus.agents.budgets.account import BudgetAccount
+from agentbus.agents.budgets.wire import account_of
+
 if TYPE_CHECKING:
     from agentbus.agents.envelope import Envelope
     from agentbus.agents.scope import Scope
@@ -35,6 +38,7 @@ class Headers(msgspec.Struct, frozen=True):
         chain: who waits for the answer to this ask, oldest first; empty for a tell, and from a program.
         credit: chunks of a streamed reply that may come at first; 0 where one reply is wanted.
         attached: whether a stream of chunks follows the message.
+        budget: the account that pays for it; None without one. It is not inherited: see `AgentRef.ask`.
     """
 
     sender: str | None = None
@@ -43,6 +47,7 @@ class Headers(msgspec.Struct, frozen=True):
     chain: tuple[Waiting, ...] = ()
     credit: int = 0
     attached: bool = False
+    budget: BudgetAccount | None = None
 
 
 PLAIN = Headers()
@@ -76,6 +81,9 @@ def waited_for(headers: Headers, scope: Scope, number: str) -> Headers:
 
 def headers_of(envelope: Envelope, deadline: float | None) -> Headers:
     """Give the headers of what came from another node."""
-    if envelope.sender is None and deadline is None and not envelope.hops:
+    if envelope.sender is None and deadline is None and not envelope.hops and envelope.budget is None:
         return PLAIN
-    return Headers(envelope.sender, deadline, max(0, envelope.hops), envelope.chain[-MAX_CHAIN:])
+    budget = None if envelope.budget is None else account_of(envelope.budget, deadline)
+    return Headers(
+        envelope.sender, deadline, max(0, envelope.hops), envelope.chain[-MAX_CHAIN:], budget=budget
+    )

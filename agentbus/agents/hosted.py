@@ -83,11 +83,12 @@ class LocalAgent:
         try:
             self._started_cell().tell(delivery)
         except AgentStopped as error:
-            self._refused(delivery, "stopped", error)
+            self.bury(delivery, "stopped", error)
         except MailboxFullError as error:
-            self._refused(delivery, "mailbox_full", error)
+            self.bury(delivery, "mailbox_full", error)
 
-    def _refused(self, delivery: Delivery, reason: str, error: Exception) -> None:
+    def bury(self, delivery: Delivery, reason: str, error: Exception) -> None:
+        """Publish a message that is not handled as a dead letter, and settle it."""
         self._listing.bury(delivery, reason, error)
         delivery.settle(Outcome.DEAD_LETTERED)
 

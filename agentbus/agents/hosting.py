@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import msgspec
 import pykka
 
 from agentbus.agents.address import Address
-from agentbus.agents.agent import Agent, AgentActor, AgentContext, AsyncAgentActor
+from agentbus.agents.agent import Agent, AgentActor, AgentContext, AsyncAgentActor, check_receive_timeout
 from agentbus.agents.behaviour import AgentBehaviour, PykkaBehaviour
 from agentbus.agents.delivery import Delivery
 from agentbus.agents.directory import AgentEntry, check_entry
@@ -27,7 +28,10 @@ from agentbus.agents.events import (
     BusEvent,
 )
 from agentbus.agents.handlers import HandlerTable, handler_table
+from agentbus.agents.headers import PLAIN
 from agentbus.agents.hosted import Hosted, Listing, LocalAgent, ReplicaGroup
+from agentbus.agents.silence import ReceiveTimeout, Silence
+from agentbus.errors import AgentStopped, MailboxFullError
 from agentbus.runtime import LoopActor, MailboxOptions, RestartMode, RestartPolicy, Runtime
 from agentbus.runtime.cell import Behaviour, CellOptions, start_cell
 from agentbus.runtime.cell_context import CellContext
@@ -199,7 +203,9 @@ class House:
     ) -> Behaviour:
         if agent.table is None:
             return PykkaBehaviour(cell, partial(make, None))
-        return AgentBehaviour(AgentContext(self._bus, agent.name, agent.address, cell), agent.table, make)
+        silence = Silence(cell, partial(_tell_itself, agent, cell))
+        context = AgentContext(self._bus, agent.name, agent.address, cell, silence, agent.table)
+        return AgentBehaviour(context, agent.table, make)
 
     # -- lives -----------------------------------------------------------------------------------------------
 
@@ -219,6 +225,12 @@ class House:
                 return
             self._hosted.pop(group.name, None)
         self._listing.unlisted(agent.entry.name)
+
+
+def _tell_itself(agent: LocalAgent, cell: CellContext, message: ReceiveTimeout) -> None:
+    """Put a message of the agent's own into its mailbox; one that takes none any more needs none."""
+    with suppress(AgentStopped, MailboxFullError):
+        cell.ref.tell(Delivery(agent, message, PLAIN))
 
 
 def _member_names(name: str, replicas: int) -> list[str]:
@@ -247,6 +259,8 @@ def _table_of(cls: type[Any]) -> HandlerTable | None:
         if not issubclass(cls, AgentActor | AsyncAgentActor):
             raise TypeError(f"{cls.__qualname__} is neither an AgentActor nor an AsyncAgentActor")
         table = handler_table(cls)
+        if cls.receive_timeout is not None:
+            check_receive_timeout(cls, table)
         if issubclass(cls, AgentActor):
             _check_sync(cls, table)
         return table

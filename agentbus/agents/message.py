@@ -10,6 +10,7 @@ A class is its own schema:
 
 The wire name and the version can be set as class arguments (`wire_name=`, `version=`) or as the attributes
 `__wire_name__` and `__wire_version__`. A subclass is a message of its own: it inherits fields, not the name.
+How one version is read as another is in `versions`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import (
     Any,
     ClassVar,
     Generic,
+    Self,
     TypeVar,
     cast,
     dataclass_transform,
@@ -33,6 +35,7 @@ from agentbus.errors import UndecodableMessageError
 
 MAX_WIRE_NAME_LENGTH = 128
 Reply = TypeVar("Reply")
+M = TypeVar("M", bound="Message")
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
@@ -109,14 +112,25 @@ class MessageTypes:
         if len(found) > 1:
             found = [cls for cls in found if cls.__module__ == near] or found
         if not found:
-            raise UndecodableMessageError(f"this process knows no message {name!r} of version {version}")
+            known = self.versions(name)
+            raise UndecodableMessageError(unknown_version(name, version, known), known)
         if len(found) > 1:
             where = ", ".join(sorted(_location(cls) for cls in found))
             raise UndecodableMessageError(f"{name!r} is the wire name of several classes: {where}")
         return found[0]
 
+    def versions(self, name: str) -> tuple[int, ...]:
+        """Give the versions of a wire name that this process has classes for, the lowest first."""
+        return tuple(sorted(key[1] for key in list(self._classes) if key[0] == name and self._alive(key)))
+
     def _alive(self, key: tuple[str, int]) -> list[type[Message]]:
         return [cls for known in self._classes.get(key, ()) if (cls := known()) is not None]
+
+
+def unknown_version(name: str, version: int, known: tuple[int, ...]) -> str:
+    """Say that a version of a message cannot be read, and which ones can."""
+    others = f"; it knows {', '.join(map(str, known))}" if known else ""
+    return f"this process knows no message {name!r} of version {version}{others}"
 
 
 def _location(cls: type) -> str:
@@ -134,6 +148,39 @@ class Message(msgspec.Struct, metaclass=MessageMeta, frozen=True):
 
     __wire_name__: ClassVar[str]
     __wire_version__: ClassVar[int]
+
+    @classmethod
+    def upgrade_from(cls, version: int, old: dict[str, Any]) -> Self | dict[str, Any]:
+        """Say how this class reads an older version; override it where the fields have changed.
+
+        It is asked step by step: once for version 1, then for 2, up to its own. It runs where the message is
+        read; what it raises makes the message undecodable there.
+
+        Args:
+            version: whose fields `old` has.
+            old: the fields as JSON values.
+
+        Returns:
+            The fields of version `version` + 1, or the finished message, which ends the steps.
+        """
+        del old
+        name = cls.__wire_name__
+        raise UndecodableMessageError(f"{name!r} does not say how to read its version {version}")
+
+    @classmethod
+    def downgrade_to(cls, version: int, new: dict[str, Any]) -> dict[str, Any]:
+        """Say what an agent that only knows an older version gets; override it in a fleet of both.
+
+        It is asked step by step, from this class's own version down. It runs on the I/O loop, so it must not
+        wait for anything.
+
+        Args:
+            version: whose fields are wanted.
+            new: the fields of version `version` + 1 as JSON values.
+        """
+        del new
+        name = cls.__wire_name__
+        raise UndecodableMessageError(f"{name!r} does not say how to write its version {version}")
 
 
 class Request(Message, Generic[Reply]):
@@ -153,7 +200,7 @@ def reply_type(cls: type) -> Any:
     return None
 
 
-def decode_message(cls: type[Message], body: msgspec.Raw | bytes) -> Message:
+def decode_message(cls: type[M], body: msgspec.Raw | bytes) -> M:
     """Read a body as one class of message.
 
     Raises:

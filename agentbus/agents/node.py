@@ -92,7 +92,10 @@ class NodeActor(NodeCore):
     @receives(Parcel)
     def on_parcel(self, parcel: Parcel) -> None:
         """Send a message to an agent of another node."""
-        self._parts.exchange.send(parcel)
+        if parcel.version == 1 and not self._parts.negotiation.holds:
+            self._parts.exchange.send(parcel)
+        else:
+            self._parts.negotiation.send(parcel)
         self._flush_soon()
 
     @receives(Broadcast)

@@ -270,9 +270,11 @@ class NodeCore(LoopActor):
         self._parts.reception.node_dead(stamp)
         self._parts.streams.node_dead(stamp)
         self._parts.watching.node_down(event.node, event.reason)
+        self._parts.negotiation.forget(event.node)
 
     def _agents_changed(self, event: AgentsChanged) -> None:
         self._report(event)
+        self._parts.negotiation.forget(event.node)
         self._parts.waiters.look()
 
     # -- the flush -------------------------------------------------------------------------------------------
@@ -334,6 +336,7 @@ class NodeCore(LoopActor):
         closed = error if isinstance(error, BusClosedError) else BusClosedError()
         parts.exchange.close(closed)
         parts.reception.close()
+        parts.negotiation.close(closed)
         parts.waiters.close(closed)
         parts.broadcasts.close(closed)
         if error is None:
@@ -372,6 +375,7 @@ class NodeCore(LoopActor):
         error = BusClosedError("the node failed; the log says why")
         error.__cause__ = exception_value
         self._parts.exchange.close(error)
+        self._parts.negotiation.close(error)
         self._parts.waiters.close(error)
         self._joined_once.try_set_exception(error)
         self._ended.try_set_exception(error)

@@ -11,13 +11,15 @@ import msgspec
 from agentbus.agents.address import Address
 from agentbus.agents.calls import Parcel
 from agentbus.agents.cancelling import Cancels
-from agentbus.agents.envelope import Envelope, Stamp
+from agentbus.agents.delivery import Body
+from agentbus.agents.envelope import Envelope, Kind, Stamp
 from agentbus.agents.exchange import Exchange
 from agentbus.agents.finder import Finder, Waiters
 from agentbus.agents.hosting import House
 from agentbus.agents.link import Inbound
 from agentbus.agents.link_sender import LinkOptions
 from agentbus.agents.membership import Membership
+from agentbus.agents.negotiation import Negotiation
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.pacer import Pace, Pacer, pace_below
 from agentbus.agents.reception import Reception
@@ -48,12 +50,14 @@ class NodeOptions:
         link: limits and times of links.
         pace: frames per second; None = what the hub announces, else what a default hub takes.
         beat_interval: of links, on hubs that do not announce that they ping idle connections.
+        dead_letters: how many of the latest dead letters the bus keeps.
     """
 
     membership: MembershipOptions = field(default_factory=MembershipOptions)
     link: LinkOptions = field(default_factory=LinkOptions)
     pace: Pace | None = None
     beat_interval: float = 10.0
+    dead_letters: int = 100
 
 
 class NodeParts:
@@ -85,6 +89,7 @@ class NodeParts:
         answer: Callable[[Stamp, Envelope | None, int | None, Outcome | None], None],
     ) -> None:
         now = loop.clock.monotonic()
+        self._namespace = namespace
         self.options = options
         self.uplink = uplink
         self.house = house
@@ -96,6 +101,7 @@ class NodeParts:
         self.exchange = Exchange(
             self.membership, self.traffic, self, options.link, loop, self._cancels.give_up
         )
+        self.negotiation = Negotiation(self.exchange.send, self.exchange.fail, loop)
         self.reception = Reception(
             house,
             answer=answer,
@@ -128,6 +134,13 @@ class NodeParts:
     def guest_gone(self, stamp: Stamp) -> None:
         """Stop working for a guest that is gone."""
         self.streams.node_dead(stamp)
+
+    def never_left(self, stamp: Stamp, envelope: Envelope, reason: str, error: Exception) -> None:
+        """Publish a dead letter for a told message that waited for another node until one of both ended."""
+        if envelope.kind == Kind.TELL:
+            address = str(Address(self._namespace, stamp.node, envelope.recipient))
+            body = Body(envelope.type, envelope.version, envelope.body)
+            self._bury(address, reason, body, envelope.sender, envelope.type, error)
 
     # -- the connection --------------------------------------------------------------------------------------
 
@@ -169,12 +182,14 @@ class NodeParts:
         if deadline is not None and deadline <= now:
             self.membership.tick(now)
         self.exchange.tick(now)
+        self.negotiation.tick(now)
 
     def next_deadline(self, now: float) -> float | None:
         """When `tick`, or a frame, is due next."""
         times = (
             self.membership.next_deadline(),
             self.exchange.next_deadline(),
+            self.negotiation.next_deadline(),
             self.traffic.next_deadline(now),
         )
         return min((time for time in times if time is not None), default=None)

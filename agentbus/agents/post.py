@@ -9,14 +9,15 @@ from typing import Any
 
 import msgspec
 
-from agentbus.agents.address import Address
+from agentbus.agents.address import Address, parse_address
 from agentbus.agents.bus_node import BusNode
 from agentbus.agents.calls import Ask, Call, Parcel, Tell, type_and_version
 from agentbus.agents.control import Order
 from agentbus.agents.deadlines import Deadlines
 from agentbus.agents.deadlock.waits import Waits
-from agentbus.agents.delivery import Delivery
+from agentbus.agents.delivery import Body, Delivery
 from agentbus.agents.envelope import Kind, encode_body
+from agentbus.agents.events import DeadLetter
 from agentbus.agents.headers import PLAIN, Headers
 from agentbus.agents.home import Home
 from agentbus.agents.hosted import Hosted, LocalAgent
@@ -112,10 +113,23 @@ class PostOffice:
         """Put a message into a mailbox of this node; the future is of the reply."""
         return agent.ask(Delivery(agent, message, headers))
 
-    def refuse(self, address: Address, message: Any, headers: Headers, reason: str) -> Future[Outcome]:
+    def refuse(
+        self, address: Address, message: Any, headers: Headers, reason: str, error: Exception | None = None
+    ) -> Future[Outcome]:
         """Publish a told message that will not leave as a dead letter."""
-        self._letters.bury(str(address), reason, message, headers.sender)
+        self._letters.bury(str(address), reason, message, headers.sender, error=error)
         return Future.completed(Outcome.DEAD_LETTERED)
+
+    def resend(self, letter: DeadLetter) -> Future[Outcome]:
+        """Tell the message of a dead letter once more; a replica that is gone has others of its name."""
+        address = parse_address(letter.address, namespace=self._namespace, node=self._node)
+        headers = Headers(letter.sender)
+        if self.is_local(address):
+            hosted = self.hosted(address.agent) or self.hosted(address.agent.partition("#")[0])
+            agent = None if hosted is None else hosted.pick()
+            if agent is not None:
+                return self.tell_here(agent, letter.message, headers)
+        return self.tell(address, letter.message, headers)
 
     # -- anywhere --------------------------------------------------------------------------------------------
 
@@ -133,19 +147,23 @@ class PostOffice:
     def ask(self, address: Address, message: Any, headers: Headers) -> Future[Any]:
         """Ask an agent that is not here."""
         return self.request(
-            address, Kind.ASK, message, headers, Ask(Future(cancellable_by_waiter=True), message)
+            address,
+            Kind.ASK,
+            message,
+            headers,
+            Ask(Future(cancellable_by_waiter=True), message, headers.budget),
         )
 
     def request(self, address: Address, kind: str, message: Any, headers: Headers, call: Ask) -> Future[Any]:
         """Send what has a reply to an agent that is not here."""
         future = call.future
         if self.is_local(address) or address.namespace != self._namespace:
-            future.set_exception(NoSuchAgentError(str(address)))
+            call.fail(NoSuchAgentError(str(address)), Outcome.DEAD_LETTERED)
             return future
         self._wait_for_room(address, future)
         failure = self._send(address, kind, message, headers, call)
         if failure is not None:
-            future.try_set_exception(failure)
+            call.fail(failure, Outcome.DEAD_LETTERED)
         return future
 
     def stop(self, address: Address, *, now: bool) -> Future[bool]:
@@ -177,7 +195,7 @@ class PostOffice:
     ) -> Exception | None:
         """Encode on the caller's thread, and hand over to the node; gives what went wrong."""
         try:
-            body = encode_body(message)
+            body = message.json if isinstance(message, Body) else encode_body(message)
         except (TypeError, ValueError, RecursionError, msgspec.ValidationError) as error:
             return EncodeError(f"the message has no JSON form: {error}")
         name, version = type_and_version(message)

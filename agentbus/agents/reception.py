@@ -13,6 +13,8 @@ from typing import Any
 import msgspec
 
 from agentbus.agents.address import Address, parse_address
+from agentbus.agents.budgets.account import BudgetAccount
+from agentbus.agents.budgets.wire import Spent, spent_of
 from agentbus.agents.calls import type_and_version
 from agentbus.agents.cancelling import AskedHere
 from agentbus.agents.control import carry_out, decode_order
@@ -23,7 +25,9 @@ from agentbus.agents.headers import headers_of
 from agentbus.agents.hosted import Hosted, LocalAgent
 from agentbus.agents.hosting import House
 from agentbus.agents.link import Inbound
+from agentbus.agents.message import Message
 from agentbus.agents.outcome import Outcome
+from agentbus.agents.versions import can_downgrade, downgrade
 from agentbus.errors import (
     AgentError,
     AskTimeoutError,
@@ -83,8 +87,9 @@ class Reception:
             Kind.WATCH: self._on_watch,
             Kind.UNWATCH: self._on_unwatch,
             Kind.CONTROL: self._on_control,
+            Kind.VERSIONS: self._on_versions,
         }
-        self._open_to_guests: set[str] = {Kind.TELL, Kind.ASK, Kind.REPLY, Kind.ERROR}
+        self._open_to_guests: set[str] = {Kind.TELL, Kind.ASK, Kind.REPLY, Kind.ERROR, Kind.VERSIONS}
         self.serve(Kind.CANCEL, self.asked.on_cancel, guests=True)
 
     def serve(self, kind: str, handler: OnKind, *, guests: bool = False) -> None:
@@ -104,7 +109,8 @@ class Reception:
         """Take an envelope that has arrived on a link."""
         try:
             envelope = decode_envelope(inbound.envelope)
-        except UndecodableMessageError:
+        except UndecodableMessageError as error:
+            self._bury(self._address(""), "undecodable", inbound.envelope, None, "", error)
             self._answer(stamp, None, inbound.sequence, Outcome.DEAD_LETTERED)
             return
         if not trusted and envelope.kind not in self._open_to_guests:
@@ -124,7 +130,7 @@ class Reception:
             self._refuse(stamp, inbound.sequence, envelope, "undecodable", unknown)
 
     def _guest_problem(self, envelope: Envelope) -> NotTrustedError | None:
-        if not envelope.recipient and envelope.kind not in {Kind.TELL, Kind.ASK}:
+        if not envelope.recipient and envelope.kind not in {Kind.TELL, Kind.ASK, Kind.VERSIONS}:
             return None
         hosted = self._house.get(envelope.recipient)
         return None if hosted is not None and hosted.entry.public else _not_trusted()
@@ -158,8 +164,8 @@ class Reception:
 
     def _refuse(self, stamp: Stamp, sequence: int, envelope: Envelope, reason: str, error: Exception) -> None:
         reply = None
-        if envelope.kind in {Kind.ASK, Kind.STOP, Kind.CONTROL, Kind.STREAM}:
-            reply = _error_envelope(envelope.id, error)
+        if envelope.kind in {Kind.ASK, Kind.STOP, Kind.CONTROL, Kind.STREAM, Kind.VERSIONS}:
+            reply = _error_envelope(envelope.id, error, Spent() if envelope.budget is not None else None)
         elif envelope.kind == Kind.TELL:
             body = Body(envelope.type, envelope.version, envelope.body)
             self._bury(self._address(envelope.recipient), reason, body, envelope.sender, envelope.type, error)
@@ -180,9 +186,22 @@ class Reception:
             return
         agent = self.find(stamp, sequence, envelope)
         if agent is not None:
-            future = agent.ask(self._delivery(agent, envelope, deadline, None))
+            delivery = self._delivery(agent, envelope, deadline, None)
+            future = agent.ask(delivery)
             self.asked.opened(stamp, envelope.id, future, deadline)
-            future.add_done_callback(partial(self.answered, stamp, sequence, envelope.id))
+            answered = partial(self.answered, stamp, sequence, envelope, account=delivery.headers.budget)
+            future.add_done_callback(answered)
+
+    def _on_versions(self, stamp: Stamp, sequence: int, envelope: Envelope, _deadline: float | None) -> None:
+        """Say which versions of a type of message an agent reads; a plain actor reads them all."""
+        hosted = self._house.get(envelope.recipient)
+        if hosted is None:
+            error = NoSuchAgentError(self._address(envelope.recipient))
+            self._refuse(stamp, sequence, envelope, "no_such_agent", error)
+            return
+        versions = () if hosted.table is None else hosted.table.readable(envelope.type)
+        known = Future.completed(versions)
+        self.answered(stamp, sequence, envelope, known)
 
     @staticmethod
     def _delivery(
@@ -194,10 +213,19 @@ class Reception:
         body = Body(envelope.type, envelope.version, envelope.body)
         return Delivery(agent, body, headers_of(envelope, deadline), settle)
 
-    def answered(self, stamp: Stamp, sequence: int, asked: str, future: Future[Any]) -> None:
+    def answered(
+        self,
+        stamp: Stamp,
+        sequence: int,
+        asked: Envelope,
+        future: Future[Any],
+        account: BudgetAccount | None = None,
+    ) -> None:
         """Encode the reply where it was made, and let it leave from the loop."""
         envelope, outcome = reply_envelope(asked, future)
-        self._loop.call_soon(self._send_reply, stamp, sequence, asked, envelope, outcome)
+        if account is not None and envelope is not None:
+            envelope = msgspec.structs.replace(envelope, spent=spent_of(account))
+        self._loop.call_soon(self._send_reply, stamp, sequence, asked.id, envelope, outcome)
 
     def _send_reply(
         self, stamp: Stamp, sequence: int, asked: str, envelope: Envelope | None, outcome: Outcome
@@ -206,7 +234,8 @@ class Reception:
         try:
             self._answer(stamp, envelope, sequence, outcome)
         except BodyTooLargeError as error:
-            self._answer(stamp, _error_envelope(asked, error), sequence, outcome)
+            spent = None if envelope is None else envelope.spent
+            self._answer(stamp, _error_envelope(asked, error, spent), sequence, outcome)
 
     # -- lives -----------------------------------------------------------------------------------------------
 
@@ -218,7 +247,7 @@ class Reception:
             stopped.set(False)
         else:
             stopped = hosted.stop(now=now)
-        stopped.add_done_callback(partial(self.answered, stamp, sequence, envelope.id))
+        stopped.add_done_callback(partial(self.answered, stamp, sequence, envelope))
 
     def _on_control(self, stamp: Stamp, sequence: int, envelope: Envelope, _deadline: float | None) -> None:
         hosted = self._house.get(envelope.recipient)
@@ -232,7 +261,7 @@ class Reception:
             self._refuse(stamp, sequence, envelope, "undecodable", undecodable)
             return
         self.asked.opened(stamp, envelope.id, applied, None)
-        applied.add_done_callback(partial(self.answered, stamp, sequence, envelope.id))
+        applied.add_done_callback(partial(self.answered, stamp, sequence, envelope))
 
     def _on_watch(self, stamp: Stamp, sequence: int, envelope: Envelope, _deadline: float | None) -> None:
         self._answer(stamp, None, sequence, Outcome.DELIVERED)
@@ -287,11 +316,14 @@ def _not_trusted() -> NotTrustedError:
     return NotTrustedError("the sender has no node's token, and the agent is not public")
 
 
-def _error_envelope(asked: str, error: BaseException, *, declared: bool = False) -> Envelope:
-    return Envelope("", Kind.ERROR, correlation=asked, failure=describe(error, declared=declared))
+def _error_envelope(
+    asked: str, error: BaseException, spent: Spent | None = None, *, declared: bool = False
+) -> Envelope:
+    failure = describe(error, declared=declared)
+    return Envelope("", Kind.ERROR, correlation=asked, failure=failure, spent=spent)
 
 
-def reply_envelope(asked: str, future: Future[Any]) -> tuple[Envelope | None, Outcome]:
+def reply_envelope(asked: Envelope, future: Future[Any]) -> tuple[Envelope | None, Outcome]:
     """Put a handler's outcome into an envelope; an exception that is none of ours is one that it declared.
 
     There is none for an asker who waits no more.
@@ -300,16 +332,23 @@ def reply_envelope(asked: str, future: Future[Any]) -> tuple[Envelope | None, Ou
     if future.cancelled() or isinstance(error, AskTimeoutError):
         return None, Outcome.EXPIRED
     if error is None:
-        value = future.get()
         try:
-            body = encode_body(value)
+            return _value_envelope(asked, future.get()), Outcome.DELIVERED
         except (TypeError, ValueError, RecursionError) as problem:
             refused = EncodeError(f"the reply has no JSON form: {problem}")
-            return _error_envelope(asked, refused), Outcome.DELIVERED
-        kind, version = type_and_version(value)
-        return Envelope(
-            "", Kind.REPLY, correlation=asked, type=kind, version=version, body=body
-        ), Outcome.DELIVERED
+            return _error_envelope(asked.id, refused), Outcome.DELIVERED
+        except UndecodableMessageError as problem:
+            return _error_envelope(asked.id, problem), Outcome.DELIVERED
     if not isinstance(error, AgentError | RuntimeFault | EncodeError):
-        return _error_envelope(asked, error, declared=True), Outcome.DELIVERED
-    return _error_envelope(asked, error), Outcome.DEAD_LETTERED
+        return _error_envelope(asked.id, error, declared=True), Outcome.DELIVERED
+    return _error_envelope(asked.id, error), Outcome.DEAD_LETTERED
+
+
+def _value_envelope(asked: Envelope, value: object) -> Envelope:
+    """Put a reply into an envelope, in the version that the asker reads if its class says how."""
+    kind, version = type_and_version(value)
+    if isinstance(value, Message) and version > asked.reads and can_downgrade(type(value)):
+        version, body = asked.reads, downgrade(value, asked.reads)
+    else:
+        body = encode_body(value)
+    return Envelope("", Kind.REPLY, correlation=asked.id, type=kind, version=version, body=body)

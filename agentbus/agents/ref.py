@@ -6,7 +6,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 from agentbus.agents.address import Address
+from agentbus.agents.budgets.budget import Budget
+from agentbus.agents.budgets.reserving import reserved
 from agentbus.agents.control import PAUSE, RESUME, Order, carry_out, steer_order
+from agentbus.agents.deadlines import too_late
 from agentbus.agents.headers import HOP_LIMIT, Headers, inherited, waited_for
 from agentbus.agents.hosted import Hosted, LocalAgent
 from agentbus.agents.message import Message, Request, Streaming
@@ -16,7 +19,7 @@ from agentbus.agents.scope import Scope, current_scope
 from agentbus.agents.streams.sources import Attachable, check_attachable
 from agentbus.agents.streams.stream import DEFAULT_CREDIT, AgentStream
 from agentbus.agents.watching import AgentDown
-from agentbus.errors import HopLimitError
+from agentbus.errors import BudgetExhausted, HopLimitError
 from agentbus.runtime import Future, Subscription
 from agentbus.runtime.cell_job import shielded
 
@@ -66,7 +69,9 @@ class AgentRef:
 
     # -- messages --------------------------------------------------------------------------------------------
 
-    def tell(self, message: Message | Any, *, timeout: float | None = None) -> Future[Outcome]:
+    def tell(
+        self, message: Message | Any, *, timeout: float | None = None, budget: Budget | None = None
+    ) -> Future[Outcome]:
         """Send a message and don't wait.
 
         A thread that sends to another node faster than the link carries is held up; who awaits the outcome
@@ -75,15 +80,22 @@ class AgentRef:
         Args:
             message: a `Message`; a plain pykka actor takes anything.
             timeout: seconds after which nobody needs it handled any more; None = never.
+            budget: what it may use up, given away for good; without one it costs the sender nothing.
 
         Returns:
             The future of what became of it, for those who care. It fails only with `BusClosedError` or
             `EncodeError`.
         """
         deadline = None if timeout is None else self._post.now() + timeout
-        headers = inherited(current_scope.get(), deadline)
+        scope = current_scope.get()
+        headers = inherited(scope, deadline)
         if headers.hops > HOP_LIMIT:
             return self._post.refuse(self.address, message, headers, "hop_limit")
+        if budget is not None:
+            try:
+                headers = reserved(headers, scope, budget, self._post.now(), for_good=True)
+            except BudgetExhausted as error:
+                return self._post.refuse(self.address, message, headers, "budget_exhausted", error)
         agent = self._pick()
         if agent is None:
             return self._post.tell(self.address, message, headers)
@@ -91,14 +103,29 @@ class AgentRef:
 
     @overload
     def ask(
-        self, message: Request[Reply], *, timeout: float | None = None, attach: Attachable | None = None
+        self,
+        message: Request[Reply],
+        *,
+        timeout: float | None = None,
+        budget: Budget | None = None,
+        attach: Attachable | None = None,
     ) -> Future[Reply]: ...
     @overload
     def ask(
-        self, message: Message | Any, *, timeout: float | None = None, attach: Attachable | None = None
+        self,
+        message: Message | Any,
+        *,
+        timeout: float | None = None,
+        budget: Budget | None = None,
+        attach: Attachable | None = None,
     ) -> Future[Any]: ...
     def ask(
-        self, message: Any, *, timeout: float | None = None, attach: Attachable | None = None
+        self,
+        message: Any,
+        *,
+        timeout: float | None = None,
+        budget: Budget | None = None,
+        attach: Attachable | None = None,
     ) -> Future[Any]:
         """Send a message and get the future of the reply.
 
@@ -107,6 +134,8 @@ class AgentRef:
         Args:
             message: a `Message`; a plain pykka actor takes anything.
             timeout: seconds to wait; the deadline travels along, and work that is too late is not started.
+            budget: what it may use up with all that it causes; in a handler with a budget it is a part of
+                that, all that is left if nothing is said, and what is not spent comes back with the answer.
             attach: chunks that the handler reads as `self.attachment`, no faster than it takes them: an
                 iterable or async iterable of messages, JSON values or bytes, or an open binary file.
 
@@ -114,8 +143,9 @@ class AgentRef:
             The future of the reply. It fails with `AskTimeoutError`, `NoSuchAgentError`, `AgentFailed`,
             `AgentRestarted`, `AgentStopped`, `UndecodableMessageError`, `UnhandledMessageError`,
             `MailboxFullError`, `OutcomeUnknownError`, `NotTrustedError`, `BodyTooLargeError`,
-            `HopLimitError`, `EncodeError`, `BusClosedError`, or an exception that the handler declares.
-            Cancelling it cancels the handler that works on it, here or elsewhere, and what that has asked.
+            `HopLimitError`, `BudgetExhausted`, `EncodeError`, `BusClosedError`, or an exception that the
+            handler declares. Cancelling it cancels the handler that works on it, here or elsewhere, and what
+            that has asked.
 
         Raises:
             TypeError: that can't be attached.
@@ -123,10 +153,11 @@ class AgentRef:
         if attach is not None:
             check_attachable(attach)
         scope = current_scope.get()
-        deadline = self._deadline(timeout, scope)
-        headers = inherited(scope, deadline)
-        if headers.hops > HOP_LIMIT:
-            return Future.failed(HopLimitError(HOP_LIMIT))
+        headers = inherited(scope, self._deadline(timeout, scope))
+        try:
+            headers = self._paid(headers, scope, budget)
+        except (HopLimitError, BudgetExhausted) as error:
+            return Future.failed(error)
         if scope is not None and scope.delivery is not None:
             number = self._post.waits.open(scope)
             future = self._ask(message, waited_for(headers, scope, number), attach)
@@ -143,9 +174,30 @@ class AgentRef:
             future = self._post.ask(self.address, message, headers)
         else:
             future = self._post.ask_here(agent, message, headers)
-        if headers.deadline is not None and not future.done():
-            self._post.deadlines.add(future, headers.deadline)
+        self._watch_costs(headers, future)
         return future
+
+    def _paid(self, headers: Headers, scope: Scope | None, budget: Budget | None) -> Headers:
+        """Set aside what an ask may cost.
+
+        Raises:
+            HopLimitError: too many messages have led to it.
+            BudgetExhausted: there is not so much left.
+        """
+        if headers.hops > HOP_LIMIT:
+            raise HopLimitError(HOP_LIMIT)
+        if budget is None and (scope is None or scope.account is None):
+            return headers
+        return reserved(headers, scope, budget, self._post.now())
+
+    def _watch_costs(self, headers: Headers, future: Future[Any]) -> None:
+        """Settle the account with the answer, and end the wait in time."""
+        account = headers.budget
+        if account is not None:
+            account.until(future)
+        if headers.deadline is not None and not future.done():
+            late = too_late if account is None else account.late_error(headers.deadline)
+            self._post.deadlines.add(future, headers.deadline, late)
 
     @overload
     def stream(
@@ -153,6 +205,7 @@ class AgentRef:
         message: Streaming[Reply] | Request[Reply],
         *,
         timeout: float | None = None,
+        budget: Budget | None = None,
         credit: int = DEFAULT_CREDIT,
         attach: Attachable | None = None,
     ) -> AgentStream[Reply]: ...
@@ -162,6 +215,7 @@ class AgentRef:
         message: Message | Any,
         *,
         timeout: float | None = None,
+        budget: Budget | None = None,
         credit: int = DEFAULT_CREDIT,
         attach: Attachable | None = None,
     ) -> AgentStream[Any]: ...
@@ -170,6 +224,7 @@ class AgentRef:
         message: Any,
         *,
         timeout: float | None = None,
+        budget: Budget | None = None,
         credit: int = DEFAULT_CREDIT,
         attach: Attachable | None = None,
     ) -> AgentStream[Any]:
@@ -178,6 +233,7 @@ class AgentRef:
         Args:
             message: a `Message`.
             timeout: seconds until the end, all chunks included; the deadline travels along.
+            budget: see `ask`; what is not spent comes back with the end of the stream.
             credit: chunks that may wait for the consumer, 1 to 10 000; then the producer pauses.
             attach: see `ask`.
 
@@ -188,13 +244,13 @@ class AgentRef:
             ValueError: the credit is out of range.
         """
         scope = current_scope.get()
-        deadline = self._deadline(timeout, scope)
-        headers = inherited(scope, deadline)
-        if headers.hops > HOP_LIMIT:
-            return AgentStream.failed(HopLimitError(HOP_LIMIT))
+        headers = inherited(scope, self._deadline(timeout, scope))
+        try:
+            headers = self._paid(headers, scope, budget)
+        except (HopLimitError, BudgetExhausted) as error:
+            return AgentStream.failed(error)
         stream = self._post.flows.stream(self.address, self._pick(), message, headers, credit, attach)
-        if deadline is not None:
-            self._post.deadlines.add(stream.future, deadline)
+        self._watch_costs(headers, stream.future)
         if scope is not None:
             stream.end_with(scope.agent.cell)
         return stream

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agentbus.agents.agent import AgentContext
+    from agentbus.agents.budgets.account import BudgetAccount
     from agentbus.agents.delivery import Delivery
 
 
@@ -26,6 +27,11 @@ class Scope:
         self.agent = agent
         self.delivery = delivery
         self.task: asyncio.Task[Any] | None = None
+
+    @property
+    def account(self) -> BudgetAccount | None:
+        """The account that pays for the message that is handled, if it has a budget."""
+        return None if self.delivery is None else self.delivery.headers.budget
 
 
 current_scope: ContextVar[Scope | None] = ContextVar("agentbus_current_scope", default=None)

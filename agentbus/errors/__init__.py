@@ -41,6 +41,7 @@
         ├─ OutcomeUnknownError                 the other incarnation is gone and its ack never came
         ├─ HopLimitError                       messages that cause one another without end
         ├─ DeadlockError                       an ask whose answer would wait for the asker
+        ├─ BudgetExhausted                     the message's budget does not cover this
         ├─ BodyTooLargeError (ValueError)      over the largest body the bus carries
         ├─ AttachmentFailed                    the source of an attachment raised
         ├─ CreditExceededError                 more chunks came than were granted
@@ -60,6 +61,7 @@ from agentbus.errors.agents import (
     AskTimeoutError,
     AttachmentFailed,
     BodyTooLargeError,
+    BudgetExhausted,
     BusClosedError,
     CreditExceededError,
     DeadlockError,
@@ -111,6 +113,7 @@ __all__ = [
     "AttachmentFailed",
     "BlockingCallError",
     "BodyTooLargeError",
+    "BudgetExhausted",
     "BusClosedError",
     "ClientDisposedError",
     "CreditExceededError",

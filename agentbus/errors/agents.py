@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 from agentbus.errors.root import AgentBusError
 
@@ -50,7 +51,16 @@ class NoSuchAgentError(AgentError):
 
 
 class UndecodableMessageError(AgentError):
-    """The recipient cannot read this message: unknown type, unknown version, or a body that does not fit."""
+    """The recipient cannot read this message: unknown type, unknown version, or a body that does not fit.
+
+    Attributes:
+        known_versions: those of this type of message that the recipient does read, where the version is at
+            fault.
+    """
+
+    def __init__(self, explanation: str = "", known_versions: tuple[int, ...] = ()) -> None:
+        super().__init__(explanation)
+        self.known_versions = known_versions
 
 
 class UnhandledMessageError(AgentError):
@@ -111,6 +121,23 @@ class DeadlockError(AgentError):
             f"this ask would wait for ever: {' -> '.join(cycle)}; is one of them to be reentrant?"
         )
         self.cycle = tuple(cycle)
+
+
+class BudgetExhausted(AgentError):  # noqa: N818 -- the name is part of the interface
+    """The budget of a message does not cover what was to be done; it was not done, and nothing was spent.
+
+    Attributes:
+        what: "tokens", "money", "hops" or "wall".
+        wanted: how much of it.
+        left: how much is there; of money a `Decimal`.
+    """
+
+    def __init__(self, what: str, wanted: float | Decimal, left: float | Decimal) -> None:
+        over = "its wall time is over" if what == "wall" else f"it takes {wanted} {what}, and {left} are left"
+        super().__init__(f"the budget does not cover this: {over}")
+        self.what = what
+        self.wanted = wanted
+        self.left = left
 
 
 class BodyTooLargeError(AgentError, ValueError):

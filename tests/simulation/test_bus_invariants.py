@@ -9,7 +9,9 @@ import msgspec
 import pytest
 
 from agentbus.agents import Bus, node_parts
+from agentbus.agents.calls import Tell
 from agentbus.agents.events import DeathReason, NodeDead
+from agentbus.agents.letters import DeadLetters
 from agentbus.agents.link import Link
 from agentbus.agents.link_sender import LinkSender
 from agentbus.agents.outcome import Outcome
@@ -141,12 +143,29 @@ def hurry(patch: Patch) -> None:
     patch.setattr(node_parts.Pacer, "take", wrong)
 
 
+def keep_outcomes_to_oneself(patch: Patch) -> None:
+    def wrong(_self: Tell, *_args: Any) -> None:
+        """Tell nobody."""
+
+    patch.setattr(Tell, "settle", wrong)
+    patch.setattr(Tell, "fail", wrong)
+
+
+def bury_in_silence(patch: Patch) -> None:
+    def wrong(_self: DeadLetters, *_args: Any, **_fields: Any) -> None:
+        """Publish nothing."""
+
+    patch.setattr(DeadLetters, "bury", wrong)
+
+
 SABOTAGE: dict[str, Callable[[Patch], None]] = {
     "letters_are_handled_at_most_once": take_everything,
     "letters_keep_their_order": take_the_last_first,
     "outcomes_of_letters_are_true": always_say_delivered,
     "every_letter_has_its_outcome": never_report,
     "cancels_end_the_work": work_on,
+    "the_books_balance": keep_outcomes_to_oneself,
+    "dead_letters_are_published_once": bury_in_silence,
     "nobody_is_buried_alive": bury_at_once,
     "no_bus_ends_against_its_will": never_retry,
     "everybody_finds_everybody": find_one,

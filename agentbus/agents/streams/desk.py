@@ -90,7 +90,7 @@ class StreamDesk:
             return
         if len(self._served) >= MAX_SERVED or (stamp, envelope.id) in self._served:
             refused: Future[Any] = Future.failed(MailboxFullError(MAX_SERVED))
-            self._reception.answered(stamp, sequence, envelope.id, refused)
+            self._reception.answered(stamp, sequence, envelope, refused)
             return
         serving = Serving(stamp, envelope, self._loop, self)
         self._served[stamp, envelope.id] = serving
@@ -103,12 +103,13 @@ class StreamDesk:
     def _ask(agent: LocalAgent, serving: Serving, envelope: Envelope, deadline: float | None) -> Future[Any]:
         body = Body(envelope.type, envelope.version, envelope.body)
         headers = headers_of(envelope, deadline)
+        serving.account = headers.budget
         return agent.ask(FlowDelivery(agent, body, headers, serving.outlet, serving.attachment))
 
     def _done(self, serving: Serving, sequence: int, future: Future[Any]) -> None:
         """Give the answer: one reply as for an ask, on the thread that has it; else what ends the chunks."""
         if serving.sender is None:
-            self._reception.answered(serving.stamp, sequence, serving.number, future)
+            self._reception.answered(serving.stamp, sequence, serving.request, future, serving.account)
             self._loop.call_soon(self._forget, serving)
         else:
             self._loop.call_soon(self._ended, serving, sequence, future)

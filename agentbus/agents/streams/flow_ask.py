@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from agentbus.agents.budgets.account import BudgetAccount
 from agentbus.agents.calls import Ask
 from agentbus.agents.envelope import Envelope, Kind, Stamp
 from agentbus.agents.failures import Failure, describe
@@ -29,6 +30,7 @@ class FlowAsk(Ask):
         credit: chunks of the reply that may come at first; 0 where one reply is wanted.
         node: this node.
         runtime: where it lives.
+        budget: the account that pays for it; None without one.
 
     Attributes:
         inlet: takes the chunks of the reply; None where one reply is wanted.
@@ -38,8 +40,15 @@ class FlowAsk(Ask):
     tells_its_end = True
     __slots__ = ("_desk", "_node", "_number", "_runtime", "_settled", "inlet", "sender")
 
-    def __init__(self, message: Any, credit: int, node: BusNode, runtime: Runtime) -> None:
-        super().__init__(Future(cancellable_by_waiter=True), message)
+    def __init__(
+        self,
+        message: Any,
+        credit: int,
+        node: BusNode,
+        runtime: Runtime,
+        budget: BudgetAccount | None = None,
+    ) -> None:
+        super().__init__(Future(cancellable_by_waiter=True), message, budget)
         self._node = node
         self._runtime = runtime
         self._number = ""
@@ -123,18 +132,19 @@ class FlowAsk(Ask):
         self._settled = True
         super().reply(envelope)
 
-    def error(self, failure: Failure | None) -> None:
+    def error(self, envelope: Envelope) -> None:
         """Take the error that came instead."""
         self._settled = True
-        super().error(failure)
+        super().error(envelope)
 
     def ended(self, envelope: Envelope) -> None:
         """Take the end of the chunks."""
         self._settled = True
         if envelope.failure is None:
+            self._settle_budget(envelope.spent)
             self.future.try_set(None)
         else:
-            self.error(envelope.failure)
+            self.error(envelope)
 
     def settle(self, outcome: Outcome) -> None:
         """Take the link's word of what became of the request."""

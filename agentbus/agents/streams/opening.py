@@ -95,7 +95,7 @@ class Flows:
     ) -> Opened:
         if agent is not None:
             return self._open_here(agent, message, headers, credit, attach)
-        ask = FlowAsk(message, credit, self._node, self._runtime)
+        ask = FlowAsk(message, credit, self._node, self._runtime, headers.budget)
         if attach is not None:
             ask.attach(attach)
         headers = msgspec.structs.replace(headers, credit=credit, attached=attach is not None)

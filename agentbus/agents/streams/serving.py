@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agentbus.agents.envelope import Envelope, Kind, Stamp
+from agentbus.agents.budgets.account import BudgetAccount
+from agentbus.agents.budgets.wire import spent_of
+from agentbus.agents.envelope import NOTHING, Envelope, Kind, Stamp
 from agentbus.agents.failures import rebuild
 from agentbus.agents.handlers import decode_reply
 from agentbus.agents.outcome import Outcome
@@ -36,7 +38,9 @@ class Serving:
 
     Attributes:
         stamp: see above.
+        request: the request, without its body.
         number: the request's id.
+        account: pays for it; None without a budget.
         sender: sends the chunks of the reply; None where one reply is wanted.
         attachment: what the handler reads; None without.
         future: of the reply or of the end, once it has begun.
@@ -44,7 +48,9 @@ class Serving:
 
     def __init__(self, stamp: Stamp, envelope: Envelope, loop: Loop, desk: StreamDesk) -> None:
         self.stamp = stamp
+        self.request = msgspec.structs.replace(envelope, body=NOTHING)
         self.number = envelope.id
+        self.account: BudgetAccount | None = None
         self.future: Future[Any] = Future()
         self._loop = loop
         self._desk = desk
@@ -107,16 +113,17 @@ class Serving:
         """
         if self._closed_there:
             return None, Outcome.DELIVERED
-        end = Envelope("", Kind.END, correlation=self.number)
+        spent = None if self.account is None else spent_of(self.account)
+        end = Envelope("", Kind.END, correlation=self.number, spent=spent)
         if future.exception() is None:
             return end, Outcome.DELIVERED
-        envelope, outcome = reply_envelope(self.number, future)
+        envelope, outcome = reply_envelope(self.request, future)
         begun = self.sender is not None and self.sender.outlet.begun
         if envelope is None:  # who made the request waits no more
             return None, Outcome.DELIVERED if begun else outcome
         if begun:
             return msgspec.structs.replace(end, failure=envelope.failure), Outcome.DELIVERED
-        return envelope, outcome
+        return msgspec.structs.replace(envelope, spent=spent), outcome
 
     def close(self) -> None:
         """End what the handler has not read; whoever still reads it learns that it is cut short."""

@@ -24,6 +24,7 @@ class LifeLog:
         closed_at: when that was done.
         ended_with: what ended the bus against its program's will, if anything did.
         events: what the bus reported, with the time.
+        buried: names of the letters that the bus published as dead letters.
     """
 
     node: str
@@ -35,6 +36,7 @@ class LifeLog:
     closed_at: float | None = None
     ended_with: BaseException | None = None
     events: list[tuple[float, BusEvent]] = field(default_factory=list[tuple[float, BusEvent]])
+    buried: list[str] = field(default_factory=list[str])
 
     def __str__(self) -> str:
         return f"{self.node}-{self.number}"

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from agentbus.agents.bus import Bus
-from agentbus.agents.events import BusEvent
+from agentbus.agents.delivery import Body
+from agentbus.agents.events import BusEvent, DeadLetter
 from agentbus.agents.trust import node_metadata
 from agentbus.errors import AgentBusError
 from agentbus.runtime import Future, Loop, RestartMode, RestartPolicy
@@ -55,6 +58,7 @@ class NodeLife:
         self._note("begins")
         bus = self.bus = self._make_bus()
         bus.events.attach(self._heard)
+        bus.dead_letters.attach(self._buried)
         for name, replicas in AGENTS.items():
             bus.spawn(Worker, self, name=name, replicas=replicas, supervision=RESTARTING)
         bus.start().add_done_callback(self._started)
@@ -94,6 +98,12 @@ class NodeLife:
     def _heard(self, event: BusEvent) -> None:
         self.log.events.append((self._now(), event))
         self._note(f"reports {type(event).__name__} {_short(event)}")
+
+    def _buried(self, letter: DeadLetter) -> None:
+        message: Any = letter.message
+        job = msgspec.json.decode(message.json, type=Job) if isinstance(message, Body) else message
+        self.log.buried.append(job.name)
+        self._note(f"buries {job.name}: {letter.reason}")
 
     def _started(self, future: Future[None]) -> None:
         error = future.exception()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from agentbus.testing.simulation.evidence import Evidence
-from agentbus.testing.simulation.invariants import buses, delivery, ends, lives
+from agentbus.testing.simulation.invariants import books, buses, delivery, ends, lives
 
 Invariant = Callable[[Evidence], Iterator[str]]
 
@@ -32,6 +32,8 @@ INVARIANTS: tuple[Invariant, ...] = (
     buses.outcomes_of_letters_are_true,
     buses.every_letter_has_its_outcome,
     buses.cancels_end_the_work,
+    books.the_books_balance,
+    books.dead_letters_are_published_once,
     buses.nobody_is_buried_alive,
     buses.no_bus_ends_against_its_will,
     buses.everybody_finds_everybody,

@@ -97,10 +97,10 @@ def _problem_of_error(
         NoSuchAgentError: handling is None,
         AgentStopped: handling is None or handling.raised,
         MailboxFullError: handling is None,
+        DeadlockError: handling is None and letter.nested,
         BodyTooLargeError: handling is None,
         OutcomeUnknownError: _may_be_unknown(evidence, letter),
         BusClosedError: letter.sender.over,
-        DeadlockError: letter.nested and handling is None,
         FutureCancelledError: letter.nested or letter.cancelled_at is not None,
     }
     fits = any(isinstance(error, kind) and condition for kind, condition in allowed.items())
