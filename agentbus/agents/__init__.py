@@ -32,8 +32,11 @@ from agentbus.agents.events import (
 from agentbus.agents.handlers import handles
 from agentbus.agents.message import Message, Request
 from agentbus.agents.node_parts import NodeOptions
+from agentbus.agents.nodes import NodeState
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.ref import AgentRef
+from agentbus.agents.routing import Route, RouteToAll
+from agentbus.agents.status import AgentInfo, AgentStatus
 from agentbus.agents.watching import AgentDown
 
 __all__ = [
@@ -43,10 +46,12 @@ __all__ = [
     "AgentEnded",
     "AgentFailure",
     "AgentGaveUp",
+    "AgentInfo",
     "AgentProgress",
     "AgentRef",
     "AgentRestarting",
     "AgentStarted",
+    "AgentStatus",
     "AsyncAgentActor",
     "Bus",
     "BusConnected",
@@ -59,12 +64,15 @@ __all__ = [
     "NodeBack",
     "NodeDead",
     "NodeOptions",
+    "NodeState",
     "NodeSuspect",
     "NodeUp",
     "Outcome",
     "ProcessExited",
     "ProcessStarted",
     "Request",
+    "Route",
+    "RouteToAll",
     "TopicSubscription",
     "handles",
 ]

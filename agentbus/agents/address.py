@@ -7,6 +7,7 @@ this node.
 
 from __future__ import annotations
 
+import re
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -17,6 +18,7 @@ from agentbus.protocol.names import check_channel
 # Channels are at most 256 bytes (spec section 2): "agentbus/" + namespace + "/n/" + node must fit.
 MAX_PART_BYTES = 100
 _KINDS = ("namespace", "node", "agent")
+_is_plain = re.compile(f"[A-Za-z0-9_.#:+-]{{1,{MAX_PART_BYTES}}}").fullmatch
 
 
 def _must_escape(character: str) -> bool:
@@ -29,6 +31,8 @@ def encode_part(part: str, kind: str = "agent") -> str:
     Raises:
         InvalidNameError: the part is empty, is no text, or takes more than 100 bytes when encoded.
     """
+    if _is_plain(part):
+        return part
     try:
         raw = "".join(
             "".join(f"%{byte:02X}" for byte in character.encode()) if _must_escape(character) else character

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
+from agentbus.agents.directory import MetadataValue
 from agentbus.agents.events import AgentProgress
 from agentbus.agents.scope import current_scope
 from agentbus.errors import AgentError
@@ -53,10 +55,12 @@ class Agent:
     Attributes:
         capabilities: what an agent of this class is found by, on every node.
         public: peers without a node's token may ask and tell it too.
+        metadata: facts that it is found by, too: text, numbers, booleans.
     """
 
     capabilities: ClassVar[tuple[str, ...]] = ()
     public: ClassVar[bool] = False
+    metadata: ClassVar[Mapping[str, MetadataValue]] = {}
     _context: AgentContext
 
     # -- hooks -----------------------------------------------------------------------------------------------

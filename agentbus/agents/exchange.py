@@ -255,8 +255,7 @@ class Exchange:
     def node_dead(self, stamp: Stamp, *, replaced: bool) -> None:
         """End the link to a life that is over; what never left waits for the next life, or fails."""
         unsent = self._close_link(stamp)
-        for ask in [ask for ask in self._asks.values() if ask.stamp == stamp]:
-            ask.settle(Outcome.UNKNOWN)
+        self._lose_replies(stamp, unsent)
         if replaced:
             self._orphans[stamp.node] = unsent
             return
@@ -267,10 +266,15 @@ class Exchange:
         """Begin all links anew, after this node was declared dead: what left before is unknown."""
         for link in self._traffic.links():
             unsent = self._close_link(link.there)
-            for ask in [ask for ask in self._asks.values() if ask.stamp == link.there]:
-                ask.settle(Outcome.UNKNOWN)
+            self._lose_replies(link.there, unsent)
             if self._membership.nodes.living(link.there) is not None:
                 self._post_again(link.there, unsent)
+
+    def _lose_replies(self, stamp: Stamp, unsent: Iterable[Unsent]) -> None:
+        """Tell those who wait for a reply from a life that is over, save for asks that never left."""
+        here = {id(each.token) for each in unsent}
+        for ask in [ask for ask in self._asks.values() if ask.stamp == stamp and id(ask) not in here]:
+            ask.settle(Outcome.UNKNOWN)
 
     def _close_link(self, stamp: Stamp) -> list[Unsent]:
         """Remove a link; give what never left and is waited for."""

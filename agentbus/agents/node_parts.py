@@ -88,6 +88,7 @@ class NodeParts:
         self.house = house
         self.trust = trust
         self.membership = Membership(namespace, stamp, options.membership, now)
+        self.membership.statuses.sample = house.conditions
         self.finder = Finder(namespace, stamp.node, house, self.membership)
         self.traffic = Traffic(Pacer(options.pace or Pace(), now), self._route, DEFAULT_ROOM)
         self.exchange = Exchange(self.membership, self.traffic, self, options.link, loop)

@@ -22,6 +22,7 @@ from agentbus.agents.join import Join, JoinOptions, Step
 from agentbus.agents.liveness import Liveness, LivenessOptions
 from agentbus.agents.nodes import NodeRecord, NodeState, NodeTable
 from agentbus.agents.own_list import OwnList
+from agentbus.agents.statuses import StatusExchange, StatusOptions
 
 
 class MembershipOptions(msgspec.Struct, frozen=True):
@@ -34,6 +35,7 @@ class MembershipOptions(msgspec.Struct, frozen=True):
         max_agents: agents of one node that it holds.
         join: see `JoinOptions`.
         liveness: see `LivenessOptions`.
+        statuses: see `StatusOptions`.
     """
 
     beat_interval: float = 10.0
@@ -42,6 +44,7 @@ class MembershipOptions(msgspec.Struct, frozen=True):
     max_agents: int = 10_000
     join: JoinOptions = JoinOptions()
     liveness: LivenessOptions = LivenessOptions()
+    statuses: StatusOptions = StatusOptions()
 
 
 class Standing:
@@ -50,6 +53,7 @@ class Standing:
     Attributes:
         nodes: who is there, this node included.
         liveness: who lives.
+        statuses: how busy the agents are.
         established: whether the node id is ours.
         guest: whether the others do not trust us, so that we are not in the directory.
 
@@ -67,8 +71,9 @@ class Standing:
         self.established = False
         self._effects: list[Effect] = []
         self._tell = self._effects.append
-        self.nodes = NodeTable(options.max_nodes, options.max_agents)
+        self.nodes = NodeTable(namespace, options.max_nodes, options.max_agents)
         self.liveness = Liveness(self.nodes, stamp.node, options.liveness, self._tell, now)
+        self.statuses = StatusExchange(namespace, self.nodes, options.statuses, self._tell)
         self._join = Join(options.join)
         self._list = OwnList(namespace, options.page_bytes)
         self._page_bytes = options.page_bytes
@@ -122,6 +127,7 @@ class Standing:
         for record in self.nodes:
             record.told = False
         self.liveness.online(roster, now)
+        self.statuses.online()
         twin_possible = twin_possible and not self.established
         self._follow(self._join.start(now, alone=self.liveness.alone, twin_possible=twin_possible))
 
@@ -131,6 +137,7 @@ class Standing:
         self._beat_at = None
         self._join.stop()
         self.liveness.offline()
+        self.statuses.offline()
 
     def begin_new_life(self, incarnation: str, now: float) -> None:
         """Go on as a new life of the same node, after `FencedOff`."""
@@ -149,6 +156,11 @@ class Standing:
         """Say goodbye."""
         if self._listed:
             self._tell(Spread(Bye(self.namespace, self.stamp)))
+
+    @property
+    def settled(self) -> bool:
+        """Whether this node knows the directory, and is in it."""
+        return self._listed and not self._join.active
 
     @property
     def _listed(self) -> bool:

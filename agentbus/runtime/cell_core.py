@@ -48,15 +48,29 @@ class Shell(Protocol):
         """Call `work()` in `delay` seconds, between messages; from the cell's own thread or loop."""
         ...
 
+    @property
+    def busy(self) -> int:
+        """How many messages are being handled; from any thread."""
+        ...
+
 
 class CellStatus:
-    """What others may see of a cell at any time."""
+    """What others may see of a cell at any time.
 
-    __slots__ = ("incarnation", "state")
+    Attributes:
+        state: where in its life it is.
+        incarnation: how many behaviours it has had.
+        draining: it was asked to end.
+        shell: where it lives; None before and after.
+    """
+
+    __slots__ = ("draining", "incarnation", "shell", "state")
 
     def __init__(self) -> None:
         self.state = CellState.STARTING
         self.incarnation = 0
+        self.draining = False
+        self.shell: Shell | None = None
 
 
 class CellCore:
@@ -95,7 +109,7 @@ class CellCore:
         from agentbus.runtime.cell import CellRef  # it imports this module
 
         self.mailbox = mailbox
-        self._shell = shell
+        self._shell = self.status.shell = shell
         self.ref = CellRef(self.name, actor_ref, mailbox, self.status)
         if self._group is not None:
             self._group.join(self)
@@ -109,6 +123,8 @@ class CellCore:
     def enter(self, state: CellState) -> None:
         """Show where in its life the cell is."""
         self.status.state = state
+        if state is CellState.STOPPED:
+            self.status.shell = None  # an address that somebody keeps holds no more than itself
 
     def begin(self) -> Any:
         """Make a behaviour, and call its `on_start`."""
