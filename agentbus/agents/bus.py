@@ -15,6 +15,7 @@ from agentbus.agents.broadcasting import TopicSubscription, listener_for
 from agentbus.agents.bus_discovery import BusDiscovery
 from agentbus.agents.directory import MetadataValue
 from agentbus.agents.envelope import encode_body
+from agentbus.agents.groups import check_group
 from agentbus.agents.hosted import Hosted
 from agentbus.agents.hosting import SpawnOptions
 from agentbus.agents.message import Message
@@ -223,17 +224,28 @@ class Bus(BusDiscovery):
             sent.set_exception(error)
         return sent
 
-    def on(self, topic: str, kind: type[M]) -> Callable[[F], F]:
-        """Call the decorated function for each message of a type on a topic; it is returned unchanged."""
+    def on(self, topic: str, kind: type[M], *, group: str | None = None) -> Callable[[F], F]:
+        """Call the decorated function for each message of a type on a topic; it is returned unchanged.
+
+        Args:
+            topic: see `listen`.
+            kind: see `listen`.
+            group: see `listen`.
+        """
 
         def decorate(handler: F) -> F:
-            self.listen(topic, kind, handler)
+            self.listen(topic, kind, handler, group=group)
             return handler
 
         return decorate
 
     def listen(
-        self, topic: str, kind: type[Message], handler: Callable[[Any], Any] | AgentRef
+        self,
+        topic: str,
+        kind: type[Message],
+        handler: Callable[[Any], Any] | AgentRef,
+        *,
+        group: str | None = None,
     ) -> TopicSubscription:
         """Hand each message of a type on a topic to a handler.
 
@@ -241,13 +253,17 @@ class Bus(BusDiscovery):
             topic: a path of the program's choice.
             kind: the type of message; `Message` for all.
             handler: sync, async, or an agent's ref, which is told each message.
+            group: listeners of a topic, on any nodes, that share its messages: usually one of them gets each.
+                It may be two, or none, while the group changes; who needs exactly one uses a queue.
 
         Raises:
-            InvalidNameError: the topic has no place in a channel name.
+            InvalidNameError: the topic has no place in a channel name, or the group's name is none.
             BusClosedError: the bus is closed.
         """
         check_topic(self.namespace, topic)
-        listener, lane = listener_for(kind, handler, self.runtime.callbacks, self._home.loop)
+        if group is not None:
+            check_group(group)
+        listener, lane = listener_for(kind, handler, self.runtime.callbacks, self._home.loop, group)
         key, ready = object(), Future[None]().quiet()
         self._node.tell(NodeActor.Listen(topic, key, listener, ready))
 

@@ -110,11 +110,13 @@ class NodeActor(NodeCore):
     def on_listen(self, message: Listen) -> None:
         """Enter a listener; the topic's first one has its channel subscribed."""
         self._parts.broadcasts.listen(message.topic, message.key, message.listener, message.ready)
+        self._flush_soon()
 
     @receives(Unlisten)
     def on_unlisten(self, message: Unlisten) -> None:
         """Remove a listener; with the topic's last one its channel goes too."""
         self._parts.broadcasts.unlisten(message.topic, message.key)
+        self._flush_soon()
 
     # -- agents ----------------------------------------------------------------------------------------------
 

@@ -85,9 +85,9 @@ class Route:
         if not self._wait_timeout:
             return self._sender.refuse(self._query, message)
         outcome: Future[Outcome] = Future()
-        later = partial(copy_context().run, self._tell_late, message, timeout, outcome)
+        context = copy_context()
         appeared = self._sender.appear(self._query, self._wait_timeout)
-        appeared.add_done_callback(lambda _appeared: later())
+        appeared.add_done_callback(lambda _: context.run(self._tell_late, message, timeout, outcome))
         return outcome
 
     def _tell_late(self, message: Any, timeout: float | None, outcome: Future[Outcome]) -> None:

@@ -5,13 +5,15 @@ What must be sent and what became known is left in `take_effects`, in order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from agentbus.agents.announcing import Announcing
 from agentbus.agents.directory import (
     AgentEntry,
     Bye,
+    DirectoryMessage,
     Hello,
     NodeEntry,
 )
@@ -23,6 +25,7 @@ from agentbus.agents.liveness import Liveness, LivenessOptions
 from agentbus.agents.nodes import NodeRecord, NodeState, NodeTable
 from agentbus.agents.own_list import OwnList
 from agentbus.agents.statuses import StatusExchange, StatusOptions
+from agentbus.errors import NotTrustedError
 
 
 class MembershipOptions(msgspec.Struct, frozen=True):
@@ -54,6 +57,7 @@ class Standing:
         nodes: who is there, this node included.
         liveness: who lives.
         statuses: how busy the agents are.
+        announcing: who waits until others know of a change to the own list.
         established: whether the node id is ours.
         guest: whether the others do not trust us, so that we are not in the directory.
 
@@ -75,6 +79,7 @@ class Standing:
         self.liveness = Liveness(self.nodes, stamp.node, options.liveness, self._tell, now)
         self.statuses = StatusExchange(namespace, self.nodes, options.statuses, self._tell)
         self._join = Join(options.join)
+        self.announcing = Announcing()
         self._list = OwnList(namespace, options.page_bytes)
         self._page_bytes = options.page_bytes
         self._peer = ""
@@ -138,6 +143,7 @@ class Standing:
         self._join.stop()
         self.liveness.offline()
         self.statuses.offline()
+        self.announcing.offline()
 
     def begin_new_life(self, incarnation: str, now: float) -> None:
         """Go on as a new life of the same node, after `FencedOff`."""
@@ -158,9 +164,9 @@ class Standing:
             self._tell(Spread(Bye(self.namespace, self.stamp)))
 
     @property
-    def settled(self) -> bool:
-        """Whether this node knows the directory, and is in it."""
-        return self._listed and not self._join.active
+    def informed(self) -> bool:
+        """Whether this node knows the directory."""
+        return self.established and self._online and not self._join.active
 
     @property
     def _listed(self) -> bool:
@@ -181,8 +187,17 @@ class Standing:
 
     def _introduce(self, *, want: int | None, peer: str | None = None) -> None:
         if self._listed:
-            for message in self._list.introduction(self.own, want=want):
-                self._tell(Spread(message) if peer is None else Direct(peer, message))
+            messages = self._list.introduction(self.own, want=want)
+            if peer is None:
+                self._spread_all(list(messages))
+            else:
+                for message in messages:
+                    self._tell(Direct(peer, message))
+
+    def _spread_all(self, messages: Sequence[DirectoryMessage]) -> None:
+        for message in messages[:-1]:
+            self._tell(Spread(message))
+        self._tell(Spread(messages[-1], self.announcing.attach()))
 
     # -- own agents ------------------------------------------------------------------------------------------
 
@@ -199,10 +214,14 @@ class Standing:
         deltas = list(self._list.take_deltas(self.own))
         for delta in deltas:
             self.nodes.take_delta(self.own, delta)
-            if self._listed:
-                self._tell(Spread(delta))
         if deltas:
             self._tell(AgentsChanged(self.stamp.node))
+        if deltas and self._listed:
+            self._spread_all(deltas)
+        elif self._listed:
+            self.announcing.nothing_to_say()
+        elif self._online and self.guest:
+            self.announcing.fail(NotTrustedError("others do not trust this node, and list nothing of it"))
 
     def limit(self, page_bytes: int) -> None:
         """Keep every message below so many bytes of JSON: the hub's limit became known."""
