@@ -27,6 +27,9 @@ Metadata = Mapping[str, MetadataValue]
 INTEREST_INTERVAL = 1.0
 """Seconds after which a program that goes on asking for statuses is worth another word to the node."""
 
+MAX_REFS = 20_000
+"""Refs that are kept to be given out again; at so many all are forgotten."""
+
 _BY = ("round_robin", "sticky", "least_busy", "all")
 
 
@@ -36,6 +39,7 @@ class BusDiscovery(BusCore):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._turns = count()
+        self._refs: dict[Address, AgentRef] = {}
         self._interested_at = -INTEREST_INTERVAL
 
     # -- who is there ----------------------------------------------------------------------------------------
@@ -53,7 +57,7 @@ class BusDiscovery(BusCore):
             metadata: facts that theirs holds among others.
         """
         addresses = self._finder().find(Query(name, capability, metadata or {}))
-        return [AgentRef(self._post, address) for address in addresses]
+        return [self.ref_of(address) for address in addresses]
 
     def _finder(self) -> Finder:
         parts = self._node.parts
@@ -88,7 +92,7 @@ class BusDiscovery(BusCore):
         def deliver(done: Future[list[Address]]) -> None:
             error = FutureCancelledError() if done.cancelled() else done.exception()
             if error is None:
-                refs.try_set([AgentRef(self._post, address) for address in done.get()])
+                refs.try_set([self.ref_of(address) for address in done.get()])
             else:
                 refs.try_set_exception(error)
 
@@ -133,7 +137,7 @@ class BusDiscovery(BusCore):
 
     def _info(self, sighting: Sighting) -> AgentInfo:
         address, entry, status, queued, node_state = sighting
-        ref = AgentRef(self._post, address)
+        ref = self.ref_of(address)
         return AgentInfo(ref, entry.capabilities, entry.metadata, status, queued, node_state)
 
     # -- routes ----------------------------------------------------------------------------------------------
@@ -204,8 +208,13 @@ class BusDiscovery(BusCore):
         return next(self._turns)
 
     def ref_of(self, address: Address) -> AgentRef:
-        """Give the ref of an agent that was found."""
-        return AgentRef(self._post, address)
+        """Give the ref of an agent that was found; the same one each time, so that finding many makes few."""
+        ref = self._refs.get(address)
+        if ref is None:
+            if len(self._refs) >= MAX_REFS:
+                self._refs.clear()
+            ref = self._refs[address] = AgentRef(self._post, address)
+        return ref
 
     def appear(self, query: Query, timeout: float) -> Future[list[AgentRef]]:
         """Give the future of the moment when an agent that fits is known; it fails at the end of the time."""

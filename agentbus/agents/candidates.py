@@ -39,11 +39,15 @@ def pick(by: OneBy, sightings: Iterable[Sighting], *, turn: int, key: str) -> Si
         key: for "sticky".
     """
     if by == "sticky":
-        return rendezvous(key, that_stay(sightings), lambda sighting: str(sighting.address))
+        return rendezvous(key, that_stay(sightings), _label)
     working = that_work(sightings)
     if by == "least_busy":
         working = _least_busy(working)
     return working[turn % len(working)] if working else None
+
+
+def _label(sighting: Sighting) -> str:
+    return f"{sighting.address.node}\0{sighting.address.agent}"
 
 
 def _least_busy(sightings: Sequence[Sighting]) -> list[Sighting]:

@@ -9,22 +9,22 @@ from typing import TypeVar
 Member = TypeVar("Member")
 
 
-def weight(key: str, member: str) -> bytes:
-    """Give what a member bids for a key; the same in every process."""
-    return blake2b(member.encode("utf-8", "surrogatepass"), digest_size=8, key=_short(key)).digest()
-
-
 def rendezvous(key: str, members: Iterable[Member], name: Callable[[Member], str]) -> Member | None:
     """Pick the member that bids most for a key; None if there is none.
 
     Args:
-        key: what is to be placed.
+        key: what is to be placed, of any length.
         members: in any order.
-        name: gives what tells a member from the others.
+        name: gives what tells a member from the others, the same in every process.
     """
-    return max(members, key=lambda member: (weight(key, name(member)), name(member)), default=None)
+    seed = blake2b(_bytes(key), digest_size=32).digest()
+
+    def bid(member: Member) -> tuple[bytes, bytes]:
+        label = _bytes(name(member))
+        return blake2b(label, digest_size=8, key=seed).digest(), label
+
+    return max(members, key=bid, default=None)
 
 
-def _short(key: str) -> bytes:
-    """Fit a key of any length into the hash function's key."""
-    return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=32).digest()
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
