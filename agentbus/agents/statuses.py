@@ -181,5 +181,6 @@ class StatusExchange:
 
     def next_deadline(self) -> float | None:
         """When `tick` has something to do next."""
-        times = (self._report_at, self._again_at)
-        return min((time for time in times if time is not None), default=None)
+        if self._report_at is None or self._again_at is None:
+            return self._report_at if self._again_at is None else self._again_at
+        return min(self._report_at, self._again_at)

@@ -25,11 +25,11 @@ from agentbus.hub.core import Limits
 from tests.agents.cluster import Cluster, simulate
 
 
-class News(Message):
+class Bulletin(Message):
     number: int
 
 
-class Weather(Message):
+class Alarm(Message):
     number: int
 
 
@@ -39,8 +39,8 @@ class Ears:
     def __init__(self) -> None:
         self.heard: list[tuple[str, int]] = []
 
-    async def listen(self, bus: Bus, who: str, topic: str = "news", kind: Any = News, **options: Any) -> Any:
-        listening = bus.listen(topic, kind, lambda news: self.heard.append((who, news.number)), **options)
+    async def listen(self, bus: Bus, who: str, topic: str = "news", kind: Any = Bulletin, **how: Any) -> Any:
+        listening = bus.listen(topic, kind, lambda news: self.heard.append((who, news.number)), **how)
         await listening.ready
         return listening
 
@@ -55,7 +55,7 @@ class Ears:
 
 async def publish(bus: Bus, numbers: range, topic: str = "news") -> None:
     for number in numbers:
-        await bus.broadcast(topic, News(number))
+        await bus.broadcast(topic, Bulletin(number))
 
 
 # -- groups -------------------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ def test_a_group_goes_on_without_a_member_that_left_or_died() -> None:
             assert set(ears.shares()) == {"a", "b2"}
         second.cancel()
         kept.cancel()
-        seat = "\0group\0news\0g\0News/1"
+        seat = "\0group\0news\0g\0Bulletin/1"
         await cluster.until(lambda: not [bus for bus in (a, b) if cluster.parts(bus).membership.own.agents])
         assert cluster.parts(a).membership.nodes.seated(seat) != [], "c is still there, though suspect"
         assert a.find() == a.agents() == [], "a seat is no agent"
@@ -113,11 +113,11 @@ def test_of_a_group_with_different_types_one_that_takes_the_message_gets_it() ->
         a, b, c = await cluster.join("a", "b", "c")
         ears = Ears()
         await ears.listen(a, "news", group="g")
-        await ears.listen(b, "weather", kind=Weather, group="g")
+        await ears.listen(b, "weather", kind=Alarm, group="g")
         await ears.listen(c, "all", kind=Message, group="g")
         for number in range(40):
-            await a.broadcast("news", News(number))
-            await b.broadcast("news", Weather(1000 + number))
+            await a.broadcast("news", Bulletin(number))
+            await b.broadcast("news", Alarm(1000 + number))
         await cluster.until(lambda: len(ears.heard) == 80)
         assert set(ears.counts().values()) == {1}
         assert {who for who, number in ears.heard if number >= 1000} == {"weather", "all"}
@@ -160,7 +160,7 @@ def test_a_guest_is_in_no_group() -> None:
         guest = cluster.make("guest", token=cluster.token("guest", node=False), trust="tokens")
         await guest.start()
         with pytest.raises(NotTrustedError):
-            await guest.listen("news", News, lambda _news: None, group="g").ready
+            await guest.listen("news", Bulletin, lambda _news: None, group="g").ready
 
     simulate(scenario)
 
@@ -170,9 +170,9 @@ def test_impossible_groups_and_reserved_topics_are_refused(group: str) -> None:
     async def scenario(cluster: Cluster) -> None:
         (a,) = await cluster.join("a")
         with pytest.raises(InvalidNameError):
-            a.listen("news", News, lambda _news: None, group=group)
+            a.listen("news", Bulletin, lambda _news: None, group=group)
         with pytest.raises(InvalidNameError):
-            a.broadcast("~/7", News(1))
+            a.broadcast("~/7", Bulletin(1))
 
     simulate(scenario)
 
@@ -186,24 +186,24 @@ def test_a_thousand_topics_fit_one_connection_and_every_message_arrives_once_whe
         heard: Counter[tuple[str, str, int]] = Counter()
         topics = [f"topic/{number}" for number in range(1000)]
 
-        def ear(who: str, topic: str) -> Callable[[News], None]:
-            def hear(news: News) -> None:
+        def ear(who: str, topic: str) -> Callable[[Bulletin], None]:
+            def hear(news: Bulletin) -> None:
                 heard[who, topic, news.number] += 1
 
             return hear
 
-        listening = [b.listen(topic, News, ear("b", topic)) for topic in topics]
-        listening += [c.listen(topic, News, ear("c", topic)) for topic in topics[::10]]
+        listening = [b.listen(topic, Bulletin, ear("b", topic)) for topic in topics]
+        listening += [c.listen(topic, Bulletin, ear("c", topic)) for topic in topics[::10]]
         for each in listening:
             await each.ready
         client = cluster.parts(b).uplink.client
         assert len(client.subscriptions) <= 100
-        sent = [a.broadcast(topic, News(number)) for number, topic in enumerate(topics)]
+        sent = [a.broadcast(topic, Bulletin(number)) for number, topic in enumerate(topics)]
         with pytest.raises(MailboxFullError):
-            await a.broadcast("topic/nobody", News(0))
+            await a.broadcast("topic/nobody", Bulletin(0))
         for each in sent:
             await each
-        await a.broadcast("topic/nobody", News(0))
+        await a.broadcast("topic/nobody", Bulletin(0))
         await cluster.until(lambda: sum(heard.values()) >= 1100)
         expected = {("b", topic, number) for number, topic in enumerate(topics)}
         expected |= {("c", topic, number) for number, topic in list(enumerate(topics))[::10]}
@@ -224,12 +224,12 @@ def test_many_topics_survive_a_cut_at_the_pace_of_a_default_hub() -> None:
         heard: Counter[str] = Counter()
         topics = [f"topic/{number}" for number in range(300)]
         for topic in topics:
-            await b.listen(topic, News, lambda _news, topic=topic: heard.update([topic])).ready
+            await b.listen(topic, Bulletin, lambda _news, topic=topic: heard.update([topic])).ready
         for bus in "ba":
             cluster.network.cut(bus)
         await cluster.until(lambda: all(len(cluster.seen(node, BusConnected)) == 2 for node in "ab"))
-        await asyncio.gather(*[_done(a.broadcast(topic, News(0))) for topic in topics])
-        await asyncio.gather(*[_done(b.broadcast(topic, News(0))) for topic in topics])
+        await asyncio.gather(*[_done(a.broadcast(topic, Bulletin(0))) for topic in topics])
+        await asyncio.gather(*[_done(b.broadcast(topic, Bulletin(0))) for topic in topics])
         await cluster.until(lambda: sum(heard.values()) >= 600)
         assert heard == Counter(topics * 2)
         assert all(len(cluster.seen(node, BusConnected)) == 2 for node in "ab"), "no further cut"
@@ -246,7 +246,7 @@ def test_a_hub_with_fewer_channels_makes_topics_share_sooner() -> None:
         heard: Counter[str] = Counter()
         topics = [f"topic/{number}" for number in range(80)]
         listening = [
-            b.listen(topic, News, lambda _news, topic=topic: heard.update([topic])) for topic in topics
+            b.listen(topic, Bulletin, lambda _news, topic=topic: heard.update([topic])) for topic in topics
         ]
         for bus in (a, b):
             await bus.start()
@@ -254,7 +254,7 @@ def test_a_hub_with_fewer_channels_makes_topics_share_sooner() -> None:
             await each.ready
         assert len(cluster.parts(b).uplink.client.subscriptions) <= 40
         for topic in topics:
-            await a.broadcast(topic, News(0))
+            await a.broadcast(topic, Bulletin(0))
         await cluster.until(lambda: sum(heard.values()) >= 80)
         assert heard == Counter(topics)
 
@@ -271,7 +271,7 @@ def test_topics_that_are_not_listened_to_any_more_while_cut_off_take_no_channel_
             await asyncio.sleep(0)
             for each in listening[1:]:
                 each.cancel()
-            listening.append(a.listen("more", News, lambda _news: None))
+            listening.append(a.listen("more", Bulletin, lambda _news: None))
         await listening[-1].ready
         await cluster.until(lambda: len(cluster.parts(a).uplink.client.subscriptions) == 4, within=5)
 
