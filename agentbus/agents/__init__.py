@@ -35,9 +35,12 @@ from agentbus.agents.events import (
 from agentbus.agents.handlers import handles
 from agentbus.agents.message import Message, Request, Streaming
 from agentbus.agents.node_parts import NodeOptions
+from agentbus.agents.nodes import NodeState
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.ref import AgentRef
+from agentbus.agents.routing import Route, RouteToAll
 from agentbus.agents.silence import ReceiveTimeout
+from agentbus.agents.status import AgentInfo, AgentStatus
 from agentbus.agents.streams.attachment import Attachment
 from agentbus.agents.streams.stream import AgentStream, StreamStatus
 from agentbus.agents.watching import AgentDown
@@ -49,12 +52,14 @@ __all__ = [
     "AgentEnded",
     "AgentFailure",
     "AgentGaveUp",
+    "AgentInfo",
     "AgentPaused",
     "AgentProgress",
     "AgentRef",
     "AgentRestarting",
     "AgentResumed",
     "AgentStarted",
+    "AgentStatus",
     "AgentStream",
     "AsyncAgentActor",
     "Attachment",
@@ -71,6 +76,7 @@ __all__ = [
     "NodeBack",
     "NodeDead",
     "NodeOptions",
+    "NodeState",
     "NodeSuspect",
     "NodeUp",
     "Outcome",
@@ -78,6 +84,8 @@ __all__ = [
     "ProcessStarted",
     "ReceiveTimeout",
     "Request",
+    "Route",
+    "RouteToAll",
     "StreamStatus",
     "Streaming",
     "TopicSubscription",

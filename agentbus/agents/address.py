@@ -7,6 +7,7 @@ this node.
 
 from __future__ import annotations
 
+import re
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -16,7 +17,12 @@ from agentbus.protocol.names import check_channel
 
 # Channels are at most 256 bytes (spec section 2): "agentbus/" + namespace + "/n/" + node must fit.
 MAX_PART_BYTES = 100
+
+SHARED_TOPICS = "~/"
+"""Topics that begin like this are the channels which many topics share."""
+
 _KINDS = ("namespace", "node", "agent")
+_is_plain = re.compile(f"[A-Za-z0-9_.#:+-]{{1,{MAX_PART_BYTES}}}").fullmatch
 
 
 def _must_escape(character: str) -> bool:
@@ -29,6 +35,8 @@ def encode_part(part: str, kind: str = "agent") -> str:
     Raises:
         InvalidNameError: the part is empty, is no text, or takes more than 100 bytes when encoded.
     """
+    if _is_plain(part):
+        return part
     try:
         raw = "".join(
             "".join(f"%{byte:02X}" for byte in character.encode()) if _must_escape(character) else character
@@ -123,8 +131,10 @@ def check_topic(namespace: str, topic: str) -> None:
     """Refuse a topic whose channel the protocol forbids.
 
     Raises:
-        InvalidNameError: it is empty, too long, or holds control characters.
+        InvalidNameError: it is empty, too long, reserved, or holds control characters.
     """
     if not topic:
         raise InvalidNameError("topic", "it is empty")
+    if topic.startswith(SHARED_TOPICS):
+        raise InvalidNameError("topic", f"those that begin with {SHARED_TOPICS!r} are reserved")
     check_channel(topic_channel(namespace, topic))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import msgspec
 
 from agentbus.agents.budgets.account import BudgetAccount
+from agentbus.agents.directory import MetadataValue
 from agentbus.agents.events import AgentProgress
 from agentbus.agents.handlers import HandlerTable
 from agentbus.agents.scope import current_scope
@@ -68,11 +69,13 @@ class Agent:
         public: peers without a node's token may ask and tell it too.
         receive_timeout: seconds without a message after which its handler of `ReceiveTimeout` is called; None
             for never.
+        metadata: facts that it is found by, too: text, numbers, booleans.
     """
 
     capabilities: ClassVar[tuple[str, ...]] = ()
     public: ClassVar[bool] = False
     receive_timeout: ClassVar[float | None] = None
+    metadata: ClassVar[Mapping[str, MetadataValue]] = {}
     _context: AgentContext
 
     # -- hooks -----------------------------------------------------------------------------------------------

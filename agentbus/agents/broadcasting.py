@@ -23,7 +23,8 @@ class TopicSubscription:
         undo: removes the handler.
 
     Attributes:
-        ready: see above. What is broadcast before may be missed.
+        ready: see above; where topics share a channel, and for a member of a group, once the other nodes
+            have been told, too. What is broadcast before may be missed.
     """
 
     def __init__(self, ready: Future[None], undo: Callable[[], object]) -> None:
@@ -38,7 +39,7 @@ class TopicSubscription:
 
 
 def listener_for(
-    kind: type[Message], handler: Handler, callbacks: Callbacks, loop: Any
+    kind: type[Message], handler: Handler, callbacks: Callbacks, loop: Any, group: str | None = None
 ) -> tuple[Listener, Lane[Any] | None]:
     """Make the listener of a handler, and its lane.
 
@@ -47,6 +48,7 @@ def listener_for(
         handler: sync, async, or an agent, which is told each message.
         callbacks: makes lanes.
         loop: where an async handler runs; None for the agents' loop.
+        group: see `Listener`.
     """
     listener: Listener
     if isinstance(handler, AgentRef):
@@ -57,10 +59,10 @@ def listener_for(
             if message is not None:
                 forward.tell(message)
 
-        listener = Listener(kind, tell)
+        listener = Listener(kind, tell, group)
         return listener, None
     lane = callbacks.lane(_reading(lambda: listener, handler), loop=loop)
-    listener = Listener(kind, lane.post)
+    listener = Listener(kind, lane.post, group)
     return listener, lane
 
 

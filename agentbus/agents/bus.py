@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl as tls
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from agentbus.agents.address import Address, check_topic, parse_address
 from agentbus.agents.agent import AgentContext
 from agentbus.agents.broadcasting import TopicSubscription, listener_for
-from agentbus.agents.bus_core import BusCore
+from agentbus.agents.bus_discovery import BusDiscovery
+from agentbus.agents.directory import MetadataValue
 from agentbus.agents.envelope import encode_body
-from agentbus.agents.finder import Finder, Waiter
+from agentbus.agents.groups import check_group
 from agentbus.agents.hosted import Hosted
 from agentbus.agents.hosting import SpawnOptions
 from agentbus.agents.message import Message
@@ -39,7 +40,7 @@ M = TypeVar("M", bound=Message)
 F = TypeVar("F", bound=Callable[..., object])
 
 
-class Bus(BusCore):
+class Bus(BusDiscovery):
     """A place where agents live, joined with others of its namespace over a hub.
 
         with Bus() as bus: ...                                    # a hub of its own, in memory
@@ -115,6 +116,7 @@ class Bus(BusCore):
         replicas: int = 1,
         supervision: RestartPolicy | None = None,
         mailbox: MailboxOptions | None = None,
+        metadata: Mapping[str, MetadataValue] | None = None,
         **kwargs: Any,
     ) -> AgentRef:
         """Start a supervised agent.
@@ -126,15 +128,18 @@ class Bus(BusCore):
             replicas: how many of it share the name; messages go round.
             supervision: what follows a failure; by default a single agent stops, replicas restart.
             mailbox: how much it holds, and what happens beyond.
+            metadata: facts to be found by, in addition to those of the class, and before them.
             kwargs: for its constructor.
 
         Raises:
-            TypeError: the class can't be spawned, or its handlers are unusable.
-            ValueError: there is an agent of that name.
+            TypeError: the class can't be spawned, its handlers are unusable, or its metadata.
+            ValueError: there is an agent of that name, or capabilities and metadata are over 2000 bytes.
             InvalidNameError: the name has no place in an address.
             BusClosedError: the bus is closed.
         """
-        options = SpawnOptions(name=name, replicas=replicas, supervision=supervision, mailbox=mailbox)
+        options = SpawnOptions(
+            name=name, replicas=replicas, supervision=supervision, mailbox=mailbox, metadata=metadata
+        )
         return self._spawn(cls, args, kwargs, options, None)
 
     def spawn_child(
@@ -147,11 +152,17 @@ class Bus(BusCore):
         supervision: RestartPolicy | None = None,
         mailbox: MailboxOptions | None = None,
         detached: bool = False,
+        metadata: Mapping[str, MetadataValue] | None = None,
         **kwargs: Any,
     ) -> AgentRef:
         """Start a child of an agent; `self.spawn` is the way to it. See `spawn` and `Agent.spawn`."""
         options = SpawnOptions(
-            name=name, replicas=replicas, supervision=supervision, mailbox=mailbox, detached=detached
+            name=name,
+            replicas=replicas,
+            supervision=supervision,
+            mailbox=mailbox,
+            detached=detached,
+            metadata=metadata,
         )
         return self._spawn(cls, args, kwargs, options, parent)
 
@@ -192,49 +203,6 @@ class Bus(BusCore):
         """Give the ref of an agent of this node by its plain name."""
         return AgentRef(self._post, Address(self.namespace, self.node, name))
 
-    def find(self, *, name: str | None = None, capability: str | None = None) -> list[AgentRef]:
-        """Give the agents of a name, of a capability, of both, or all, as known now, here and elsewhere.
-
-        Those of suspect nodes come last; those of dead nodes are not there.
-        """
-        return [AgentRef(self._post, address) for address in self._finder().find(name, capability)]
-
-    def _finder(self) -> Finder:
-        parts = self._node.parts
-        membership = None if parts is None else parts.membership
-        return Finder(self.namespace, self.node, self._house, membership)
-
-    def wait_for(
-        self, *, name: str | None = None, capability: str | None = None, count: int = 1
-    ) -> Future[list[AgentRef]]:
-        """Give the future of the moment when so many agents are known.
-
-        Args:
-            name: of the agents.
-            capability: of the agents.
-            count: how many.
-
-        Returns:
-            The future of their refs; it waits for ever, so `.get(timeout=…)`. It fails with `BusClosedError`.
-        """
-        refs: Future[list[AgentRef]] = Future(cancellable_by_waiter=True)
-        found: Future[list[Address]] = Future()
-
-        def deliver(done: Future[list[Address]]) -> None:
-            error = done.exception()
-            if error is None:
-                refs.try_set([AgentRef(self._post, address) for address in done.get()])
-            else:
-                refs.try_set_exception(error)
-
-        found.add_done_callback(deliver)
-        refs.on_cancel(found.cancel)
-        try:
-            self._node.tell(NodeActor.WaitFor(Waiter(name, capability, count, found)))
-        except BusClosedError as error:
-            refs.set_exception(error)
-        return refs
-
     # -- topics ----------------------------------------------------------------------------------------------
 
     def broadcast(self, topic: str, message: Message) -> Future[None]:
@@ -258,17 +226,28 @@ class Bus(BusCore):
             sent.set_exception(error)
         return sent
 
-    def on(self, topic: str, kind: type[M]) -> Callable[[F], F]:
-        """Call the decorated function for each message of a type on a topic; it is returned unchanged."""
+    def on(self, topic: str, kind: type[M], *, group: str | None = None) -> Callable[[F], F]:
+        """Call the decorated function for each message of a type on a topic; it is returned unchanged.
+
+        Args:
+            topic: see `listen`.
+            kind: see `listen`.
+            group: see `listen`.
+        """
 
         def decorate(handler: F) -> F:
-            self.listen(topic, kind, handler)
+            self.listen(topic, kind, handler, group=group)
             return handler
 
         return decorate
 
     def listen(
-        self, topic: str, kind: type[Message], handler: Callable[[Any], Any] | AgentRef
+        self,
+        topic: str,
+        kind: type[Message],
+        handler: Callable[[Any], Any] | AgentRef,
+        *,
+        group: str | None = None,
     ) -> TopicSubscription:
         """Hand each message of a type on a topic to a handler.
 
@@ -276,13 +255,17 @@ class Bus(BusCore):
             topic: a path of the program's choice.
             kind: the type of message; `Message` for all.
             handler: sync, async, or an agent's ref, which is told each message.
+            group: listeners of a topic, on any nodes, that share its messages: usually one of them gets each.
+                It may be two, or none, while the group changes; who needs exactly one uses a queue.
 
         Raises:
-            InvalidNameError: the topic has no place in a channel name.
+            InvalidNameError: the topic has no place in a channel name, or the group's name is none.
             BusClosedError: the bus is closed.
         """
         check_topic(self.namespace, topic)
-        listener, lane = listener_for(kind, handler, self.runtime.callbacks, self._home.loop)
+        if group is not None:
+            check_group(group)
+        listener, lane = listener_for(kind, handler, self.runtime.callbacks, self._home.loop, group)
         key, ready = object(), Future[None]().quiet()
         self._node.tell(NodeActor.Listen(topic, key, listener, ready))
 

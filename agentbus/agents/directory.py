@@ -12,6 +12,8 @@ who asked.
     who        introduce yourself
     exit       I am the parent of that process and saw it end
     beat       I live (only where the credential shows no presence)
+    interest   tell me how busy your agents are, for a while
+    statuses   so busy are those of my agents about which that has changed
 """
 
 from __future__ import annotations
@@ -25,6 +27,11 @@ from agentbus.errors import UndecodableMessageError
 
 MAX_AGENT_BYTES = 2000
 
+SEAT_MARK = "\x00"
+"""Begins the name of an entry that is no agent: a node's seat in what is decided by who sits there."""
+
+MetadataValue = str | int | float | bool
+
 
 class AgentEntry(msgspec.Struct, frozen=True, array_like=True):
     """An agent, as others see it.
@@ -33,11 +40,18 @@ class AgentEntry(msgspec.Struct, frozen=True, array_like=True):
         name: on its node.
         capabilities: what it can be found by.
         public: peers without a node's token may ask and tell it.
+        metadata: facts by which it can be found, too.
     """
 
     name: str
     capabilities: tuple[str, ...] = ()
     public: bool = False
+    metadata: dict[str, MetadataValue] = {}
+
+    @property
+    def is_seat(self) -> bool:
+        """Whether this is no agent but a seat."""
+        return self.name.startswith(SEAT_MARK)
 
 
 class NodeEntry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -132,7 +146,38 @@ class Beat(_Directory, frozen=True, tag="beat/1"):
     version: int = 0
 
 
-DirectoryMessage = Hello | Page | Delta | Bye | Taken | Fenced | Who | Exit | Beat
+class Interest(_Directory, frozen=True, tag="interest/1"):
+    """Somebody on the sending node wants to know how busy agents are.
+
+    Attributes:
+        afresh: the sender has no statuses yet, or none that it would rely on.
+    """
+
+    afresh: bool = False
+
+
+class AgentCondition(msgspec.Struct, frozen=True, array_like=True):
+    """How an agent is doing.
+
+    Attributes:
+        name: on its node.
+        status: an `AgentStatus`, or a later version's word.
+        queued: messages that wait for it.
+    """
+
+    name: str
+    status: str
+    queued: int = 0
+
+
+class Statuses(_Directory, frozen=True, tag="statuses/1"):
+    """How some of a node's agents are doing."""
+
+    stamp: Stamp
+    conditions: tuple[AgentCondition, ...] = ()
+
+
+DirectoryMessage = Hello | Page | Delta | Bye | Taken | Fenced | Who | Exit | Beat | Interest | Statuses
 _decoder: msgspec.json.Decoder[Packet | DirectoryMessage] = msgspec.json.Decoder(Packet | DirectoryMessage)
 
 
@@ -152,12 +197,19 @@ def check_entry(entry: AgentEntry) -> None:
     """Refuse an agent whose entry could make a page too large.
 
     Raises:
-        ValueError: name and capabilities take more than 2000 bytes together.
+        ValueError: name, capabilities and metadata take more than 2000 bytes, or the name is reserved.
+        TypeError: the metadata is no dict of text to text, numbers and booleans.
     """
+    try:
+        msgspec.convert(entry.metadata, dict[str, MetadataValue], strict=True)
+    except msgspec.ValidationError as error:
+        raise TypeError(f"an agent's metadata is a dict of str to str, int, float or bool: {error}") from None
+    if entry.is_seat:
+        raise ValueError("no agent's name begins with a NUL character")
     size = len(msgspec.json.encode(entry))
     if size > MAX_AGENT_BYTES:
         raise ValueError(
-            f"the agent's name and capabilities take {size} bytes; {MAX_AGENT_BYTES} are allowed"
+            f"the agent's name, capabilities and metadata take {size} bytes; {MAX_AGENT_BYTES} are allowed"
         )
 
 

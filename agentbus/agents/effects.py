@@ -7,12 +7,19 @@ import msgspec
 from agentbus.agents.directory import DirectoryMessage
 from agentbus.agents.envelope import Stamp
 from agentbus.agents.events import BusEvent
+from agentbus.runtime import Future
 
 
 class Spread(msgspec.Struct, frozen=True):
-    """To be sent to every node of the namespace."""
+    """To be sent to every node of the namespace.
+
+    Attributes:
+        message: what is said.
+        said: done once the hub has passed it on; None if nobody waits for that.
+    """
 
     message: DirectoryMessage
+    said: Future[None] | None = None
 
 
 class Direct(msgspec.Struct, frozen=True):

@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import msgspec
 
 from agentbus.agents.address import Address
+from agentbus.agents.directory import AgentEntry
 from agentbus.agents.hosting import House
+from agentbus.agents.index import Place
 from agentbus.agents.membership import Membership
+from agentbus.agents.nodes import NodeState
+from agentbus.agents.query import Query
+from agentbus.agents.status import AgentStatus, read_status
 from agentbus.runtime import Future
 
 
+class Sighting(NamedTuple):
+    """An agent as it is known at this moment.
+
+    Attributes:
+        address: for messages.
+        entry: as its node lists it.
+        status: of one elsewhere as its node said last.
+        queued: messages that wait for it.
+        node_state: whether its node is reached now.
+    """
+
+    address: Address
+    entry: AgentEntry
+    status: AgentStatus
+    queued: int
+    node_state: NodeState
+
+
 class Finder:
-    """Finds agents by name and capability.
+    """Finds agents.
 
     Args:
         namespace: of this bus.
@@ -28,38 +52,51 @@ class Finder:
         self._house = house
         self._membership = membership
 
-    def find(self, name: str | None, capability: str | None) -> list[Address]:
-        """Give the agents of a name, of a capability, of both, or all; those of suspect nodes last.
+    def find(self, query: Query) -> list[Address]:
+        """Give the agents that fit, those here first and those of suspect nodes last.
 
         A guest is shown what it may ask: public agents.
         """
-        here = [
-            Address(self._namespace, self._node, hosted.name) for hosted in self._house.find(name, capability)
-        ]
+        here = [self._here(hosted.name) for hosted in self._house.find(query)]
+        return here + [place.address for place in self._there(query)]
+
+    def look(self, query: Query) -> Iterator[Sighting]:
+        """Give the agents that fit, in the order of `find`, with how they are doing."""
+        for hosted in self._house.find(query):
+            address = self._here(hosted.name)
+            yield Sighting(address, hosted.entry, hosted.status, hosted.queued, NodeState.ALIVE)
+        for record, entry, address in self._there(query):
+            condition = record.conditions.get(entry.name)
+            if condition is None:
+                yield Sighting(address, entry, AgentStatus.UNKNOWN, 0, record.state)
+            else:
+                status = read_status(condition.status)
+                yield Sighting(address, entry, status, condition.queued, record.state)
+
+    def _here(self, name: str) -> Address:
+        return Address(self._namespace, self._node, name)
+
+    def _there(self, query: Query) -> list[Place]:
         if self._membership is None:
-            return here
-        guest = self._membership.guest
-        known = self._membership.nodes.find(name, capability)
-        there = [
-            Address(self._namespace, record.stamp.node, entry.name)
-            for record, entry in known
-            if record.stamp.node != self._node and (entry.public or not guest)
+            return []
+        guest, node = self._membership.guest, self._node
+        return [
+            place
+            for place in self._membership.nodes.find(query)
+            if place.address.node != node and (place.entry.public or not guest)
         ]
-        return here + there
 
 
 class Waiter(msgspec.Struct, frozen=True):
     """Somebody who waits for agents to be there.
 
     Attributes:
-        name: of the agents, or None.
-        capability: of the agents, or None.
+        query: which.
         count: how many.
         future: of their addresses.
     """
 
-    name: str | None
-    capability: str | None
+    query: Query
     count: int
     future: Future[list[Address]]
 
@@ -71,9 +108,14 @@ class Waiters:
         find: gives the agents that are there.
     """
 
-    def __init__(self, find: Callable[[str | None, str | None], list[Address]]) -> None:
+    def __init__(self, find: Callable[[Query], list[Address]]) -> None:
         self._find = find
         self._waiting: list[Waiter] = []
+
+    @property
+    def waiting(self) -> int:
+        """Count those who wait."""
+        return len(self._waiting)
 
     def add(self, waiter: Waiter) -> None:
         """Tell somebody once enough agents are there."""
@@ -84,10 +126,12 @@ class Waiters:
         """Tell those whose agents are there; forget those who gave up."""
         waiting: list[Waiter] = []
         for waiter in self._waiting:
-            found = self._find(waiter.name, waiter.capability)
+            if waiter.future.done():
+                continue
+            found = self._find(waiter.query)
             if len(found) >= waiter.count:
                 waiter.future.try_set(found)
-            elif not waiter.future.done():
+            else:
                 waiting.append(waiter)
         self._waiting = waiting
 

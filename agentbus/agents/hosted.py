@@ -9,13 +9,14 @@ from typing import Any, Protocol
 from agentbus.agents.deadlock.chain import cycle_at
 from agentbus.agents.deadlock.reentry import Reentry
 from agentbus.agents.delivery import Delivery
-from agentbus.agents.directory import AgentEntry
+from agentbus.agents.directory import AgentCondition, AgentEntry
 from agentbus.agents.events import (
     BusEvent,
 )
 from agentbus.agents.handlers import HandlerTable
 from agentbus.agents.headers import Waiting
 from agentbus.agents.outcome import Outcome
+from agentbus.agents.status import AgentStatus, status_of, status_of_all
 from agentbus.errors import AgentStopped, MailboxFullError
 from agentbus.runtime import Future
 from agentbus.runtime.cell import CellRef
@@ -77,6 +78,16 @@ class LocalAgent:
     def pick(self) -> LocalAgent | None:
         """Give itself while it takes messages."""
         return self if self.cell is not None and self.cell.is_alive() else None
+
+    @property
+    def status(self) -> AgentStatus:
+        """What it is about."""
+        return status_of(self.cell)
+
+    @property
+    def queued(self) -> int:
+        """How many messages wait for it."""
+        return 0 if self.cell is None else self.cell.queue_length
 
     def tell(self, delivery: Delivery) -> None:
         """Put a message into the mailbox; what becomes of it is told through the delivery."""
@@ -153,6 +164,16 @@ class ReplicaGroup:
                 return member
         return None
 
+    @property
+    def status(self) -> AgentStatus:
+        """What the one of them is about who takes the next message soonest."""
+        return status_of_all(member.status for member in self.members)
+
+    @property
+    def queued(self) -> int:
+        """How many messages wait for them."""
+        return sum(member.queued for member in self.members)
+
     def stop(self, *, now: bool = False) -> Future[bool]:
         """Ask all to end."""
         return all_of([member.stop(now=now) for member in self.members])
@@ -163,6 +184,11 @@ class ReplicaGroup:
 
 
 Hosted = LocalAgent | ReplicaGroup
+
+
+def condition_of(hosted: Hosted) -> AgentCondition:
+    """Say how an agent or a group is doing, for other nodes."""
+    return AgentCondition(hosted.name, hosted.status.value, hosted.queued)
 
 
 def all_of(futures: Sequence[Future[bool]]) -> Future[bool]:

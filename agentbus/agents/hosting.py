@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from agentbus.agents.address import Address
 from agentbus.agents.agent import Agent, AgentActor, AgentContext, AsyncAgentActor, check_receive_timeout
 from agentbus.agents.behaviour import AgentBehaviour, PykkaBehaviour
 from agentbus.agents.delivery import Delivery
-from agentbus.agents.directory import AgentEntry, check_entry
+from agentbus.agents.directory import AgentCondition, AgentEntry, MetadataValue, check_entry
 from agentbus.agents.events import (
     AgentEnded,
     AgentFailure,
@@ -29,7 +29,8 @@ from agentbus.agents.events import (
 )
 from agentbus.agents.handlers import HandlerTable, handler_table
 from agentbus.agents.headers import PLAIN
-from agentbus.agents.hosted import Hosted, Listing, LocalAgent, ReplicaGroup
+from agentbus.agents.hosted import Hosted, Listing, LocalAgent, ReplicaGroup, condition_of
+from agentbus.agents.query import Query
 from agentbus.agents.silence import ReceiveTimeout, Silence
 from agentbus.errors import AgentStopped, MailboxFullError
 from agentbus.runtime import LoopActor, MailboxOptions, RestartMode, RestartPolicy, Runtime
@@ -63,6 +64,7 @@ class SpawnOptions(msgspec.Struct, frozen=True, kw_only=True):
         supervision: what follows a failure; by default a root stops and replicas restart, 5 times in 60 s.
         mailbox: how much it holds, and what happens beyond.
         detached: for children: outlive the parent's restarts and end.
+        metadata: facts to be found by, in addition to those of the class.
     """
 
     name: str | None = None
@@ -70,6 +72,7 @@ class SpawnOptions(msgspec.Struct, frozen=True, kw_only=True):
     supervision: RestartPolicy | None = None
     mailbox: MailboxOptions | None = None
     detached: bool = False
+    metadata: Mapping[str, MetadataValue] | None = None
 
 
 class House:
@@ -88,6 +91,8 @@ class House:
         self._listing = listing
         self._threads = threads
         self._hosted: dict[str, Hosted] = {}
+        # A capability stays when its last agent has gone: any thread may be about to enter the next.
+        self._by_capability: dict[str, dict[str, Hosted]] = {}
 
     # -- look up ---------------------------------------------------------------------------------------------
 
@@ -99,17 +104,21 @@ class House:
         """Give everything that is hosted, in the order in which it was started; members of groups apart."""
         return list(self._hosted.values())
 
-    def find(self, name: str | None, capability: str | None) -> list[Hosted]:
-        """Give the agents and groups of a name, of a capability, of both, or all."""
-        return [
-            hosted
-            for hosted in self._listed()
-            if (name is None or hosted.name == name)
-            and (capability is None or capability in hosted.entry.capabilities)
-        ]
+    def find(self, query: Query) -> list[Hosted]:
+        """Give the agents and groups that fit; only those of the query's name or capability are looked at."""
+        return [hosted for hosted in self._candidates(query) if query.matches(hosted.entry)]
 
-    def _listed(self) -> list[Hosted]:
+    def _candidates(self, query: Query) -> Iterable[Hosted]:
+        if query.name is not None:
+            hosted = self._hosted.get(query.name)
+            return () if hosted is None or hosted.entry.name != query.name else (hosted,)
+        if query.capability is not None:
+            return list(self._by_capability.get(query.capability, {}).values())
         return [hosted for hosted in self.all() if hosted.entry.name == hosted.name]
+
+    def conditions(self) -> list[AgentCondition]:
+        """Say how the agents and groups are doing, for other nodes."""
+        return [condition_of(hosted) for hosted in self.find(Query())]
 
     # -- start -----------------------------------------------------------------------------------------------
 
@@ -124,28 +133,29 @@ class House:
         """Start an agent, or several under one name.
 
         Raises:
-            TypeError: the class is none that can be spawned, or its handlers are unusable.
+            TypeError: the class is none that can be spawned, its handlers are unusable, or its metadata.
             ValueError: the name is taken, or the entry is too large for the directory.
             InvalidNameError: the name breaks the rules.
         """
         table = _table_of(cls)
         name = options.name or f"{cls.__name__.lower()}-{self._runtime.new_id()[:8]}"
-        capabilities = tuple(getattr(cls, "capabilities", ()))
-        entry = AgentEntry(name, capabilities, bool(getattr(cls, "public", False)))
-        check_entry(entry)
+        entry = _entry_of(cls, name, options.metadata or {})
         if options.replicas < 1:
             raise ValueError(f"there is at least one replica, not {options.replicas}")
         members = [self._agent(member, entry, table) for member in _member_names(name, options.replicas)]
         group = ReplicaGroup(name, self._address(name), entry, members) if options.replicas > 1 else None
         self._take_names(members if group is None else [group, *members])
+        hosted = members[0] if group is None else group
         try:
+            for capability in entry.capabilities:
+                self._by_capability.setdefault(capability, {})[name] = hosted
             for member in members:
                 self._start(member, cls, partial(_construct, cls, args, kwargs), options, parent)
             self._listing.listed(entry)
         except BaseException:
             self._take_back(members, group)
             raise
-        return members[0] if group is None else group
+        return hosted
 
     def _agent(self, name: str, entry: AgentEntry, table: HandlerTable | None) -> LocalAgent:
         return LocalAgent(name, self._address(name), entry, table, self._listing)
@@ -167,10 +177,16 @@ class House:
         for member in members:
             if member.cell is None:
                 self._hosted.pop(member.name, None)
-        if group is not None and all(member.cell is None for member in members):
-            self._hosted.pop(group.name, None)
+        if all(member.cell is None for member in members):
+            self._unindex(members[0].entry)
+            if group is not None:
+                self._hosted.pop(group.name, None)
         for member in members:
             member.stop(now=True)
+
+    def _unindex(self, entry: AgentEntry) -> None:
+        for capability in entry.capabilities:
+            self._by_capability.get(capability, {}).pop(entry.name, None)
 
     def _start(
         self,
@@ -218,12 +234,13 @@ class House:
             self._ended(agent)
 
     def _ended(self, agent: LocalAgent) -> None:
-        self._hosted.pop(agent.name, None)
         group = self._hosted.get(agent.entry.name)
         if isinstance(group, ReplicaGroup):
+            self._hosted.pop(agent.name, None)
             if any(self._hosted.get(member.name) is member for member in group.members):
                 return
-            self._hosted.pop(group.name, None)
+        self._unindex(agent.entry)  # while the name is taken: the next of that name is not there
+        self._hosted.pop(agent.entry.name, None)
         self._listing.unlisted(agent.entry.name)
 
 
@@ -231,6 +248,19 @@ def _tell_itself(agent: LocalAgent, cell: CellContext, message: ReceiveTimeout) 
     """Put a message of the agent's own into its mailbox; one that takes none any more needs none."""
     with suppress(AgentStopped, MailboxFullError):
         cell.ref.tell(Delivery(agent, message, PLAIN))
+
+
+def _entry_of(cls: type[Any], name: str, metadata: Mapping[str, MetadataValue]) -> AgentEntry:
+    """Make the entry of an agent for the directory, and refuse one that has no place there."""
+    own: Mapping[str, MetadataValue] = getattr(cls, "metadata", {})
+    entry = AgentEntry(
+        name,
+        tuple(getattr(cls, "capabilities", ())),
+        bool(getattr(cls, "public", False)),
+        {**own, **metadata},
+    )
+    check_entry(entry)
+    return entry
 
 
 def _member_names(name: str, replicas: int) -> list[str]:

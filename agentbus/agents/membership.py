@@ -22,8 +22,10 @@ from agentbus.agents.directory import (
     Exit,
     Fenced,
     Hello,
+    Interest,
     NodeEntry,
     Page,
+    Statuses,
     Taken,
     Who,
     make_pages,
@@ -60,6 +62,8 @@ class Membership(Standing):
             Taken: lambda message, _peer, _now: self._refuse(message.stamp),
             Fenced: lambda message, _peer, _now: self._fence(message.stamp),
             Who: lambda _message, peer, _now: self._introduce(want=None, peer=peer),
+            Interest: self._on_interest,
+            Statuses: lambda message, _peer, _now: self.statuses.heard(message),
         }
 
     # -- what others say -------------------------------------------------------------------------------------
@@ -157,6 +161,7 @@ class Membership(Standing):
             record = self.nodes.enter(stamp, peer, NodeState.ALIVE, now)
             if record is not None:
                 self._tell(NodeUp(stamp.node, stamp.incarnation))
+                self.statuses.node_up(now)
             return record
         self.nodes.move(record, peer)
         self.liveness.revive(record, now)
@@ -233,6 +238,10 @@ class Membership(Standing):
                 self.liveness.look_again()
             self.liveness.revive(record, now)
 
+    def _on_interest(self, message: Interest, peer: str, now: float) -> None:
+        if self._listed:
+            self.statuses.heard_interest(message, peer, now)
+
     def _answer(self, peer: str, question: Hello, *, public_only: bool) -> None:
         """Send the directory to a joiner, if we are the elected one, or one of the next after silence."""
         asking, attempt = question.entry.stamp.node, question.want or 0
@@ -253,6 +262,7 @@ class Membership(Standing):
         """Let time pass; to be called when `next_deadline` has come."""
         self.liveness.tick(now)
         self._follow(self._join.tick(now))
+        self.statuses.tick(self.stamp, self._page_bytes, now)
         for peer in self.liveness.strangers.to_ask(now):
             self._tell(Direct(peer, Who(self.namespace)))
         if self._beat_at is not None and now >= self._beat_at:
@@ -262,7 +272,12 @@ class Membership(Standing):
 
     def next_deadline(self) -> float | None:
         """When `tick` has something to do next; None if only input can change anything."""
-        times = (self.liveness.next_deadline(), self._join.deadline, self._beat_at)
+        times = (
+            self.liveness.next_deadline(),
+            self._join.deadline,
+            self._beat_at,
+            self.statuses.next_deadline(),
+        )
         return min((time for time in times if time is not None), default=None)
 
 

@@ -36,6 +36,9 @@ class NodeActor(NodeCore):
 
         waiter: Waiter
 
+    class WantStatuses(Struct, frozen=True):
+        """Somebody wants to know how agents elsewhere are doing."""
+
     class Watch(Struct, frozen=True):
         """Somebody watches an agent of another node."""
 
@@ -110,11 +113,13 @@ class NodeActor(NodeCore):
     def on_listen(self, message: Listen) -> None:
         """Enter a listener; the topic's first one has its channel subscribed."""
         self._parts.broadcasts.listen(message.topic, message.key, message.listener, message.ready)
+        self._flush_soon()
 
     @receives(Unlisten)
     def on_unlisten(self, message: Unlisten) -> None:
         """Remove a listener; with the topic's last one its channel goes too."""
         self._parts.broadcasts.unlisten(message.topic, message.key)
+        self._flush_soon()
 
     # -- agents ----------------------------------------------------------------------------------------------
 
@@ -135,6 +140,12 @@ class NodeActor(NodeCore):
     def on_wait_for(self, message: WaitFor) -> None:
         """Tell somebody once enough agents are there."""
         self._parts.waiters.add(message.waiter)
+
+    @receives(WantStatuses)
+    def on_want_statuses(self, _message: WantStatuses) -> None:
+        """Tell the other nodes of our interest, unless they know."""
+        self._parts.membership.statuses.want(self.clock.monotonic())
+        self._flush_soon()
 
     @receives(Watch)
     def on_watch(self, message: Watch) -> None:

@@ -229,11 +229,13 @@ class NodeCore(LoopActor):
         """Publish to all nodes; where that is not permitted, send to each."""
         grants = self._parts.uplink.grants
         if grants is None or grants.publish:
-            self._said = Future[None]().quiet()
+            self._said = effect.said or Future[None]().quiet()
             self._parts.traffic.say(effect.message, None, self._said)
             return
         for peer in sorted(self._parts.membership.liveness.roster):
             self._parts.traffic.say(effect.message, peer)
+        if effect.said is not None:
+            effect.said.try_set(None)
 
     def _joined(self) -> None:
         """Begin to work; the bus has started once the hub has passed on our introduction."""

@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 
 from agentbus.agents.address import Address
+from agentbus.agents.broadcasts import Broadcasts
 from agentbus.agents.calls import Parcel
 from agentbus.agents.cancelling import Cancels
+from agentbus.agents.channels import DEFAULT_LIMIT
 from agentbus.agents.delivery import Body
 from agentbus.agents.envelope import Envelope, Kind, Stamp
 from agentbus.agents.exchange import Exchange
@@ -25,7 +27,6 @@ from agentbus.agents.pacer import Pace, Pacer, pace_below
 from agentbus.agents.reception import Reception
 from agentbus.agents.standing import MembershipOptions
 from agentbus.agents.streams.desk import StreamDesk
-from agentbus.agents.topics import Broadcasts
 from agentbus.agents.traffic import Outgoing, Traffic
 from agentbus.agents.trust import Trust
 from agentbus.agents.uplink import Uplink
@@ -95,6 +96,7 @@ class NodeParts:
         self.house = house
         self.trust = trust
         self.membership = Membership(namespace, stamp, options.membership, now)
+        self.membership.statuses.sample = house.conditions
         self.finder = Finder(namespace, stamp.node, house, self.membership)
         self.traffic = Traffic(Pacer(options.pace or Pace(), now), self._route, DEFAULT_ROOM)
         self._cancels = Cancels(self.traffic, answer, loop)
@@ -114,7 +116,7 @@ class NodeParts:
         self.streams = StreamDesk(self.reception, self.exchange, answer, loop)
         self.watching = Watching(self.exchange.send)
         self.waiters = Waiters(self.finder.find)
-        self.broadcasts = Broadcasts(uplink, self.traffic, namespace)
+        self.broadcasts = Broadcasts(uplink, self.traffic, self.membership, loop.clock.monotonic)
         self._bury = bury
 
     def _route(self, stamp: Stamp) -> str | None:
@@ -152,10 +154,13 @@ class NodeParts:
             self.options.link, beat_interval=self.options.beat_interval if pace is None else None
         )
         self.traffic.pacer.renew(pace or Pace(), now)
+        for _channel in self.uplink.client.subscriptions:
+            self.traffic.pacer.spend(now)  # the client has just subscribed them again
         self.traffic.room = event.max_message_size - FRAME_BYTES
         self.membership.limit(self.traffic.room)
         self.traffic.online(now)
-        self.broadcasts.online()
+        limits = event.limits
+        self.broadcasts.online((limits and limits.channels_per_connection) or DEFAULT_LIMIT)
 
     def disconnected(self, now: float) -> None:
         """Hold everything back."""
@@ -183,6 +188,7 @@ class NodeParts:
             self.membership.tick(now)
         self.exchange.tick(now)
         self.negotiation.tick(now)
+        self.broadcasts.tick()
 
     def next_deadline(self, now: float) -> float | None:
         """When `tick`, or a frame, is due next."""
@@ -191,6 +197,7 @@ class NodeParts:
             self.exchange.next_deadline(),
             self.negotiation.next_deadline(),
             self.traffic.next_deadline(now),
+            self.broadcasts.next_deadline(),
         )
         return min((time for time in times if time is not None), default=None)
 

@@ -6,15 +6,16 @@ Facts only: who is suspect or dead is decided in `membership`.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Iterator
 
 import msgspec
 
-from agentbus.agents.directory import AgentEntry, Delta, NodeEntry
+from agentbus.agents.address import Address
+from agentbus.agents.directory import AgentCondition, AgentEntry, Delta, NodeEntry
 from agentbus.agents.envelope import Stamp
-
-Key = TypeVar("Key")
+from agentbus.agents.index import AgentIndex, Place
+from agentbus.agents.query import Query
+from agentbus.errors import InvalidNameError
 
 
 class NodeState(enum.Enum):
@@ -38,6 +39,7 @@ class NodeRecord(msgspec.Struct):
         agents: by name.
         parts: the parts of a newer list that have arrived so far.
         parts_version: which list they belong to.
+        conditions: how its agents are doing, by name, as far as it has said so.
     """
 
     stamp: Stamp
@@ -50,21 +52,25 @@ class NodeRecord(msgspec.Struct):
     agents: dict[str, AgentEntry] = {}
     parts: dict[str, AgentEntry] = {}
     parts_version: int = -1
+    conditions: dict[str, AgentCondition] = {}
 
 
 class NodeTable:
-    """Nodes by id and by peer, agents by name and by capability.
+    """Nodes by id and by peer, their agents by what they are found by, and who has which seat.
 
     Args:
+        namespace: of the addresses.
         max_nodes: nodes beyond it are not entered; `refused` counts them.
-        max_agents: agents of one node beyond it are not entered; `refused` counts them.
+        max_agents: agents of one node beyond it are not entered; `refused` counts them, and those whose name
+            has no place in an address.
     """
 
-    def __init__(self, max_nodes: int, max_agents: int) -> None:
+    def __init__(self, namespace: str, max_nodes: int, max_agents: int) -> None:
+        self._namespace = namespace
         self._nodes: dict[str, NodeRecord] = {}
         self._peers: dict[str, str] = {}
-        self._by_capability: dict[str, dict[tuple[str, str], None]] = {}
-        self._by_name: dict[str, dict[str, None]] = {}
+        self._index = AgentIndex()
+        self._seats: dict[str, dict[str, NodeRecord]] = {}
         self._max_nodes = max_nodes
         self._max_agents = max_agents
         self.refused = 0
@@ -92,24 +98,17 @@ class NodeTable:
         """Give the node that was last seen at a peer id."""
         return self._nodes.get(self._peers.get(peer, ""))
 
-    def find(self, name: str | None, capability: str | None) -> list[tuple[NodeRecord, AgentEntry]]:
-        """Give the agents of a name, of a capability, of both, or all; those on living nodes first."""
-        found: list[tuple[NodeRecord, AgentEntry]] = []
-        for node, agent in self._candidates(name, capability):
-            record = self._nodes.get(node)
-            entry = None if record is None else record.agents.get(agent)
-            if record is None or entry is None:
-                continue  # gone since the line above: other threads read while the loop writes
-            if (name is None or agent == name) and (capability is None or capability in entry.capabilities):
-                found.append((record, entry))
-        return sorted(found, key=lambda pair: pair[0].state is NodeState.SUSPECT)
+    def find(self, query: Query) -> list[Place]:
+        """Give the agents that fit; those on living nodes first. Safe from any thread."""
+        found = self._index.find(query)
+        suspect = [place for place in found if place.record.state is NodeState.SUSPECT]
+        if not suspect:
+            return found
+        return [place for place in found if place.record.state is not NodeState.SUSPECT] + suspect
 
-    def _candidates(self, name: str | None, capability: str | None) -> Iterable[tuple[str, str]]:
-        if name is not None:
-            return [(node, name) for node in list(self._by_name.get(name, ()))]
-        if capability is not None:
-            return list(self._by_capability.get(capability, ()))
-        return [(node, agent) for node, record in list(self._nodes.items()) for agent in list(record.agents)]
+    def seated(self, seat: str) -> list[NodeRecord]:
+        """Give the nodes that list a seat, in no particular order."""
+        return list(self._seats.get(seat, {}).values())
 
     # -- change ----------------------------------------------------------------------------------------------
 
@@ -188,22 +187,24 @@ class NodeTable:
             return
         self._withdraw(record, entry.name)
         node = record.stamp.node
+        if entry.is_seat:
+            self._seats.setdefault(entry.name, {})[node] = record
+        else:
+            try:
+                self._index.add(Place(record, entry, Address(self._namespace, node, entry.name)))
+            except InvalidNameError:
+                self.refused += 1
         record.agents[entry.name] = entry
-        self._by_name.setdefault(entry.name, {})[node] = None
-        for capability in entry.capabilities:
-            self._by_capability.setdefault(capability, {})[node, entry.name] = None
 
     def _withdraw(self, record: NodeRecord, name: str) -> None:
         entry = record.agents.pop(name, None)
         if entry is None:
             return
-        node = record.stamp.node
-        _unindex(self._by_name, name, node)
-        for capability in set(entry.capabilities):
-            _unindex(self._by_capability, capability, (node, name))
-
-
-def _unindex(index: dict[str, dict[Key, None]], word: str, key: Key) -> None:
-    del index[word][key]
-    if not index[word]:
-        del index[word]
+        record.conditions.pop(name, None)
+        if not entry.is_seat:
+            self._index.remove(record.stamp.node, name)
+            return
+        seated = self._seats[name]
+        seated.pop(record.stamp.node, None)
+        if not seated:
+            del self._seats[name]

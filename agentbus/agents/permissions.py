@@ -4,7 +4,7 @@
 |---|---|---|
 | ask, tell | direct messages | `send`; without it the node's inbox channel, with `publish` and `subscribe` |
 | directory, find, watch | `agentbus/<ns>/dir` | `subscribe`, and `publish` or (`send` and `presence`) |
-| broadcast | `agentbus/<ns>/t/<topic>` | `publish` to send, `subscribe` to listen |
+| broadcast | `agentbus/<ns>/t/<topic>`, `agentbus/<ns>/t/~/<n>` | `publish` to send, `subscribe` to listen |
 
 Without `presence` nodes show by beats on the directory channel that they live, which needs `publish`.
 """

@@ -5,13 +5,15 @@ What must be sent and what became known is left in `take_effects`, in order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from agentbus.agents.announcing import Announcing
 from agentbus.agents.directory import (
     AgentEntry,
     Bye,
+    DirectoryMessage,
     Hello,
     NodeEntry,
 )
@@ -22,6 +24,8 @@ from agentbus.agents.join import Join, JoinOptions, Step
 from agentbus.agents.liveness import Liveness, LivenessOptions
 from agentbus.agents.nodes import NodeRecord, NodeState, NodeTable
 from agentbus.agents.own_list import OwnList
+from agentbus.agents.statuses import StatusExchange, StatusOptions
+from agentbus.errors import NotTrustedError
 
 
 class MembershipOptions(msgspec.Struct, frozen=True):
@@ -34,6 +38,7 @@ class MembershipOptions(msgspec.Struct, frozen=True):
         max_agents: agents of one node that it holds.
         join: see `JoinOptions`.
         liveness: see `LivenessOptions`.
+        statuses: see `StatusOptions`.
     """
 
     beat_interval: float = 10.0
@@ -42,6 +47,7 @@ class MembershipOptions(msgspec.Struct, frozen=True):
     max_agents: int = 10_000
     join: JoinOptions = JoinOptions()
     liveness: LivenessOptions = LivenessOptions()
+    statuses: StatusOptions = StatusOptions()
 
 
 class Standing:
@@ -50,6 +56,8 @@ class Standing:
     Attributes:
         nodes: who is there, this node included.
         liveness: who lives.
+        statuses: how busy the agents are.
+        announcing: who waits until others know of a change to the own list.
         established: whether the node id is ours.
         guest: whether the others do not trust us, so that we are not in the directory.
 
@@ -67,9 +75,11 @@ class Standing:
         self.established = False
         self._effects: list[Effect] = []
         self._tell = self._effects.append
-        self.nodes = NodeTable(options.max_nodes, options.max_agents)
+        self.nodes = NodeTable(namespace, options.max_nodes, options.max_agents)
         self.liveness = Liveness(self.nodes, stamp.node, options.liveness, self._tell, now)
+        self.statuses = StatusExchange(namespace, self.nodes, options.statuses, self._tell)
         self._join = Join(options.join)
+        self.announcing = Announcing()
         self._list = OwnList(namespace, options.page_bytes)
         self._page_bytes = options.page_bytes
         self._peer = ""
@@ -122,6 +132,7 @@ class Standing:
         for record in self.nodes:
             record.told = False
         self.liveness.online(roster, now)
+        self.statuses.online()
         twin_possible = twin_possible and not self.established
         self._follow(self._join.start(now, alone=self.liveness.alone, twin_possible=twin_possible))
 
@@ -131,6 +142,8 @@ class Standing:
         self._beat_at = None
         self._join.stop()
         self.liveness.offline()
+        self.statuses.offline()
+        self.announcing.offline()
 
     def begin_new_life(self, incarnation: str, now: float) -> None:
         """Go on as a new life of the same node, after `FencedOff`."""
@@ -151,6 +164,11 @@ class Standing:
             self._tell(Spread(Bye(self.namespace, self.stamp)))
 
     @property
+    def informed(self) -> bool:
+        """Whether this node knows the directory."""
+        return self.established and self._online and not self._join.active
+
+    @property
     def _listed(self) -> bool:
         return self.established and self._online and not self.guest
 
@@ -169,8 +187,17 @@ class Standing:
 
     def _introduce(self, *, want: int | None, peer: str | None = None) -> None:
         if self._listed:
-            for message in self._list.introduction(self.own, want=want):
-                self._tell(Spread(message) if peer is None else Direct(peer, message))
+            messages = self._list.introduction(self.own, want=want)
+            if peer is None:
+                self._spread_all(list(messages))
+            else:
+                for message in messages:
+                    self._tell(Direct(peer, message))
+
+    def _spread_all(self, messages: Sequence[DirectoryMessage]) -> None:
+        for message in messages[:-1]:
+            self._tell(Spread(message))
+        self._tell(Spread(messages[-1], self.announcing.attach()))
 
     # -- own agents ------------------------------------------------------------------------------------------
 
@@ -187,10 +214,14 @@ class Standing:
         deltas = list(self._list.take_deltas(self.own))
         for delta in deltas:
             self.nodes.take_delta(self.own, delta)
-            if self._listed:
-                self._tell(Spread(delta))
         if deltas:
             self._tell(AgentsChanged(self.stamp.node))
+        if deltas and self._listed:
+            self._spread_all(deltas)
+        elif self._listed:
+            self.announcing.nothing_to_say()
+        elif self._online and self.guest:
+            self.announcing.fail(NotTrustedError("others do not trust this node, and list nothing of it"))
 
     def limit(self, page_bytes: int) -> None:
         """Keep every message below so many bytes of JSON: the hub's limit became known."""

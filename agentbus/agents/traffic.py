@@ -8,7 +8,7 @@ for their ack's time, or for something to travel with.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -33,6 +33,7 @@ class Outgoing(msgspec.Struct, frozen=True):
         link: the link that it belongs to; None for the directory's, and for broadcasts.
         channel: of a broadcast; None for what concerns nodes.
         token: what was given with it.
+        begins: it is the first, or only, frame of a broadcast.
     """
 
     data: bytes
@@ -40,6 +41,7 @@ class Outgoing(msgspec.Struct, frozen=True):
     link: Link | None = None
     channel: str | None = None
     token: Any = None
+    begins: bool = False
 
 
 class Traffic:
@@ -73,6 +75,7 @@ class Traffic:
         self._max_control = max_control
         self._casts: deque[Outgoing] = deque()
         self._max_casts = max_casts
+        self._casts_waiting = 0
         self._online = False
 
     # -- links -----------------------------------------------------------------------------------------------
@@ -119,20 +122,29 @@ class Traffic:
             self.dropped += 1
         self._control.append((message, peer, token))
 
-    def cast(self, channel: str, data: bytes, token: Any) -> None:
+    def cast(self, frames: Mapping[str, bytes], tokens: Sequence[Any]) -> None:
         """Queue a broadcast; it waits for a connection.
 
+        Args:
+            frames: its data by channel.
+            tokens: one for each frame.
+
         Raises:
-            MailboxFullError: too many wait.
+            MailboxFullError: too many broadcasts wait.
         """
-        if len(self._casts) >= self._max_casts:
+        if self._casts_waiting >= self._max_casts:
             raise MailboxFullError(self._max_casts)
-        self._casts.append(Outgoing(data, None, channel=channel, token=token))
+        first = True
+        for (channel, data), token in zip(frames.items(), tokens, strict=True):
+            self._casts.append(Outgoing(data, None, channel=channel, token=token, begins=first))
+            first = False
+        self._casts_waiting += 1
 
     def take_casts(self) -> list[Outgoing]:
         """Give back the broadcasts that have not left."""
         casts = list(self._casts)
         self._casts.clear()
+        self._casts_waiting = 0
         return casts
 
     def online(self, now: float) -> None:
@@ -163,7 +175,9 @@ class Traffic:
             message, peer, token = self._control.popleft()
             yield Outgoing(_encode(message), peer, token=token)
         while self._casts and self.pacer.take(now):
-            yield self._casts.popleft()
+            cast = self._casts.popleft()
+            self._casts_waiting -= cast.begins
+            yield cast
         yield from self._link_frames(now)
 
     def _link_frames(self, now: float) -> Iterator[Outgoing]:

@@ -41,6 +41,11 @@ class Client(Protocol):
     on_direct: Any
     on_presence: Any
 
+    @property
+    def subscriptions(self) -> frozenset[str]:
+        """The channels that it keeps subscribed."""
+        ...
+
     def connect(self) -> Future[ConnectedEvent]:
         """Begin to connect."""
         ...

@@ -169,6 +169,7 @@ class CellRef:
 
     def stop(self, *, now: bool = False) -> Future[bool]:
         """Ask the cell to end after its mailbox, or at once; the future says whether it was alive."""
+        self._status.draining = True
         return self.actor_ref.stop(block=False, now=now)
 
     def ended(self) -> Future[bool]:
@@ -183,6 +184,17 @@ class CellRef:
     def queue_length(self) -> int:
         """How many messages wait."""
         return len(self._mailbox)
+
+    @property
+    def busy(self) -> int:
+        """How many messages are being handled, those of handlers that block their loop not included."""
+        shell = self._status.shell
+        return 0 if shell is None else shell.busy
+
+    @property
+    def draining(self) -> bool:
+        """Whether it was asked to end, or is ending."""
+        return self._status.draining or self._status.state in {CellState.STOPPING, CellState.STOPPED}
 
     @property
     def state(self) -> CellState:

@@ -56,17 +56,31 @@ class Shell(Protocol):
         """Apply what waits on the control lane, if this is a safe point for it."""
         ...
 
+    @property
+    def busy(self) -> int:
+        """How many messages are being handled; from any thread."""
+        ...
+
 
 class CellStatus:
-    """What others may see of a cell at any time."""
+    """What others may see of a cell at any time.
 
-    __slots__ = ("controls", "incarnation", "state")
+    Attributes:
+        state: where in its life it is.
+        incarnation: how many behaviours it has had.
+        draining: it was asked to end.
+        shell: where it lives; None before and after.
+    """
+
+    __slots__ = ("controls", "draining", "incarnation", "shell", "state")
 
     def __init__(self) -> None:
         self.state = CellState.STARTING
         self.incarnation = 0
         self.controls: deque[Control] | tuple[()] = ()
         """What was taken from the control lane and is not applied yet; the cell's own thread changes it."""
+        self.draining = False
+        self.shell: Shell | None = None
 
 
 class CellCore:
@@ -105,7 +119,7 @@ class CellCore:
         from agentbus.runtime.cell import CellRef  # it imports this module
 
         self.mailbox = mailbox
-        self._shell = shell
+        self._shell = self.status.shell = shell
         self.ref = CellRef(self.name, actor_ref, mailbox, self.status)
         if self._group is not None:
             self._group.join(self)
@@ -119,6 +133,8 @@ class CellCore:
     def enter(self, state: CellState) -> None:
         """Show where in its life the cell is."""
         self.status.state = state
+        if state is CellState.STOPPED:
+            self.status.shell = None  # an address that somebody keeps holds no more than itself
 
     def begin(self) -> Any:
         """Make a behaviour, and call its `on_start`."""

@@ -64,6 +64,11 @@ class LoopCell(LoopActor):
         """Call `work()` in `delay` seconds, between messages; a failure is the behaviour's."""
         return self.call_later(delay, work)
 
+    @property
+    def busy(self) -> int:
+        """How many messages are being handled by coroutines."""
+        return self._busy
+
     # -- the life, step by step -----------------------------------------------------------------------------
 
     def _started(self, _value: Any, error: BaseException | None) -> None:

@@ -70,6 +70,11 @@ class ThreadCell(pykka.ThreadingActor):
         core.move_in(self, self._ref, self._mailbox)
 
     @property
+    def busy(self) -> int:
+        """How many messages are being handled: one at most."""
+        return 0 if self._job is None else 1
+
+    @property
     def actor_stopped(self) -> threading.Event:  # type: ignore[override]  # made when asked for
         """Whether the cell takes no more messages, as an event."""
         return self._ref.actor_stopped

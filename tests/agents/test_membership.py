@@ -11,6 +11,7 @@ from agentbus.agents.effects import FencedOff, NodeMoved
 from agentbus.agents.envelope import Stamp
 from agentbus.agents.events import AgentsChanged, DeathReason, NodeBack, NodeSuspect, NodeUp
 from agentbus.agents.nodes import NodeState
+from agentbus.agents.query import Query
 from agentbus.agents.standing import MembershipOptions
 from tests.agents.world import Member, World
 
@@ -395,13 +396,18 @@ def test_agents_are_found_by_name_and_capability_living_nodes_first() -> None:
     c.host("sum", capabilities=("summarise",))
     world.run(1)
     nodes = a.membership.nodes
-    assert [record.stamp.node for record, _ in nodes.find("sum", None)] == ["b", "c"]
-    assert [record.stamp.node for record, _ in nodes.find(None, "text")] == ["b"]
-    assert len(nodes.find(None, None)) == 5
+    assert [record.stamp.node for record, _, _ in nodes.find(Query("sum", None))] == ["b", "c"]
+    assert [record.stamp.node for record, _, _ in nodes.find(Query(None, "text"))] == ["b"]
+    assert len(nodes.find(Query(None, None))) == 5
     world.disconnect(b)
     world.run(1)
-    assert [record.stamp.node for record, _ in nodes.find(None, "summarise")] == ["c", "b"]
-    assert nodes.find("sum", "other") == nodes.find("nobody", None) == nodes.find(None, "none") == []
+    assert [record.stamp.node for record, _, _ in nodes.find(Query(None, "summarise"))] == ["c", "b"]
+    assert (
+        nodes.find(Query("sum", "other"))
+        == nodes.find(Query("nobody", None))
+        == nodes.find(Query(None, "none"))
+        == []
+    )
 
 
 def test_an_agent_that_left_or_changed_is_found_as_it_is_now() -> None:
@@ -414,8 +420,8 @@ def test_an_agent_that_left_or_changed_is_found_as_it_is_now() -> None:
     world.carry_out(b)
     world.run(1)
     nodes = a.membership.nodes
-    assert nodes.find(None, "old") == nodes.find("agent-b", None) == []
-    assert len(nodes.find(None, "new")) == 1
+    assert nodes.find(Query(None, "old")) == nodes.find(Query("agent-b", None)) == []
+    assert len(nodes.find(Query(None, "new"))) == 1
     assert AgentsChanged("b") in a.events
 
 
