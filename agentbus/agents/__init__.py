@@ -15,7 +15,9 @@ from agentbus.agents.events import (
     AgentFailure,
     AgentGaveUp,
     AgentProgress,
+    AgentRecovered,
     AgentRestarting,
+    AgentStalled,
     AgentStarted,
     BusConnected,
     BusDisconnected,
@@ -30,6 +32,8 @@ from agentbus.agents.events import (
     ProcessStarted,
 )
 from agentbus.agents.handlers import handles
+from agentbus.agents.lives.store_memory import MemoryStore
+from agentbus.agents.lives.store_sqlite import SqliteStore
 from agentbus.agents.message import Message, Request
 from agentbus.agents.node_parts import NodeOptions
 from agentbus.agents.outcome import Outcome
@@ -44,8 +48,10 @@ __all__ = [
     "AgentFailure",
     "AgentGaveUp",
     "AgentProgress",
+    "AgentRecovered",
     "AgentRef",
     "AgentRestarting",
+    "AgentStalled",
     "AgentStarted",
     "AsyncAgentActor",
     "Bus",
@@ -55,6 +61,7 @@ __all__ = [
     "ChildLost",
     "DeadLetter",
     "DeathReason",
+    "MemoryStore",
     "Message",
     "NodeBack",
     "NodeDead",
@@ -65,6 +72,7 @@ __all__ = [
     "ProcessExited",
     "ProcessStarted",
     "Request",
+    "SqliteStore",
     "TopicSubscription",
     "handles",
 ]

@@ -16,6 +16,7 @@ from agentbus.runtime.cell_job import current_job
 if TYPE_CHECKING:
     from agentbus.agents.bus import Bus
     from agentbus.agents.delivery import Delivery
+    from agentbus.agents.lives.stall_watch import OnStall, StallWatch
     from agentbus.agents.ref import AgentRef
 
 
@@ -27,12 +28,14 @@ class AgentContext(msgspec.Struct, frozen=True):
         name: its name on it.
         address: the same as text, for everyone.
         cell: what its cell gives it.
+        stalls: takes its marks of progress; None if it is not watched.
     """
 
     bus: Bus
     name: str
     address: str
     cell: CellContext
+    stalls: StallWatch | None = None
 
 
 class ChildLost(msgspec.Struct, frozen=True):
@@ -53,10 +56,14 @@ class Agent:
     Attributes:
         capabilities: what an agent of this class is found by, on every node.
         public: peers without a node's token may ask and tell it too.
+        stall_timeout: seconds that it may be busy with one message without `self.progress()`; None = any.
+        on_stall: "report" an `AgentStalled`, or "restart" it too.
     """
 
     capabilities: ClassVar[tuple[str, ...]] = ()
     public: ClassVar[bool] = False
+    stall_timeout: ClassVar[float | None] = None
+    on_stall: ClassVar[OnStall] = "report"
     _context: AgentContext
 
     # -- hooks -----------------------------------------------------------------------------------------------
@@ -72,6 +79,18 @@ class Agent:
 
     def on_child_lost(self, lost: ChildLost) -> Any:
         """Hear that a child has given up; raise to fail with it. By default the event of it is enough."""
+
+    def snapshot(self) -> Any:
+        """Give the agent's state as JSON values; asked after each message if it has a store."""
+        raise NotImplementedError(
+            f"{type(self).__qualname__} has a store, so it needs snapshot() and restore()"
+        )
+
+    def restore(self, state: Any) -> None:
+        """Take over what `snapshot` gave last, before `on_start`; not called if nothing was stored yet."""
+        raise NotImplementedError(
+            f"{type(self).__qualname__} has a store, so it needs snapshot() and restore()"
+        )
 
     # -- the agent -------------------------------------------------------------------------------------------
 
@@ -153,13 +172,16 @@ class Agent:
             job.reply(value)
 
     def progress(self, note: str = "", *, done: float | None = None) -> None:
-        """Report progress as an event of this node's bus.
+        """Report progress as an event of this node's bus; a sign that the handling is not stalled.
 
         Args:
             note: for people.
             done: how much of it is done, 0 to 1.
         """
         self.bus.report(AgentProgress(self._context.address, note, done))
+        scope = current_scope.get()
+        if self._context.stalls is not None and scope is not None and scope.delivery is not None:
+            self._context.stalls.mark(scope.delivery)
 
 
 class AgentActor(Agent):

@@ -40,6 +40,22 @@ class Parcel(msgspec.Struct, frozen=True):
     call: Call | None = None
     message: Any = None
 
+    def envelope(self, number: str) -> Envelope:
+        """Give what goes over the wire; the deadline goes beside it."""
+        return Envelope(
+            number,
+            self.kind,
+            self.address.agent,
+            self.headers.sender,
+            None,
+            self.type,
+            self.version,
+            self.body,
+            hops=self.headers.hops,
+            chain=self.headers.chain,
+            key=self.headers.key,
+        )
+
 
 class Call(Protocol):
     """Who waits for what becomes of a parcel."""

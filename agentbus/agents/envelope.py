@@ -68,6 +68,7 @@ class Envelope(
         failure: the error that an ERROR envelope carries.
         hops: see `Headers`.
         chain: see `Headers`.
+        key: see `Headers`.
     """
 
     id: str
@@ -81,6 +82,7 @@ class Envelope(
     failure: Failure | None = None
     hops: int = 0
     chain: tuple[tuple[str, str], ...] = ()
+    key: str | None = None
 
 
 class Item(msgspec.Struct, frozen=True, array_like=True):

@@ -128,18 +128,7 @@ class Exchange:
             return
         self._numbers += 1
         number = f"{self._numbers:x}"
-        envelope = Envelope(
-            number,
-            parcel.kind,
-            parcel.address.agent,
-            parcel.headers.sender,
-            None,
-            parcel.type,
-            parcel.version,
-            parcel.body,
-            hops=parcel.headers.hops,
-            chain=parcel.headers.chain,
-        )
+        envelope = parcel.envelope(number)
         try:
             self._put(link, envelope, parcel.headers.deadline, call)
         except BodyTooLargeError as error:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pykka
 
 from agentbus.agents.address import Address
@@ -26,7 +25,9 @@ from agentbus.agents.events import (
 )
 from agentbus.agents.handlers import HandlerTable, handler_table
 from agentbus.agents.hosted import Hosted, Listing, LocalAgent, ReplicaGroup
-from agentbus.runtime import LoopActor, MailboxOptions, RestartMode, RestartPolicy, Runtime
+from agentbus.agents.lives.layers import layered, watch_for
+from agentbus.agents.spawning import DEFAULT_MAILBOX, SpawnOptions
+from agentbus.runtime import LoopActor, Runtime
 from agentbus.runtime.cell import Behaviour, CellOptions, start_cell
 from agentbus.runtime.cell_context import CellContext
 from agentbus.runtime.cell_events import (
@@ -40,28 +41,6 @@ from agentbus.runtime.cell_events import (
 
 if TYPE_CHECKING:
     from agentbus.agents.bus import Bus
-
-DEFAULT_MAILBOX = MailboxOptions(capacity=100_000)
-ROOT_POLICY = RestartPolicy(mode=RestartMode.STOP)
-REPLICA_POLICY = RestartPolicy(mode=RestartMode.RESTART)
-
-
-class SpawnOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How an agent is started.
-
-    Attributes:
-        name: on its node; None for a fresh one.
-        replicas: how many of it share the name; messages go round.
-        supervision: what follows a failure; by default a root stops and replicas restart, 5 times in 60 s.
-        mailbox: how much it holds, and what happens beyond.
-        detached: for children: outlive the parent's restarts and end.
-    """
-
-    name: str | None = None
-    replicas: int = 1
-    supervision: RestartPolicy | None = None
-    mailbox: MailboxOptions | None = None
-    detached: bool = False
 
 
 class House:
@@ -121,12 +100,11 @@ class House:
             InvalidNameError: the name breaks the rules.
         """
         table = _table_of(cls)
+        options.check(cls)
         name = options.name or f"{cls.__name__.lower()}-{self._runtime.new_id()[:8]}"
         capabilities = tuple(getattr(cls, "capabilities", ()))
         entry = AgentEntry(name, capabilities, bool(getattr(cls, "public", False)))
         check_entry(entry)
-        if options.replicas < 1:
-            raise ValueError(f"there is at least one replica, not {options.replicas}")
         members = [self._agent(member, entry, table) for member in _member_names(name, options.replicas)]
         hosted: Hosted = members[0]
         if options.replicas > 1:
@@ -157,18 +135,18 @@ class House:
         options: SpawnOptions,
         parent: AgentContext | None,
     ) -> None:
-        policy = options.supervision or (REPLICA_POLICY if options.replicas > 1 else ROOT_POLICY)
         on_loop = issubclass(cls, AsyncAgentActor)
         if on_loop:
             agent.concurrency, agent.reentrant = cls.concurrency, cls.reentrant
         cell_options = CellOptions(
             name=agent.address,
             mailbox=options.mailbox or DEFAULT_MAILBOX,
-            restart=policy,
+            restart=options.policy(cls),
+            group=options.group,
             concurrency=cls.concurrency if on_loop else 1,
             thread=self._threads and not on_loop,
         )
-        factory = partial(self._behaviour, agent, make)
+        factory = partial(self._behaviour, agent, cls, make, options)
         observer = partial(self._observe, agent)
         if parent is None:
             agent.cell = start_cell(self._runtime, factory, cell_options, observer)
@@ -176,11 +154,18 @@ class House:
             agent.cell = parent.cell.start_cell(factory, cell_options, observer, detached=options.detached)
 
     def _behaviour(
-        self, agent: LocalAgent, make: Callable[[AgentContext | None], Any], cell: CellContext
+        self,
+        agent: LocalAgent,
+        cls: type[Any],
+        make: Callable[[AgentContext | None], Any],
+        options: SpawnOptions,
+        cell: CellContext,
     ) -> Behaviour:
         if agent.table is None:
             return PykkaBehaviour(cell, partial(make, None))
-        return AgentBehaviour(AgentContext(self._bus, agent.name, agent.address, cell), agent.table, make)
+        watch = watch_for(options.stall_rule(cls), agent.address, cell, self._listing.report)
+        context = AgentContext(self._bus, agent.name, agent.address, cell, watch)
+        return layered(AgentBehaviour(context, agent.table, make), context, options.store)
 
     # -- lives -----------------------------------------------------------------------------------------------
 

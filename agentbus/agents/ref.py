@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 from agentbus.agents.address import Address
-from agentbus.agents.headers import HOP_LIMIT, Headers, inherited, waited_for
+from agentbus.agents.headers import HOP_LIMIT, Headers, inherited, keyed, waited_for
 from agentbus.agents.hosted import Hosted, LocalAgent
 from agentbus.agents.message import Message, Request
 from agentbus.agents.outcome import Outcome
@@ -62,7 +62,9 @@ class AgentRef:
 
     # -- messages --------------------------------------------------------------------------------------------
 
-    def tell(self, message: Message | Any, *, timeout: float | None = None) -> Future[Outcome]:
+    def tell(
+        self, message: Message | Any, *, timeout: float | None = None, key: str | None = None
+    ) -> Future[Outcome]:
         """Send a message and don't wait.
 
         A thread that sends to another node faster than the link carries is held up; who awaits the outcome
@@ -71,6 +73,7 @@ class AgentRef:
         Args:
             message: a `Message`; a plain pykka actor takes anything.
             timeout: seconds after which nobody needs it handled any more; None = never.
+            key: the same for every re-send of this; an agent with a store handles it once.
 
         Returns:
             The future of what became of it, for those who care. It fails only with `BusClosedError` or
@@ -78,6 +81,8 @@ class AgentRef:
         """
         deadline = None if timeout is None else self._post.now() + timeout
         headers = inherited(current_scope.get(), deadline)
+        if key is not None:
+            headers = keyed(headers, key)
         if headers.hops > HOP_LIMIT:
             return self._post.refuse(self.address, message, headers, "hop_limit")
         agent = self._pick()
@@ -86,10 +91,14 @@ class AgentRef:
         return self._post.tell_here(agent, message, headers)
 
     @overload
-    def ask(self, message: Request[Reply], *, timeout: float | None = None) -> Future[Reply]: ...
+    def ask(
+        self, message: Request[Reply], *, timeout: float | None = None, key: str | None = None
+    ) -> Future[Reply]: ...
     @overload
-    def ask(self, message: Message | Any, *, timeout: float | None = None) -> Future[Any]: ...
-    def ask(self, message: Any, *, timeout: float | None = None) -> Future[Any]:
+    def ask(
+        self, message: Message | Any, *, timeout: float | None = None, key: str | None = None
+    ) -> Future[Any]: ...
+    def ask(self, message: Any, *, timeout: float | None = None, key: str | None = None) -> Future[Any]:
         """Send a message and get the future of the reply.
 
         Inside a handler the handler's own deadline holds too: nobody would wait for the reply after it.
@@ -97,6 +106,8 @@ class AgentRef:
         Args:
             message: a `Message`; a plain pykka actor takes anything.
             timeout: seconds to wait; the deadline travels along, and work that is too late is not started.
+            key: the same for every re-send of this; an agent with a store handles it once, and gives the
+                same reply.
 
         Returns:
             The future of the reply. It fails with `AskTimeoutError`, `NoSuchAgentError`, `AgentFailed`,
@@ -108,6 +119,8 @@ class AgentRef:
         scope = current_scope.get()
         deadline = self._deadline(timeout, scope)
         headers = inherited(scope, deadline)
+        if key is not None:
+            headers = keyed(headers, key)
         if headers.hops > HOP_LIMIT:
             return Future.failed(HopLimitError(HOP_LIMIT))
         if scope is not None and scope.delivery is not None:

@@ -35,6 +35,7 @@
         ├─ UndecodableMessageError             the recipient cannot read this message
         ├─ UnhandledMessageError               the recipient has no handler for this message
         ├─ AgentFailed                         the handler raised
+        ├─ AgentStalledError                   no progress for the agent's stall_timeout
         ├─ AgentRestarted                      the agent was restarted while it worked on this
         ├─ AgentStopped                        the agent stopped before it worked on this
         ├─ AskTimeoutError (TimeoutError)      the deadline passed before the reply
@@ -42,6 +43,7 @@
         ├─ HopLimitError                       messages that cause one another without end
         ├─ DeadlockError                       an ask whose answer would wait for the asker
         ├─ BodyTooLargeError (ValueError)      over the largest body the bus carries
+        ├─ StoreError                          an agent's state can't be read or written
         └─ NotTrustedError                     the sender may not do that here
 
 Facts are fields. Text that came from a server stays in a field and never enters a message; no field holds a
@@ -54,6 +56,7 @@ from agentbus.errors.agents import (
     AgentError,
     AgentFailed,
     AgentRestarted,
+    AgentStalledError,
     AgentStopped,
     AskTimeoutError,
     BodyTooLargeError,
@@ -65,6 +68,7 @@ from agentbus.errors.agents import (
     NoSuchAgentError,
     NotTrustedError,
     OutcomeUnknownError,
+    StoreError,
     UndecodableMessageError,
     UnhandledMessageError,
 )
@@ -102,6 +106,7 @@ __all__ = [
     "AgentError",
     "AgentFailed",
     "AgentRestarted",
+    "AgentStalledError",
     "AgentStopped",
     "AskTimeoutError",
     "BlockingCallError",
@@ -134,6 +139,7 @@ __all__ = [
     "SignallingDisconnectedError",
     "SignallingError",
     "SignallingServerError",
+    "StoreError",
     "StreamClosedError",
     "TokenError",
     "TokenProviderError",

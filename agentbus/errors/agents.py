@@ -71,6 +71,20 @@ class AgentFailed(AgentError):  # noqa: N818 -- the name is part of the interfac
         self.error_message = error_message
 
 
+class AgentStalledError(AgentError):
+    """The handler was cancelled: it had worked for too long without a mark of progress.
+
+    Attributes:
+        message_type: what it worked on.
+        seconds: without a mark.
+    """
+
+    def __init__(self, message_type: str, seconds: float) -> None:
+        super().__init__(f"no progress with {message_type} for {seconds:.3g} s; mark it with self.progress()")
+        self.message_type = message_type
+        self.seconds = seconds
+
+
 class AgentRestarted(AgentError):  # noqa: N818 -- the name is part of the interface
     """The agent was restarted while it worked on this."""
 
@@ -125,6 +139,10 @@ class BodyTooLargeError(AgentError, ValueError):
         super().__init__(f"the body has {size} bytes and the bus carries {cap}; send less, or a reference")
         self.size = size
         self.cap = cap
+
+
+class StoreError(AgentError):
+    """The store of an agent's state can't be read or written; what it was to keep was not acknowledged."""
 
 
 class NotTrustedError(AgentError):
