@@ -16,7 +16,7 @@ from agentbus.runtime.cell_job import current_job
 if TYPE_CHECKING:
     from agentbus.agents.bus import Bus
     from agentbus.agents.delivery import Delivery
-    from agentbus.agents.lives.stall_watch import OnStall, StallWatch
+    from agentbus.agents.lives.stall_watch import Marks, OnStall
     from agentbus.agents.ref import AgentRef
 
 
@@ -35,7 +35,7 @@ class AgentContext(msgspec.Struct, frozen=True):
     name: str
     address: str
     cell: CellContext
-    stalls: StallWatch | None = None
+    stalls: Marks | None = None
 
 
 class ChildLost(msgspec.Struct, frozen=True):
@@ -107,7 +107,7 @@ class Agent:
     @property
     def ref(self) -> AgentRef:
         """The agent's own address; the same after a restart."""
-        return self.bus.ref_to(self.name)
+        return self.bus.ref(self._context.address)
 
     @property
     def runtime(self) -> Runtime:

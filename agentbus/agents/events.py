@@ -95,12 +95,14 @@ class AgentFailure(BusEvent, frozen=True):
         message_type: what it was working on; empty if it failed outside any message.
         error: qualified name of the exception and its text.
         traceback: where.
+        error_type: qualified name of the exception, with its module unless it is a builtin.
     """
 
     address: str
     message_type: str
     error: str
     traceback: str
+    error_type: str = ""
 
 
 class AgentRestarting(BusEvent, frozen=True):

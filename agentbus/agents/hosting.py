@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pykka
 
 from agentbus.agents.address import Address
@@ -25,11 +26,15 @@ from agentbus.agents.events import (
 )
 from agentbus.agents.handlers import HandlerTable, handler_table
 from agentbus.agents.hosted import Hosted, Listing, LocalAgent, ReplicaGroup
-from agentbus.agents.lives.layers import layered, watch_for
+from agentbus.agents.lives.layers import stored, watch_for, watched
+from agentbus.agents.lives.stall_watch import NO_STALLS, Marks
+from agentbus.agents.processes.behaviour import ProcessBehaviour
+from agentbus.agents.processes.spec import ProcessSpec, process_spec
 from agentbus.agents.spawning import DEFAULT_MAILBOX, SpawnOptions
 from agentbus.runtime import LoopActor, Runtime
 from agentbus.runtime.cell import Behaviour, CellOptions, start_cell
 from agentbus.runtime.cell_context import CellContext
+from agentbus.runtime.cell_core import agent_failed
 from agentbus.runtime.cell_events import (
     CellEvent,
     Failed,
@@ -38,9 +43,26 @@ from agentbus.runtime.cell_events import (
     Started,
     Stopped,
 )
+from agentbus.runtime.faults import RelayedFailure
 
 if TYPE_CHECKING:
     from agentbus.agents.bus import Bus
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What an agent's cell is filled with, at every start.
+
+    Attributes:
+        cls: its class.
+        make: makes its object.
+        options: how it is started.
+        spec: for a process; None without one.
+    """
+
+    cls: type[Any]
+    make: Callable[[AgentContext | None], Any]
+    options: SpawnOptions
+    spec: ProcessSpec | None
 
 
 class House:
@@ -51,6 +73,9 @@ class House:
         runtime: where they live.
         listing: told what becomes of them.
         threads: whether sync agents get threads; without, in a simulation, they run on the loop.
+
+    Attributes:
+        marks: takes the agents' marks of progress, where somebody else watches them for stalls.
     """
 
     def __init__(self, bus: Bus, runtime: Runtime, listing: Listing, *, threads: bool) -> None:
@@ -59,6 +84,8 @@ class House:
         self._listing = listing
         self._threads = threads
         self._hosted: dict[str, Hosted] = {}
+        self._elsewhere: set[str] = set()
+        self.marks: Marks | None = None
 
     # -- look up ---------------------------------------------------------------------------------------------
 
@@ -80,7 +107,11 @@ class House:
         ]
 
     def _listed(self) -> list[Hosted]:
-        return [hosted for hosted in self.all() if hosted.entry.name == hosted.name]
+        return [
+            hosted
+            for hosted in self.all()
+            if hosted.entry.name == hosted.name and hosted.name not in self._elsewhere
+        ]
 
     # -- start -----------------------------------------------------------------------------------------------
 
@@ -105,19 +136,38 @@ class House:
         capabilities = tuple(getattr(cls, "capabilities", ()))
         entry = AgentEntry(name, capabilities, bool(getattr(cls, "public", False)))
         check_entry(entry)
-        members = [self._agent(member, entry, table) for member in _member_names(name, options.replicas)]
+        spec = self._process_spec(cls, args, kwargs, options)
+        plan = Plan(cls, partial(_construct, cls, args, kwargs), options, spec)
+        members = [
+            self._agent(member, entry, table, options) for member in _member_names(name, options.replicas)
+        ]
         hosted: Hosted = members[0]
         if options.replicas > 1:
             hosted = ReplicaGroup(name, self._address(name), entry, members)
             self._take_name(hosted)
         for member in members:
             self._take_name(member)
-            self._start(member, cls, partial(_construct, cls, args, kwargs), options, parent)
-        self._listing.listed(entry)
+            self._start(member, plan, parent)
+        if options.address is None:
+            self._listing.listed(entry)
         return hosted
 
-    def _agent(self, name: str, entry: AgentEntry, table: HandlerTable | None) -> LocalAgent:
-        return LocalAgent(name, self._address(name), entry, table, self._listing)
+    def _process_spec(
+        self, cls: type[Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: SpawnOptions
+    ) -> ProcessSpec | None:
+        if not options.process:
+            return None
+        if not self._threads:
+            raise ValueError("a process lives in real time: there is no process=True on virtual time")
+        return process_spec(cls, args, kwargs, options.store)
+
+    def _agent(
+        self, name: str, entry: AgentEntry, table: HandlerTable | None, options: SpawnOptions
+    ) -> LocalAgent:
+        address = options.address or self._address(name)
+        if options.address is not None:
+            self._elsewhere.add(name)
+        return LocalAgent(name, address, entry, table, self._listing)
 
     def _address(self, name: str) -> str:
         return str(Address(self._bus.namespace, self._bus.node, name))
@@ -127,45 +177,36 @@ class House:
         if holder is not hosted:
             raise ValueError(f"there is an agent {hosted.name!r} on this node; give this one another name=")
 
-    def _start(
-        self,
-        agent: LocalAgent,
-        cls: type[Any],
-        make: Callable[[AgentContext | None], Any],
-        options: SpawnOptions,
-        parent: AgentContext | None,
-    ) -> None:
+    def _start(self, agent: LocalAgent, plan: Plan, parent: AgentContext | None) -> None:
+        cls, options = plan.cls, plan.options
         on_loop = issubclass(cls, AsyncAgentActor)
         if on_loop:
-            agent.concurrency, agent.reentrant = cls.concurrency, cls.reentrant
+            agent.concurrency, agent.reentrant = cls.concurrency, cls.reentrant and plan.spec is None
         cell_options = CellOptions(
             name=agent.address,
             mailbox=options.mailbox or DEFAULT_MAILBOX,
             restart=options.policy(cls),
             group=options.group,
             concurrency=cls.concurrency if on_loop else 1,
-            thread=self._threads and not on_loop,
+            thread=self._threads and not on_loop and plan.spec is None,
         )
-        factory = partial(self._behaviour, agent, cls, make, options)
+        factory = partial(self._behaviour, agent, plan)
         observer = partial(self._observe, agent)
         if parent is None:
             agent.cell = start_cell(self._runtime, factory, cell_options, observer)
         else:
             agent.cell = parent.cell.start_cell(factory, cell_options, observer, detached=options.detached)
 
-    def _behaviour(
-        self,
-        agent: LocalAgent,
-        cls: type[Any],
-        make: Callable[[AgentContext | None], Any],
-        options: SpawnOptions,
-        cell: CellContext,
-    ) -> Behaviour:
+    def _behaviour(self, agent: LocalAgent, plan: Plan, cell: CellContext) -> Behaviour:
         if agent.table is None:
-            return PykkaBehaviour(cell, partial(make, None))
-        watch = watch_for(options.stall_rule(cls), agent.address, cell, self._listing.report)
-        context = AgentContext(self._bus, agent.name, agent.address, cell, watch)
-        return layered(AgentBehaviour(context, agent.table, make), context, options.store)
+            return PykkaBehaviour(cell, partial(plan.make, None))
+        rule = plan.options.stall_rule(plan.cls) if self.marks is None else NO_STALLS
+        watch = watch_for(rule, agent.address, cell, self._listing.report)
+        context = AgentContext(self._bus, agent.name, agent.address, cell, watch or self.marks)
+        if plan.spec is not None:
+            return watched(ProcessBehaviour(context, agent.table, plan.spec), watch)
+        behaviour = AgentBehaviour(context, agent.table, plan.make)
+        return stored(watched(behaviour, watch), behaviour, context, plan.options.store)
 
     # -- lives -----------------------------------------------------------------------------------------------
 
@@ -179,6 +220,9 @@ class House:
 
     def _ended(self, agent: LocalAgent) -> None:
         self._hosted.pop(agent.name, None)
+        if agent.name in self._elsewhere:
+            self._elsewhere.discard(agent.name)
+            return
         group = self._hosted.get(agent.entry.name)
         if isinstance(group, ReplicaGroup):
             if any(self._hosted.get(member.name) is member for member in group.members):
@@ -245,7 +289,13 @@ def _failure_of(address: str, event: Any) -> BusEvent:
     delivery: Any = event.message
     trace = "".join(traceback.format_exception(error))
     kind = delivery.type_name if isinstance(delivery, Delivery) else ""
-    return AgentFailure(address, kind, f"{type(error).__qualname__}: {error}", trace)
+    failed = agent_failed(error)
+    name = (
+        failed.error_type.rpartition(".")[2]
+        if isinstance(error, RelayedFailure)
+        else type(error).__qualname__
+    )
+    return AgentFailure(address, kind, f"{name}: {failed.error_message}", trace, failed.error_type)
 
 
 _REPORTS: dict[type, Callable[[str, Any], BusEvent]] = {

@@ -187,7 +187,7 @@ class Reception:
 
     def _answered(self, stamp: Stamp, sequence: int, asked: str, future: Future[Any]) -> None:
         """Encode the reply where it was made, and let it leave from the loop."""
-        envelope, outcome = _reply_envelope(asked, future)
+        envelope, outcome = reply_envelope(asked, future)
         self._loop.call_soon(self._send_reply, stamp, sequence, envelope, outcome)
 
     def _send_reply(self, stamp: Stamp, sequence: int, envelope: Envelope, outcome: Outcome) -> None:
@@ -260,7 +260,7 @@ def _error_envelope(asked: str, error: BaseException, *, declared: bool = False)
     return Envelope("", Kind.ERROR, correlation=asked, failure=describe(error, declared=declared))
 
 
-def _reply_envelope(asked: str, future: Future[Any]) -> tuple[Envelope, Outcome]:
+def reply_envelope(asked: str, future: Future[Any]) -> tuple[Envelope, Outcome]:
     """Put a handler's outcome into an envelope; an exception that is none of ours is one that it declared."""
     error = future.exception()
     if error is None:

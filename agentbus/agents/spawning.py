@@ -33,6 +33,8 @@ class SpawnOptions(msgspec.Struct, frozen=True, kw_only=True):
         on_stall: "report" or "restart"; None = its class says.
         store: keeps its state; see `Agent.snapshot`.
         process: whether it runs in a child process.
+        address: where everyone but this node reaches it; None = here. One that is reached elsewhere is listed
+            there.
     """
 
     name: str | None = None
@@ -45,6 +47,7 @@ class SpawnOptions(msgspec.Struct, frozen=True, kw_only=True):
     on_stall: OnStall | None = None
     store: Store | None = None
     process: bool = False
+    address: str | None = None
 
     @staticmethod
     def split(given: dict[str, Any]) -> tuple[SpawnOptions, dict[str, Any]]:
@@ -76,9 +79,7 @@ class SpawnOptions(msgspec.Struct, frozen=True, kw_only=True):
         if self.replicas < 1:
             raise ValueError(f"there is at least one replica, not {self.replicas}")
         if self.group is not None and self.supervision is not None:
-            raise ValueError(
-                "a member of a group has the group's policy: give group= or supervision=, not both"
-            )
+            raise ValueError("a member has its group's policy: give group= or supervision=, not both")
         timeout, on_stall = self.stall_rule(cls)
         check_on_stall(on_stall)
         if timeout is not None:
@@ -86,9 +87,7 @@ class SpawnOptions(msgspec.Struct, frozen=True, kw_only=True):
         self._check_store(cls)
         layered = timeout is not None or self.store is not None or self.process
         if layered and not issubclass(cls, Agent):
-            raise TypeError(
-                f"{cls.__qualname__} is a plain pykka actor: no stall_timeout=, store= or process="
-            )
+            raise TypeError(f"{cls.__qualname__} is a pykka actor: no stall_timeout=, store= or process=")
 
     def _check_store(self, cls: type[Any]) -> None:
         if self.store is None:

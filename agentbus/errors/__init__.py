@@ -43,6 +43,7 @@
         ├─ HopLimitError                       messages that cause one another without end
         ├─ DeadlockError                       an ask whose answer would wait for the asker
         ├─ BodyTooLargeError (ValueError)      over the largest body the bus carries
+        ├─ ProcessExitedError                  an agent's process ended without being asked to
         ├─ StoreError                          an agent's state can't be read or written
         └─ NotTrustedError                     the sender may not do that here
 
@@ -68,6 +69,7 @@ from agentbus.errors.agents import (
     NoSuchAgentError,
     NotTrustedError,
     OutcomeUnknownError,
+    ProcessExitedError,
     StoreError,
     UndecodableMessageError,
     UnhandledMessageError,
@@ -134,6 +136,7 @@ __all__ = [
     "NotTrustedError",
     "OutcomeUnknownError",
     "OversizedPayloadError",
+    "ProcessExitedError",
     "RuntimeFault",
     "SignallingConnectError",
     "SignallingDisconnectedError",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 
 from agentbus.errors.root import AgentBusError
@@ -139,6 +140,27 @@ class BodyTooLargeError(AgentError, ValueError):
         super().__init__(f"the body has {size} bytes and the bus carries {cap}; send less, or a reference")
         self.size = size
         self.cap = cap
+
+
+class ProcessExitedError(AgentError):
+    """The process of an agent ended without being asked to.
+
+    Attributes:
+        exit_code: its exit status; below 0, the number of the signal that killed it.
+    """
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(f"the agent's process {_how_it_ended(exit_code)}")
+        self.exit_code = exit_code
+
+
+def _how_it_ended(exit_code: int) -> str:
+    if exit_code >= 0:
+        return f"ended with exit status {exit_code}"
+    try:
+        return f"was killed by {signal.Signals(-exit_code).name}"
+    except ValueError:
+        return f"was killed by signal {-exit_code}"
 
 
 class StoreError(AgentError):

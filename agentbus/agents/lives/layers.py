@@ -29,14 +29,16 @@ def watch_for(
     return None if timeout is None else StallWatch(timeout, on_stall, address, cell, report)
 
 
-def layered(agent: AgentBehaviour, context: AgentContext, store: Store | None) -> Behaviour:
-    """Give the behaviour with its layers.
+def watched(behaviour: Behaviour, watch: StallWatch | None) -> Behaviour:
+    """Give a behaviour whose messages are watched, if there is a watch."""
+    return behaviour if watch is None else StallBehaviour(behaviour, watch)
 
-    What is stored is outermost: a message that a stall has cut off leaves no trace in the state.
+
+def stored(
+    behaviour: Behaviour, agent: AgentBehaviour, context: AgentContext, store: Store | None
+) -> Behaviour:
+    """Give a behaviour whose agent's state is stored, if there is a store.
+
+    It goes outside of the watch: a message that a stall has cut off leaves no trace in the state.
     """
-    behaviour: Behaviour = agent
-    if context.stalls is not None:
-        behaviour = StallBehaviour(behaviour, context.stalls)
-    if store is not None:
-        behaviour = StoredBehaviour(behaviour, agent, store, context)
-    return behaviour
+    return behaviour if store is None else StoredBehaviour(behaviour, agent, store, context)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from agentbus.agents.events import AgentRecovered, AgentStalled, BusEvent
 from agentbus.agents.lives.stalls import Stalls, Work
@@ -23,8 +23,20 @@ if TYPE_CHECKING:
     from agentbus.runtime.cell_context import CellContext
 
 OnStall = Literal["report", "restart"]
+StallRule = tuple[float | None, OnStall]
+"""Seconds without a mark, None for no watch; and what follows a stall."""
+
+NO_STALLS: StallRule = (None, "report")
 GRACE = 5.0
 """Seconds that a cancelled handler gets to give in; then the agent goes on without it."""
+
+
+class Marks(Protocol):
+    """Who takes an agent's marks of progress."""
+
+    def mark(self, delivery: Delivery) -> None:
+        """The handling of a message goes on; from the agent's thread or loop."""
+        ...
 
 
 class Restart:

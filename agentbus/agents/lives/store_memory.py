@@ -34,7 +34,8 @@ class MemoryStore:
 
     def find(self, agent: str, key: str) -> Future[Answer | None]:
         """Give what a message with that key was answered with; None if none is remembered."""
-        return Future.completed(self._journals.get(agent, {}).get(key))
+        journal = self._journals.get(agent)
+        return Future.completed(None if journal is None else journal.get(key))
 
     def commit(self, commit: Commit) -> Future[Any]:
         """Keep state and key."""

@@ -29,7 +29,7 @@ from agentbus.runtime.cell import Behaviour
 from agentbus.runtime.cell_job import Job, current_job
 from agentbus.runtime.envelope import Ask
 
-Steps = Generator[Future[Any], Any, Any]
+Steps = Generator[Any, Any, Any]
 """Code that waits for futures: on a loop by `await`, on a thread by `get`."""
 
 
@@ -120,9 +120,10 @@ class StoredBehaviour:
                 job.fail(rebuild(answer.failure))
             delivery.settle(Outcome.DELIVERED)
             return None
-        known = isinstance(delivery.message, Message)
-        expected = reply_type(type(delivery.message)) if known else None
-        near = type(delivery.message).__module__ if known else None
+        asked: type[Message] | None = None
+        if isinstance(delivery.message, Message):
+            asked = type(delivery.message)
+        expected, near = (None, None) if asked is None else (reply_type(asked), asked.__module__)
         value = decode_reply(answer.type, answer.version, answer.body, expected=expected, near=near)
         delivery.settle(Outcome.DELIVERED)
         return value
