@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
+import threading
 from typing import Any
 
 from agentbus.agents import AgentActor, AsyncAgentActor, Message, Request, handles
 from tests.agents.agents import NotHereError
+
+NEVER = threading.Event()
 
 
 class WhereAmI(Request[list[str]]):
@@ -77,7 +79,7 @@ class Prisoner(AgentActor):
     @handles
     def spin(self, message: Spin) -> int:
         for step in range(int(message.seconds * 100)):
-            time.sleep(0.01)
+            NEVER.wait(0.01)
             if message.marks:
                 self.progress(done=step * 0.01 / message.seconds)
             if self.cancelled:

@@ -35,7 +35,7 @@ from agentbus.agents.processes.frames import (
 )
 
 NUMBERS = st.integers(0, 2**53)
-RAW = st.builds(lambda text: msgspec.Raw(msgspec.json.encode(text)), st.text())
+RAW = st.text().map(msgspec.json.encode).map(msgspec.Raw)
 TO_CHILD = st.one_of(
     st.builds(Begin, *[st.text()], st.binary(), *[st.text()] * 5),
     st.builds(Handle, NUMBERS, st.booleans(), st.none() | st.floats(0, 1e6), RAW),

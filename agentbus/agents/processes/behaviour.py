@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -150,8 +150,7 @@ class ProcessBehaviour:
         if isinstance(message, Body):
             kind, version, body = message.type, message.version, message.json
         else:
-            kind_of_message: type[Any] = type(message)
-            self._table.find(kind_of_message)
+            self._table.find(cast("type[Any]", type(message)))
             kind, version = type_and_version(message)
             try:
                 body = encode_body(message)

@@ -140,9 +140,8 @@ class Host:
                 raise AgentBusError("the parent began twice")
 
     def _agent_ended(self) -> None:
-        if (
-            not self._failed and not self._over.done()
-        ):  # else a signal has ended it, which is no wish of its own
+        own_wish = not self._failed and not self._over.done()  # a signal is nobody's wish here
+        if own_wish:
             self._post_now(Ended())
         self._over.try_set(1 if self._failed else 0)
 
