@@ -154,7 +154,7 @@ class Reception:
     def _refuse(self, stamp: Stamp, sequence: int, envelope: Envelope, reason: str, error: Exception) -> None:
         reply = None
         if envelope.kind in {Kind.ASK, Kind.STOP}:
-            reply = _error_envelope(envelope.id, error)
+            reply = error_envelope(envelope.id, error)
         elif envelope.kind == Kind.TELL:
             body = Body(envelope.type, envelope.version, envelope.body)
             self._bury(self._address(envelope.recipient), reason, body, envelope.sender, envelope.type, error)
@@ -194,7 +194,7 @@ class Reception:
         try:
             self._answer(stamp, envelope, sequence, outcome)
         except BodyTooLargeError as error:
-            self._answer(stamp, _error_envelope(envelope.correlation or "", error), sequence, outcome)
+            self._answer(stamp, error_envelope(envelope.correlation or "", error), sequence, outcome)
 
     # -- lives -----------------------------------------------------------------------------------------------
 
@@ -256,7 +256,8 @@ def _not_trusted() -> NotTrustedError:
     return NotTrustedError("the sender has no node's token, and the agent is not public")
 
 
-def _error_envelope(asked: str, error: BaseException, *, declared: bool = False) -> Envelope:
+def error_envelope(asked: str, error: BaseException, *, declared: bool = False) -> Envelope:
+    """Put an error into the envelope that answers an ask."""
     return Envelope("", Kind.ERROR, correlation=asked, failure=describe(error, declared=declared))
 
 
@@ -269,12 +270,12 @@ def reply_envelope(asked: str, future: Future[Any]) -> tuple[Envelope, Outcome]:
             body = encode_body(value)
         except (TypeError, ValueError, RecursionError) as problem:
             refused = EncodeError(f"the reply has no JSON form: {problem}")
-            return _error_envelope(asked, refused), Outcome.DELIVERED
+            return error_envelope(asked, refused), Outcome.DELIVERED
         kind, version = type_and_version(value)
         return Envelope(
             "", Kind.REPLY, correlation=asked, type=kind, version=version, body=body
         ), Outcome.DELIVERED
     if not isinstance(error, AgentError | RuntimeFault):
-        return _error_envelope(asked, error, declared=True), Outcome.DELIVERED
+        return error_envelope(asked, error, declared=True), Outcome.DELIVERED
     outcome = Outcome.EXPIRED if isinstance(error, AskTimeoutError) else Outcome.DEAD_LETTERED
-    return _error_envelope(asked, error), outcome
+    return error_envelope(asked, error), outcome

@@ -36,6 +36,11 @@ class Add(Request[int]):
     amount: int
 
 
+class Repeat(Request[str]):
+    text: str
+    times: int
+
+
 class Quit(Message):
     """Stop, by one's own wish."""
 
@@ -85,6 +90,10 @@ class Prisoner(AgentActor):
             if self.cancelled:
                 return -1
         return os.getpid()
+
+    @handles
+    def repeat(self, message: Repeat) -> str:
+        return message.text * message.times
 
     @handles
     def quit(self, _message: Quit) -> None:

@@ -33,8 +33,8 @@ from agentbus.agents import (
     SqliteStore,
     handles,
 )
-from agentbus.errors import AgentError, AgentFailed, UnhandledMessageError
-from agentbus.runtime import Backoff, EventStream, Future, RestartMode, RestartPolicy
+from agentbus.errors import AgentError, AgentFailed, BodyTooLargeError, UnhandledMessageError
+from agentbus.runtime import Backoff, EventStream, Future, RestartMode, RestartPolicy, SystemClock
 from tests.agents.agents import NotHereError
 from tests.agents.cluster import Cluster, simulate
 from tests.agents.process_agents import (
@@ -45,6 +45,7 @@ from tests.agents.process_agents import (
     Quit,
     Raise,
     Relay,
+    Repeat,
     Spin,
     Strange,
     WhereAmI,
@@ -280,15 +281,28 @@ def test_what_cannot_go_to_a_process_is_refused_at_once(bus: Bus) -> None:
     simulate(scenario)
 
 
+def test_what_no_frame_takes_is_refused_in_both_directions(bus: Bus) -> None:
+    ref = bus.spawn(Prisoner, name="p", process=True)
+    assert ref.ask(Repeat("ab", 3)).get(timeout=WAIT) == "ababab"
+    for message in (Repeat("a" * 17_000_000, 1), Repeat("a" * 1000, 17_000)):
+        with pytest.raises(BodyTooLargeError):
+            ref.ask(message).get(timeout=WAIT)
+    assert ref.ask(Add(1)).get(timeout=WAIT) == 1
+
+
 # -- kill -9 ------------------------------------------------------------------------------------------------
 
 
-def kill_at_random(bus: Bus, store: SqliteStore, kills: int, seed: int) -> None:
+def kill_at_random(bus: Bus, store: SqliteStore, kills: int, seed: int, at_most: float) -> None:
     """Kill the process of a stored agent at random moments while it adds; then compare."""
+    end = SystemClock.monotonic() + at_most
     random, events = Random(seed), bus.events.listen(capacity=100_000)
     ref = bus.spawn(Prisoner, name="ledger", process=True, store=store, supervision=RESTART)
     acknowledged = 0
     for turn in range(kills):
+        if SystemClock.monotonic() > end:
+            kills = turn
+            break
         started = next_of(events, ProcessStarted)
         acknowledged += _add(ref, f"{turn}-first")
         timer = threading.Timer(random.uniform(0.0, 0.02), os.kill, (started.process_id, signal.SIGKILL))
@@ -299,7 +313,7 @@ def kill_at_random(bus: Bus, store: SqliteStore, kills: int, seed: int) -> None:
             number += 1
         timer.join()
     assert ref.ask(Add(0)).get(timeout=WAIT) == acknowledged
-    assert acknowledged >= kills
+    assert acknowledged >= kills > 0
 
 
 def _add(ref: AgentRef, key: str) -> int:
@@ -313,10 +327,10 @@ def _add(ref: AgentRef, key: str) -> int:
 
 
 def test_after_random_kills_the_state_is_what_was_acknowledged(bus: Bus, tmp_path: Path) -> None:
-    kill_at_random(bus, SqliteStore(tmp_path / "state.db"), kills=5, seed=1)
+    kill_at_random(bus, SqliteStore(tmp_path / "state.db"), kills=10, seed=1, at_most=8.0)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_after_two_hundred_random_kills_the_state_is_what_was_acknowledged(bus: Bus, tmp_path: Path) -> None:
-    kill_at_random(bus, SqliteStore(tmp_path / "state.db"), kills=200, seed=2)
+    kill_at_random(bus, SqliteStore(tmp_path / "state.db"), kills=200, seed=2, at_most=580.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -15,10 +15,11 @@ from agentbus.agents.events import AgentProgress, ProcessExited, ProcessStarted
 from agentbus.agents.handlers import HandlerTable
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.processes.child import Child, Owner
-from agentbus.agents.processes.frames import Begin, Handle, Progress
+from agentbus.agents.processes.frames import Begin, Handle, Progress, fitting
 from agentbus.agents.processes.spec import ProcessSpec
 from agentbus.errors import (
     AgentError,
+    BodyTooLargeError,
     EncodeError,
     UndecodableMessageError,
     UnhandledMessageError,
@@ -124,7 +125,7 @@ class ProcessBehaviour:
         number = self._child.number()
         try:
             envelope = self._envelope(delivery, number)
-        except (UnhandledMessageError, EncodeError) as error:
+        except (UnhandledMessageError, EncodeError, BodyTooLargeError) as error:
             self._refuse(delivery, error)
             return
         job = current_job.get()
@@ -145,19 +146,21 @@ class ProcessBehaviour:
         Raises:
             UnhandledMessageError: the agent has no handler for it.
             EncodeError: it has no JSON form.
+            BodyTooLargeError: it has more bytes than a frame.
         """
         message: Any = delivery.message
         if isinstance(message, Body):
             kind, version, body = message.type, message.version, message.json
         else:
-            self._table.find(cast("type[Any]", type(message)))
+            kind_of: Any = type(message)
+            self._table.find(kind_of)
             kind, version = type_and_version(message)
             try:
                 body = encode_body(message)
             except (TypeError, ValueError, RecursionError) as error:
                 raise EncodeError(f"the message has no JSON form: {error}") from None
         parcel = Parcel(self._address, Kind.TELL, body, kind, version, delivery.headers)
-        return msgspec.Raw(encode_envelope(parcel.envelope(str(number))))
+        return fitting(encode_envelope(parcel.envelope(str(number))))
 
     def _time_left(self, delivery: Delivery) -> float | None:
         deadline = delivery.headers.deadline
@@ -168,14 +171,19 @@ class ProcessBehaviour:
         if job is not None:
             job.fail(error)
         delivery.settle(Outcome.DEAD_LETTERED)
-        reason = "unhandled" if isinstance(error, UnhandledMessageError) else "undecodable"
-        self._context.bus.bury(delivery, reason, error)
+        self._context.bus.bury(delivery, _REASONS.get(type(error), "undecodable"), error)
 
     def _settle(self, delivery: Delivery, outcome: Outcome, *, told: bool) -> None:
         delivery.settle(outcome)
         if told and outcome is Outcome.DEAD_LETTERED:
             error = UndecodableMessageError("the agent's process could not read the message")
             self._context.bus.bury(delivery, "undecodable", error)
+
+
+_REASONS: dict[type[Exception], str] = {
+    UnhandledMessageError: "unhandled",
+    BodyTooLargeError: "body_too_large",
+}
 
 
 def _answer(ask: Ask, envelope: Envelope) -> None:

@@ -98,17 +98,16 @@ class Child:
             OSError: it can't be started.
         """
         mine, its = socket.socketpair()
-        with its:
-            mine.setblocking(False)  # noqa: FBT003 -- its only argument
-            started: Future[subprocess.Popen[bytes]] = Future()
-            exited: Future[int] = Future[int]().quiet()
-            name = f"agentbus-child {begin.name}"
-            threading.Thread(target=_attend, args=(its, started, exited), name=name, daemon=True).start()
-            try:
-                process = await started
-            except OSError:
-                mine.close()
-                raise
+        mine.setblocking(False)  # noqa: FBT003 -- its only argument
+        started: Future[subprocess.Popen[bytes]] = Future()
+        exited: Future[int] = Future[int]().quiet()
+        name = f"agentbus-child {begin.name}"
+        threading.Thread(target=_attend, args=(its, started, exited), name=name, daemon=True).start()
+        try:
+            process = await started
+        except BaseException:
+            mine.close()  # a process that comes to be all the same finds nobody, and ends
+            raise
         channel: Channel[ToParent] = await Channel[ToParent].over(mine, decode_for_parent)
         channel.post(begin)
         return cls(channel, process, exited, owner)
@@ -194,7 +193,8 @@ class Child:
     def _gone(self, exit_code: int) -> None:
         self._channel.close()
         error = self._failure or ProcessExitedError(exit_code)
-        waiting = [each for each in (self.ready, *self._pending.values()) if not each.done()]
+        everyone: list[asyncio.Future[Any]] = [self.ready, *self._pending.values()]
+        waiting = [each for each in everyone if not each.done()]
         for each in waiting:
             _reject(each, error)
         if not waiting and not self._stopping:
@@ -246,10 +246,11 @@ def _attend(its: socket.socket, started: Future[subprocess.Popen[bytes]], exited
     """Start the process and wait for its end; on a thread of its own, as both may block."""
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     command = [sys.executable, "-m", PROGRAM]
-    try:
-        process = subprocess.Popen(command, stdin=its.fileno(), env=variables)  # noqa: S603 -- our own interpreter
-    except OSError as error:
-        started.set_exception(error)
-        return
+    with its:
+        try:
+            process = subprocess.Popen(command, stdin=its.fileno(), env=variables)  # noqa: S603 -- our own code
+        except OSError as error:
+            started.set_exception(error)
+            return
     started.set(process)
     exited.set(process.wait())

@@ -11,10 +11,14 @@ import struct
 import msgspec
 
 from agentbus.agents.envelope import NOTHING
+from agentbus.errors import BodyTooLargeError
 
 HEAD = struct.Struct("!I")
-MAX_FRAME_BYTES = 64 * 1024 * 1024
+MAX_FRAME_BYTES = 16 * 1024 * 1024
 """A frame that is longer than this is a mistake."""
+
+MAX_ENVELOPE_BYTES = MAX_FRAME_BYTES - 1024
+"""Of a message or a reply; the frame around it needs the rest."""
 
 
 class Begin(msgspec.Struct, frozen=True, tag="begin"):
@@ -149,6 +153,17 @@ def encode_frame(frame: ToChild | ToParent) -> bytes:
     """Give the bytes of a frame."""
     data = _encoder.encode(frame)
     return HEAD.pack(len(data)) + data
+
+
+def fitting(envelope: bytes) -> msgspec.Raw:
+    """Give an envelope for a frame.
+
+    Raises:
+        BodyTooLargeError: no frame takes it.
+    """
+    if len(envelope) > MAX_ENVELOPE_BYTES:
+        raise BodyTooLargeError(len(envelope), MAX_ENVELOPE_BYTES)
+    return msgspec.Raw(envelope)
 
 
 def body_length(head: bytes) -> int:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, cast
 
-import msgspec
-
 from agentbus.agents.bus import Bus
 from agentbus.agents.bus_core import BusCore
 from agentbus.agents.delivery import Body, Delivery
@@ -32,14 +30,15 @@ from agentbus.agents.processes.frames import (
     Stop,
     ToChild,
     ToParent,
+    fitting,
 )
-from agentbus.agents.reception import reply_envelope
+from agentbus.agents.reception import error_envelope, reply_envelope
 from agentbus.agents.spawning import ROOT_POLICY, SpawnOptions
 from agentbus.agents.trust import TrustMode
 from agentbus.agents.uplink import RECONNECT
 from agentbus.agents.way import Way
 from agentbus.client import SignallingClientOptions
-from agentbus.errors import AgentBusError, AgentFailed
+from agentbus.errors import AgentBusError, AgentFailed, BodyTooLargeError
 from agentbus.runtime import Future, Runtime
 
 
@@ -181,9 +180,11 @@ class Host:
         """Encode the reply where it was made."""
         envelope, outcome = reply_envelope(str(number), future)
         failed = self._failed and isinstance(future.exception(), AgentFailed)
-        self._loop.call_soon(
-            self._let_out, Answered(number, outcome, msgspec.Raw(encode_envelope(envelope)), failed)
-        )
+        try:
+            data = fitting(encode_envelope(envelope))
+        except BodyTooLargeError as error:
+            data = fitting(encode_envelope(error_envelope(str(number), error)))
+        self._loop.call_soon(self._let_out, Answered(number, outcome, data, failed))
 
     def _let_out(self, frame: Answered) -> None:
         self._asked.pop(frame.number, None)
