@@ -148,19 +148,17 @@ class ProcessBehaviour:
             EncodeError: it has no JSON form.
             BodyTooLargeError: it has more bytes than a frame.
         """
-        message: Any = delivery.message
-        if isinstance(message, Body):
-            kind, version, body = message.type, message.version, message.json
-        else:
-            kind_of: Any = type(message)
-            self._table.find(kind_of)
-            kind, version = type_and_version(message)
-            try:
-                body = encode_body(message)
-            except (TypeError, ValueError, RecursionError) as error:
-                raise EncodeError(f"the message has no JSON form: {error}") from None
-        parcel = Parcel(self._address, Kind.TELL, body, kind, version, delivery.headers)
+        body = delivery.message if isinstance(delivery.message, Body) else self._encoded(delivery.message)
+        parcel = Parcel(self._address, Kind.TELL, body.json, body.type, body.version, delivery.headers)
         return fitting(encode_envelope(parcel.envelope(str(number))))
+
+    def _encoded(self, message: Any) -> Body:
+        self._table.find(message.__class__)
+        try:
+            encoded = encode_body(message)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise EncodeError(f"the message has no JSON form: {error}") from None
+        return Body(*type_and_version(message), encoded)
 
     def _time_left(self, delivery: Delivery) -> float | None:
         deadline = delivery.headers.deadline
