@@ -7,7 +7,7 @@ import socket
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentbus.agents.processes.channel import Channel
@@ -34,26 +34,28 @@ from agentbus.agents.processes.frames import (
     encode_frame,
 )
 
+TEXT = st.text(max_size=20)
 NUMBERS = st.integers(0, 2**53)
-RAW = st.text().map(msgspec.json.encode).map(msgspec.Raw)
+RAW = TEXT.map(msgspec.json.encode).map(msgspec.Raw)
 TO_CHILD = st.one_of(
-    st.builds(Begin, *[st.text()], st.binary(), *[st.text()] * 5),
+    st.builds(Begin, *[TEXT], st.binary(), *[TEXT] * 5),
     st.builds(Handle, NUMBERS, st.booleans(), st.none() | st.floats(0, 1e6), RAW),
     st.builds(Cancel, NUMBERS),
     st.just(Stop()),
-    st.builds(Invited, *[st.text()] * 4),
+    st.builds(Invited, *[TEXT] * 4),
 )
 TO_PARENT = st.one_of(
     st.just(Ready()),
     st.just(Invite()),
     st.just(Ended()),
-    st.builds(Answered, NUMBERS, st.text(), RAW, st.booleans()),
-    st.builds(Failed, st.text(), st.text(), st.text()),
+    st.builds(Answered, NUMBERS, TEXT, RAW, st.booleans()),
+    st.builds(Failed, TEXT, TEXT, TEXT),
     st.builds(Marked, NUMBERS),
-    st.builds(Progress, st.text(), st.none() | st.floats(0, 1)),
+    st.builds(Progress, TEXT, st.none() | st.floats(0, 1)),
 )
 
 
+@settings(max_examples=60, deadline=None)
 @given(TO_CHILD, TO_PARENT)
 def test_a_frame_comes_back_as_it_was(down: ToChild, up: ToParent) -> None:
     for frame, decode in ((down, decode_for_child), (up, decode_for_parent)):

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentbus.agents import (
@@ -94,6 +94,7 @@ def test_a_stall_is_told_once_and_ends_with_a_mark() -> None:
     assert stalls.next_look() is None
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["begin", "mark", "end", "look"]), st.integers(0, 2), st.integers(0, 7))
