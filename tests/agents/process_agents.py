@@ -32,7 +32,7 @@ class Spin(Request[int]):
     marks: bool = False
 
 
-class Add(Request[int]):
+class Increase(Request[int]):
     amount: int
 
 
@@ -45,7 +45,7 @@ class Quit(Message):
     """Stop, by one's own wish."""
 
 
-class Relay(Request[Any]):
+class AskThere(Request[Any]):
     """Ask another agent who its sender is."""
 
     target: str
@@ -100,7 +100,7 @@ class Prisoner(AgentActor):
         self.bus.ref_to(self.name).stop()
 
     @handles
-    def add(self, message: Add) -> int:
+    def add(self, message: Increase) -> int:
         self.total += message.amount
         return self.total
 
@@ -111,7 +111,7 @@ class AsyncPrisoner(AsyncAgentActor):
         return [str(os.getpid()), str(self.ref), str(self.sender)]
 
     @handles
-    async def relay(self, message: Relay) -> Any:
+    async def relay(self, message: AskThere) -> Any:
         return await self.bus.ref(message.target).ask(WhereAmI(), timeout=10)
 
 

@@ -38,13 +38,13 @@ from agentbus.runtime import Backoff, EventStream, Future, RestartMode, RestartP
 from tests.agents.agents import NotHereError
 from tests.agents.cluster import Cluster, simulate
 from tests.agents.process_agents import (
-    Add,
+    AskThere,
     AsyncPrisoner,
     Crash,
+    Increase,
     Prisoner,
     Quit,
     Raise,
-    Relay,
     Repeat,
     Spin,
     Strange,
@@ -84,7 +84,7 @@ def is_running(process_id: int) -> bool:
     return True
 
 
-class Spawn(Request[str]):
+class SpawnInProcess(Request[str]):
     """Start a child in a process."""
 
 
@@ -93,7 +93,7 @@ class Parent(AsyncAgentActor):
         self.lost = lost
 
     @handles
-    def start_child(self, _message: Spawn) -> str:
+    def start_child(self, _message: SpawnInProcess) -> str:
         return str(self.spawn(Prisoner, name="child", process=True))
 
     def on_child_lost(self, lost: ChildLost) -> None:
@@ -109,14 +109,14 @@ def test_it_runs_elsewhere_under_the_same_address_and_is_found_once(bus: Bus) ->
     assert int(where) != os.getpid()
     assert (address, sender) == (str(ref), "None")
     assert bus.find(capability="prison") == [ref]
-    assert ref.ask(Add(3)).get(timeout=WAIT) == 8
-    assert ref.tell(Add(1)).get(timeout=WAIT) is Outcome.DELIVERED
+    assert ref.ask(Increase(3)).get(timeout=WAIT) == 8
+    assert ref.tell(Increase(1)).get(timeout=WAIT) is Outcome.DELIVERED
     with pytest.raises(NotHereError, match="gone"):
         ref.ask(Raise("gone", declared=True)).get(timeout=WAIT)
     with pytest.raises(UnhandledMessageError):
         ref.ask(Strange()).get(timeout=WAIT)
     assert ref.tell(Strange()).get(timeout=WAIT) is Outcome.DEAD_LETTERED
-    assert ref.ask(Add(1)).get(timeout=WAIT) == 10
+    assert ref.ask(Increase(1)).get(timeout=WAIT) == 10
 
 
 def test_other_nodes_reach_it_as_any_other_agent() -> None:
@@ -125,7 +125,7 @@ def test_other_nodes_reach_it_as_any_other_agent() -> None:
         with Bus(here.url, api_key=here.credentials_env()["AGENTBUS_KEY"], trust="all") as there:
             (found,) = there.wait_for(name="p").get(timeout=WAIT)
             assert str(found) == str(ref)
-            assert found.ask(Add(2)).get(timeout=WAIT) == 2
+            assert found.ask(Increase(2)).get(timeout=WAIT) == 2
             with pytest.raises(AgentFailed, match="ValueError: over there"):
                 found.ask(Raise("over there")).get(timeout=WAIT)
 
@@ -158,14 +158,14 @@ def test_an_exit_is_a_failure_that_names_status_or_signal(bus: Bus) -> None:
         "",
         "ProcessExitedError: the agent's process was killed by SIGKILL",
     )
-    assert ref.ask(Add(1)).get(timeout=WAIT) == 1
+    assert ref.ask(Increase(1)).get(timeout=WAIT) == 1
 
 
 def test_giving_up_fires_watches_and_answers_who_waits(bus: Bus) -> None:
     events, down = bus.events.listen(), Future[AgentDown]()
     ref = bus.spawn(Prisoner, name="p", process=True)
     ref.watch(down.set)
-    crashing, queued = ref.ask(Crash(1)), ref.ask(Add(1))
+    crashing, queued = ref.ask(Crash(1)), ref.ask(Increase(1))
     for future in (crashing, queued):
         with pytest.raises(AgentError):
             future.get(timeout=WAIT)
@@ -184,7 +184,7 @@ def test_a_constructor_that_raises_is_a_failure_with_its_traceback(bus: Bus) -> 
 
 def test_a_child_in_a_process_belongs_to_its_parent(bus: Bus) -> None:
     lost: Future[str] = Future()
-    child = bus.ref(bus.spawn(Parent, lost, name="parent").ask(Spawn()).get(timeout=WAIT))
+    child = bus.ref(bus.spawn(Parent, lost, name="parent").ask(SpawnInProcess()).get(timeout=WAIT))
     with pytest.raises(AgentError):
         child.ask(Crash(5)).get(timeout=WAIT)
     assert "exit status 5" in lost.get(timeout=WAIT)
@@ -247,7 +247,7 @@ def test_the_agent_has_the_bus_and_speaks_as_itself(listens: bool) -> None:
     with Bus(listen="127.0.0.1:0" if listens else None) as bus:
         witness = bus.spawn(Witness, name="w")
         ref = bus.spawn(AsyncPrisoner, name="p", process=True)
-        assert ref.ask(Relay(str(witness))).get(timeout=WAIT) == ["here", str(witness), str(ref)]
+        assert ref.ask(AskThere(str(witness))).get(timeout=WAIT) == ["here", str(witness), str(ref)]
         assert sorted(each.name for each in bus.find()) == ["p", "w"]
 
 
@@ -257,7 +257,7 @@ def test_the_agent_joins_a_hub_of_somebody_else_with_the_parent_s_credential() -
         witness = hub.spawn(Witness, name="w")
         with Bus(hub.url, api_key=key, trust="all") as bus:
             ref = bus.spawn(AsyncPrisoner, name="p", process=True)
-            assert ref.ask(Relay(str(witness))).get(timeout=WAIT)[0] == "here"
+            assert ref.ask(AskThere(str(witness))).get(timeout=WAIT)[0] == "here"
 
 
 def test_what_cannot_go_to_a_process_is_refused_at_once(bus: Bus) -> None:
@@ -287,7 +287,7 @@ def test_what_no_frame_takes_is_refused_in_both_directions(bus: Bus) -> None:
     for message in (Repeat("a" * 17_000_000, 1), Repeat("a" * 1000, 17_000)):
         with pytest.raises(BodyTooLargeError):
             ref.ask(message).get(timeout=WAIT)
-    assert ref.ask(Add(1)).get(timeout=WAIT) == 1
+    assert ref.ask(Increase(1)).get(timeout=WAIT) == 1
 
 
 # -- kill -9 ------------------------------------------------------------------------------------------------
@@ -312,15 +312,15 @@ def kill_at_random(bus: Bus, store: SqliteStore, kills: int, seed: int, at_most:
             acknowledged += _add(ref, f"{turn}-{number}")
             number += 1
         timer.join()
-    assert ref.ask(Add(0)).get(timeout=WAIT) == acknowledged
+    assert ref.ask(Increase(0)).get(timeout=WAIT) == acknowledged
     assert acknowledged >= kills > 0
 
 
 def _add(ref: AgentRef, key: str) -> int:
-    """Add one, and send it again under the same key until it is acknowledged."""
+    """Increase one, and send it again under the same key until it is acknowledged."""
     while True:
         try:
-            ref.ask(Add(1), key=key).get(timeout=WAIT)
+            ref.ask(Increase(1), key=key).get(timeout=WAIT)
         except AgentError:
             continue
         return 1

@@ -29,7 +29,7 @@ from tests.agents.cluster import Cluster, simulate
 RESTART = RestartPolicy(mode=RestartMode.RESTART, backoff=Backoff(initial_delay=0.1, jitter_ratio=0.0))
 
 
-class Work(Request[int]):
+class LongWork(Request[int]):
     """Works in steps, with or without a mark after each."""
 
     steps: int = 1
@@ -43,7 +43,7 @@ class Busy(AsyncAgentActor):
     stall_timeout = 30.0
 
     @handles
-    async def work(self, task: Work) -> int:
+    async def work(self, task: LongWork) -> int:
         for _ in range(task.steps):
             try:
                 await virtual_sleep(task.seconds)
@@ -77,11 +77,11 @@ async def one(cluster: Cluster) -> Bus:
 
 def test_a_stall_is_told_once_and_ends_with_a_mark() -> None:
     stalls = Stalls(10.0)
-    stalls.began("job", "Work", 0.0)
+    stalls.began("job", "LongWork", 0.0)
     assert stalls.next_look() == 10.0
     assert stalls.look(9.9) == []
     ((key, work),) = stalls.look(10.0)
-    assert (key, work.message_type, stalls.any_stalled) == ("job", "Work", True)
+    assert (key, work.message_type, stalls.any_stalled) == ("job", "LongWork", True)
     assert stalls.look(50.0) == []
     assert stalls.next_look() is None
     assert stalls.marked("job", 60.0) is work
@@ -107,7 +107,7 @@ def test_stalls_and_recoveries_take_turns_and_none_is_early(script: list[tuple[s
     for action, key, seconds in script:
         now += seconds
         if action == "begin" and key not in marks:
-            stalls.began(key, "Work", now)
+            stalls.began(key, "LongWork", now)
             marks[key] = now
         elif action == "mark":
             assert (stalls.marked(key, now) is not None) == (key in stalled)
@@ -137,16 +137,16 @@ def test_busy_without_a_mark_is_one_event_and_its_end_another() -> None:
     async def scenario(cluster: Cluster) -> None:
         bus = await one(cluster)
         ref = bus.spawn(Busy, name="busy")
-        assert await ref.ask(Work(seconds=100.0)) == 0
+        assert await ref.ask(LongWork(seconds=100.0)) == 0
         (stalled,) = cluster.seen("a", AgentStalled)
         assert (stalled.address, stalled.message_type, stalled.restarting) == (
             "default/a/busy",
-            "Work",
+            "LongWork",
             False,
         )
         assert stalled.seconds == pytest.approx(30.0)
         (recovered,) = cluster.seen("a", AgentRecovered)
-        assert (recovered.address, recovered.message_type) == ("default/a/busy", "Work")
+        assert (recovered.address, recovered.message_type) == ("default/a/busy", "LongWork")
         assert recovered.seconds == pytest.approx(100.0)
 
     simulate(scenario)
@@ -155,9 +155,9 @@ def test_busy_without_a_mark_is_one_event_and_its_end_another() -> None:
 def test_marks_keep_an_agent_from_stalling_however_long_it_works() -> None:
     async def scenario(cluster: Cluster) -> None:
         bus = await one(cluster)
-        await bus.spawn(Busy).ask(Work(steps=20, marks=True))
+        await bus.spawn(Busy).ask(LongWork(steps=20, marks=True))
         assert cluster.seen("a", AgentStalled) == []
-        await bus.spawn(Busy).ask(Work(steps=2, marks=False))
+        await bus.spawn(Busy).ask(LongWork(steps=2, marks=False))
         assert len(cluster.seen("a", AgentStalled)) == 1
 
     simulate(scenario)
@@ -166,7 +166,7 @@ def test_marks_keep_an_agent_from_stalling_however_long_it_works() -> None:
 def test_a_mark_after_a_stall_is_a_recovery_and_silence_after_it_another_stall() -> None:
     async def scenario(cluster: Cluster) -> None:
         bus = await one(cluster)
-        await bus.spawn(Busy).ask(Work(steps=2, seconds=40.0, marks=True))
+        await bus.spawn(Busy).ask(LongWork(steps=2, seconds=40.0, marks=True))
         assert len(cluster.seen("a", AgentStalled)) == 2
         assert len(cluster.seen("a", AgentRecovered)) == 2
 
@@ -188,7 +188,7 @@ def test_each_of_several_messages_has_its_own_watch() -> None:
     async def scenario(cluster: Cluster) -> None:
         bus = await one(cluster)
         ref = bus.spawn(Busy)
-        marking, silent = ref.ask(Work(steps=5, marks=True)), ref.ask(Work(seconds=50.0))
+        marking, silent = ref.ask(LongWork(steps=5, marks=True)), ref.ask(LongWork(seconds=50.0))
         await silent
         await marking
         assert len(cluster.seen("a", AgentStalled)) == 1
@@ -200,7 +200,10 @@ def test_a_restart_cancels_the_stalled_handler_as_a_failure_of_the_agent() -> No
     async def scenario(cluster: Cluster) -> None:
         bus = await one(cluster)
         ref = bus.spawn(Busy, on_stall="restart", stall_timeout=10.0)
-        stuck, beside = ref.ask(Work(seconds=1000.0)), ref.ask(Work(steps=100, seconds=5.0, marks=True))
+        stuck, beside = (
+            ref.ask(LongWork(seconds=1000.0)),
+            ref.ask(LongWork(steps=100, seconds=5.0, marks=True)),
+        )
         queued = ref.ask(Echo("after"))
         with pytest.raises(AgentFailed) as failed:
             await stuck
@@ -208,11 +211,11 @@ def test_a_restart_cancels_the_stalled_handler_as_a_failure_of_the_agent() -> No
         with pytest.raises(AgentRestarted):
             await beside
         assert (await queued).text == "after"
-        assert await ref.ask(Work(seconds=1.0)) == 1
+        assert await ref.ask(LongWork(seconds=1.0)) == 1
         (stalled,) = cluster.seen("a", AgentStalled)
         assert stalled.restarting
         (failure,) = cluster.seen("a", AgentFailure)
-        assert failure.message_type == "Work"
+        assert failure.message_type == "LongWork"
 
     simulate(scenario)
 
@@ -222,7 +225,7 @@ def test_a_told_message_that_stalls_is_dead_lettered_and_tried_again_if_asked_fo
         bus = await one(cluster)
         policy = RestartPolicy(mode=RestartMode.RESTART, backoff=RESTART.backoff, retry_poison=1)
         ref = bus.spawn(Busy, on_stall="restart", supervision=policy)
-        assert await ref.tell(Work(seconds=1000.0)) is Outcome.DEAD_LETTERED
+        assert await ref.tell(LongWork(seconds=1000.0)) is Outcome.DEAD_LETTERED
         assert len(cluster.seen("a", AgentStalled)) == 2
 
     simulate(scenario)
@@ -232,7 +235,7 @@ def test_a_handler_that_does_not_give_in_is_left_behind() -> None:
     async def scenario(cluster: Cluster) -> None:
         bus = await one(cluster)
         ref = bus.spawn(Busy, on_stall="restart", stall_timeout=10.0, supervision=RESTART)
-        stuck: Future[Any] = ref.ask(Work(steps=3, seconds=20.0, stubborn=True))
+        stuck: Future[Any] = ref.ask(LongWork(steps=3, seconds=20.0, stubborn=True))
         with pytest.raises(AgentRestarted):
             await stuck
         assert (await ref.ask(Echo("again"))).text == "again"
@@ -245,9 +248,9 @@ def test_a_handler_that_ends_by_itself_when_cancelled_counts_and_the_agent_resta
     async def scenario(cluster: Cluster) -> None:
         bus = await one(cluster)
         ref = bus.spawn(Busy, on_stall="restart", stall_timeout=10.0, supervision=RESTART)
-        assert await ref.ask(Work(seconds=1000.0, stubborn=True)) == 0
+        assert await ref.ask(LongWork(seconds=1000.0, stubborn=True)) == 0
         await virtual_sleep(1)
-        assert await ref.ask(Work(seconds=1.0)) == 1
+        assert await ref.ask(LongWork(seconds=1.0)) == 1
 
     simulate(scenario)
 
@@ -256,7 +259,7 @@ def test_a_failure_of_another_kind_ends_the_watch() -> None:
     async def scenario(cluster: Cluster) -> None:
         bus = await one(cluster)
         ref = bus.spawn(Busy, supervision=RESTART)
-        ref.tell(Work(seconds=1000.0))
+        ref.tell(LongWork(seconds=1000.0))
         with pytest.raises(AgentFailed):
             await ref.ask(Fail())
         await virtual_sleep(200)

@@ -12,13 +12,13 @@ from agentbus.runtime import Backoff, EventStream, RestartMode, RestartPolicy
 RESTART = RestartPolicy(mode=RestartMode.RESTART, backoff=Backoff(initial_delay=0.01, jitter_ratio=0.0))
 
 
-class Wait(Request[int]):
-    """Wait until the test lets go, or until cancelled."""
+class BlockHere(Request[int]):
+    """BlockHere until the test lets go, or until cancelled."""
 
     until_cancelled: bool = False
 
 
-class Restarts(Request[int]):
+class RestartsSoFar(Request[int]):
     """How often the agent was restarted."""
 
 
@@ -29,13 +29,13 @@ class Blocker(AgentActor):
         self.gate = gate
 
     @handles
-    def wait(self, task: Wait) -> int:
+    def wait(self, task: BlockHere) -> int:
         while not (self.cancelled if task.until_cancelled else self.gate.is_set()):
             self.gate.wait(0.01)
         return self.restarts
 
     @handles
-    def count(self, _message: Restarts) -> int:
+    def count(self, _message: RestartsSoFar) -> int:
         return self.restarts
 
 
@@ -49,7 +49,7 @@ def next_of(events: EventStream[BusEvent], kind: type[BusEvent]) -> BusEvent:
 def test_a_thread_that_stalls_is_reported_and_recovers_with_its_end() -> None:
     with Bus() as bus:
         events, gate = bus.events.listen(), threading.Event()
-        waiting = bus.spawn(Blocker, gate).ask(Wait())
+        waiting = bus.spawn(Blocker, gate).ask(BlockHere())
         stalled = next_of(events, AgentStalled)
         assert isinstance(stalled, AgentStalled)
         assert not stalled.restarting
@@ -65,10 +65,10 @@ def test_a_stalled_thread_sees_cancelled_and_the_agent_restarts_once_its_handler
     with Bus() as bus:
         events, gate = bus.events.listen(), threading.Event()
         ref = bus.spawn(Blocker, gate, on_stall="restart", supervision=RESTART)
-        waiting = ref.ask(Wait(until_cancelled=watches_for_cancelling))
+        waiting = ref.ask(BlockHere(until_cancelled=watches_for_cancelling))
         stalled = next_of(events, AgentStalled)
         assert isinstance(stalled, AgentStalled)
         assert stalled.restarting
         gate.set()
         assert waiting.get(timeout=10) == 0
-        assert ref.ask(Restarts()).get(timeout=10) == 1
+        assert ref.ask(RestartsSoFar()).get(timeout=10) == 1

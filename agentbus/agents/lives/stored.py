@@ -111,8 +111,7 @@ class StoredBehaviour:
         key = stand_in.delivery.headers.key
         return Commit(self._name, state, key, None if key is None else stand_in.answer(result))
 
-    @staticmethod
-    def _answer_again(delivery: Delivery, answer: Answer) -> Any:
+    def _answer_again(self, delivery: Delivery, answer: Answer) -> Any:
         """Give the answer that was given before."""
         job = current_job.get()
         if answer.failure is not None:
@@ -123,7 +122,8 @@ class StoredBehaviour:
         asked: type[Message] | None = None
         if isinstance(delivery.message, Message):
             asked = type(delivery.message)
-        expected, near = (None, None) if asked is None else (reply_type(asked), asked.__module__)
+        expected = None if asked is None else reply_type(asked)
+        near = (asked or type(self._agent.agent)).__module__
         value = decode_reply(answer.type, answer.version, answer.body, expected=expected, near=near)
         delivery.settle(Outcome.DELIVERED)
         return value
