@@ -17,8 +17,10 @@ from agentbus.agents.events import (
     AgentGaveUp,
     AgentPaused,
     AgentProgress,
+    AgentRecovered,
     AgentRestarting,
     AgentResumed,
+    AgentStalled,
     AgentStarted,
     BusConnected,
     BusDisconnected,
@@ -33,6 +35,8 @@ from agentbus.agents.events import (
     ProcessStarted,
 )
 from agentbus.agents.handlers import handles
+from agentbus.agents.lives.store_memory import MemoryStore
+from agentbus.agents.lives.store_sqlite import SqliteStore
 from agentbus.agents.message import Message, Request, Streaming
 from agentbus.agents.node_parts import NodeOptions
 from agentbus.agents.nodes import NodeState
@@ -55,9 +59,11 @@ __all__ = [
     "AgentInfo",
     "AgentPaused",
     "AgentProgress",
+    "AgentRecovered",
     "AgentRef",
     "AgentRestarting",
     "AgentResumed",
+    "AgentStalled",
     "AgentStarted",
     "AgentStatus",
     "AgentStream",
@@ -72,6 +78,7 @@ __all__ = [
     "ChildLost",
     "DeadLetter",
     "DeathReason",
+    "MemoryStore",
     "Message",
     "NodeBack",
     "NodeDead",
@@ -86,6 +93,7 @@ __all__ = [
     "Request",
     "Route",
     "RouteToAll",
+    "SqliteStore",
     "StreamStatus",
     "Streaming",
     "TopicSubscription",

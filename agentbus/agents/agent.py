@@ -23,6 +23,7 @@ from agentbus.runtime.cell_job import current_job, shielding
 if TYPE_CHECKING:
     from agentbus.agents.bus import Bus
     from agentbus.agents.delivery import Delivery
+    from agentbus.agents.lives.stall_watch import Marks, OnStall
     from agentbus.agents.ref import AgentRef
     from agentbus.agents.streams.attachment import Attachment
 
@@ -39,6 +40,7 @@ class AgentContext(msgspec.Struct, frozen=True):
         cell: what its cell gives it.
         silence: how long it has heard nothing.
         table: its handlers.
+        stalls: takes its marks of progress; None if it is not watched.
     """
 
     bus: Bus
@@ -47,6 +49,7 @@ class AgentContext(msgspec.Struct, frozen=True):
     cell: CellContext
     silence: Silence
     table: HandlerTable
+    stalls: Marks | None = None
 
 
 class ChildLost(msgspec.Struct, frozen=True):
@@ -70,12 +73,16 @@ class Agent:
         receive_timeout: seconds without a message after which its handler of `ReceiveTimeout` is called; None
             for never.
         metadata: facts that it is found by, too: text, numbers, booleans.
+        stall_timeout: seconds that it may be busy with one message without `self.progress()`; None = any.
+        on_stall: "report" an `AgentStalled`, or "restart" it too.
     """
 
     capabilities: ClassVar[tuple[str, ...]] = ()
     public: ClassVar[bool] = False
     receive_timeout: ClassVar[float | None] = None
     metadata: ClassVar[Mapping[str, MetadataValue]] = {}
+    stall_timeout: ClassVar[float | None] = None
+    on_stall: ClassVar[OnStall] = "report"
     _context: AgentContext
 
     # -- hooks -----------------------------------------------------------------------------------------------
@@ -99,6 +106,18 @@ class Agent:
         `checkpoint`.
         """
 
+    def snapshot(self) -> Any:
+        """Give the agent's state as JSON values; asked after each message if it has a store."""
+        raise NotImplementedError(
+            f"{type(self).__qualname__} has a store, so it needs snapshot() and restore()"
+        )
+
+    def restore(self, state: Any) -> None:
+        """Take over what `snapshot` gave last, before `on_start`; not called if nothing was stored yet."""
+        raise NotImplementedError(
+            f"{type(self).__qualname__} has a store, so it needs snapshot() and restore()"
+        )
+
     # -- the agent -------------------------------------------------------------------------------------------
 
     @property
@@ -114,7 +133,7 @@ class Agent:
     @property
     def ref(self) -> AgentRef:
         """The agent's own address; the same after a restart."""
-        return self.bus.ref_to(self.name)
+        return self.bus.ref(self._context.address)
 
     @property
     def runtime(self) -> Runtime:
@@ -229,13 +248,16 @@ class Agent:
             job.reply(value)
 
     def progress(self, note: str = "", *, done: float | None = None) -> None:
-        """Report progress as an event of this node's bus.
+        """Report progress as an event of this node's bus; a sign that the handling is not stalled.
 
         Args:
             note: for people.
             done: how much of it is done, 0 to 1.
         """
         self.bus.report(AgentProgress(self._context.address, note, done))
+        scope = current_scope.get()
+        if self._context.stalls is not None and scope is not None and scope.delivery is not None:
+            self._context.stalls.mark(scope.delivery)
 
 
 def check_receive_timeout(cls: type[Agent], table: HandlerTable) -> None:

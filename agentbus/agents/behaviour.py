@@ -50,6 +50,15 @@ class AgentBehaviour:
         if self._agent.receive_timeout is not None and self._silence.seconds is None:
             self._silence.set(self._agent.receive_timeout)
 
+    @property
+    def agent(self) -> Agent:
+        """The agent's object."""
+        return self._agent
+
+    def in_scope(self, fn: Callable[..., Any], *args: Any) -> Any:
+        """Call a hook of the agent's as its other hooks are called."""
+        return self._in_scope(self._idle, fn, *args)
+
     @staticmethod
     def _in_scope(scope: Scope, fn: Callable[..., Any], *args: Any) -> Any:
         token = current_scope.set(scope)

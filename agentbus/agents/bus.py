@@ -17,12 +17,14 @@ from agentbus.agents.directory import MetadataValue
 from agentbus.agents.envelope import encode_body
 from agentbus.agents.groups import check_group
 from agentbus.agents.hosted import Hosted
-from agentbus.agents.hosting import SpawnOptions
+from agentbus.agents.lives.stall_watch import OnStall
+from agentbus.agents.lives.store import Store
 from agentbus.agents.message import Message
 from agentbus.agents.node import NodeActor
 from agentbus.agents.node_parts import NodeOptions
 from agentbus.agents.ref import AgentRef
 from agentbus.agents.scope import current_scope
+from agentbus.agents.spawning import SpawnOptions
 from agentbus.agents.trust import TrustMode
 from agentbus.agents.way import find_way
 from agentbus.client import TokenProvider
@@ -34,6 +36,7 @@ from agentbus.runtime import (
     Runtime,
     default_runtime,
 )
+from agentbus.runtime.cell_group import CellGroup
 from agentbus.wire.transport import TransportFactory
 
 M = TypeVar("M", bound=Message)
@@ -117,6 +120,11 @@ class Bus(BusDiscovery):
         supervision: RestartPolicy | None = None,
         mailbox: MailboxOptions | None = None,
         metadata: Mapping[str, MetadataValue] | None = None,
+        group: CellGroup | None = None,
+        stall_timeout: float | None = None,
+        on_stall: OnStall | None = None,
+        store: Store | None = None,
+        process: bool = False,
         **kwargs: Any,
     ) -> AgentRef:
         """Start a supervised agent.
@@ -129,42 +137,47 @@ class Bus(BusDiscovery):
             supervision: what follows a failure; by default a single agent stops, replicas restart.
             mailbox: how much it holds, and what happens beyond.
             metadata: facts to be found by, in addition to those of the class, and before them.
+            group: whose fate it shares; see `group`.
+            stall_timeout: seconds that it may be busy with one message without `self.progress()`; by default
+                its class's.
+            on_stall: "report" an `AgentStalled`, or "restart" it too; by default its class's.
+            store: keeps its state; see `Agent.snapshot`.
+            process: run it in a child process; its arguments are pickled.
             kwargs: for its constructor.
 
         Raises:
-            TypeError: the class can't be spawned, its handlers are unusable, or its metadata.
-            ValueError: there is an agent of that name, or capabilities and metadata are over 2000 bytes.
+            TypeError: the class can't be spawned, its handlers are unusable, or its metadata, or its
+                arguments don't pickle.
+            ValueError: there is an agent of that name, capabilities and metadata are over 2000 bytes, or
+                options that don't go together.
             InvalidNameError: the name has no place in an address.
             BusClosedError: the bus is closed.
         """
-        options = SpawnOptions(
-            name=name, replicas=replicas, supervision=supervision, mailbox=mailbox, metadata=metadata
-        )
-        return self._spawn(cls, args, kwargs, options, None)
-
-    def spawn_child(
-        self,
-        parent: AgentContext,
-        cls: type[Any],
-        *args: Any,
-        name: str | None = None,
-        replicas: int = 1,
-        supervision: RestartPolicy | None = None,
-        mailbox: MailboxOptions | None = None,
-        detached: bool = False,
-        metadata: Mapping[str, MetadataValue] | None = None,
-        **kwargs: Any,
-    ) -> AgentRef:
-        """Start a child of an agent; `self.spawn` is the way to it. See `spawn` and `Agent.spawn`."""
         options = SpawnOptions(
             name=name,
             replicas=replicas,
             supervision=supervision,
             mailbox=mailbox,
-            detached=detached,
             metadata=metadata,
+            group=group,
+            stall_timeout=stall_timeout,
+            on_stall=on_stall,
+            store=store,
+            process=process,
         )
-        return self._spawn(cls, args, kwargs, options, parent)
+        return self._spawn(cls, args, kwargs, options, None)
+
+    def group(self, policy: RestartPolicy) -> CellGroup:
+        """Make a group of agents under one policy, for `spawn(…, group=…)`; they may live on any thread.
+
+        With `Strategy.ONE_FOR_ALL` the failure of one restarts all, and one failure too many ends all.
+        """
+        return CellGroup(policy, self.runtime.random)
+
+    def spawn_child(self, parent: AgentContext, cls: type[Any], *args: Any, **options: Any) -> AgentRef:
+        """Start a child of an agent; `self.spawn` is the way to it. See `spawn` and `Agent.spawn`."""
+        given, kwargs = SpawnOptions.split(options)
+        return self._spawn(cls, args, kwargs, given, parent)
 
     def _spawn(
         self,

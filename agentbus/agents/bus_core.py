@@ -23,6 +23,9 @@ from agentbus.agents.letters import DeadLetters
 from agentbus.agents.node import NodeActor
 from agentbus.agents.node_parts import NodeOptions
 from agentbus.agents.post import PostOffice
+from agentbus.agents.processes.frames import Invited
+from agentbus.agents.processes.invitation import invitation
+from agentbus.agents.trust import TrustMode
 from agentbus.agents.way import Way
 from agentbus.errors import BusClosedError
 from agentbus.runtime import (
@@ -227,6 +230,19 @@ class BusCore:
         """Announce that an agent of this node is gone."""
         with suppress(BusClosedError):
             self._node.tell(NodeActor.Unlisted(name))
+
+    @property
+    def trust(self) -> TrustMode:
+        """Whom this bus believes: "all", or "tokens"."""
+        return self._way.trust
+
+    def invitation(self) -> Future[Invited]:
+        """Give what an agent in a child process joins the hub with; asked by such an agent only."""
+        return self.runtime.io.run(self._invite())
+
+    async def _invite(self) -> Invited:
+        await self.start()
+        return await invitation(self._way, self.runtime, self.runtime.agents)
 
     def suspect(self, cycle: tuple[Waiting, ...], future: Future[Any]) -> None:
         """Look whether an ask that came back to an agent can ever be answered."""

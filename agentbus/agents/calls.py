@@ -8,7 +8,7 @@ import msgspec
 
 from agentbus.agents.address import Address
 from agentbus.agents.budgets.account import BudgetAccount
-from agentbus.agents.budgets.wire import Spent, amounts_of
+from agentbus.agents.budgets.wire import Spent, amounts_of, grant_of
 from agentbus.agents.delivery import Body
 from agentbus.agents.envelope import Envelope, Stamp
 from agentbus.agents.failures import Failure, rebuild
@@ -42,6 +42,28 @@ class Parcel(msgspec.Struct, frozen=True):
     headers: Headers = PLAIN
     call: Call | None = None
     message: Any = None
+
+    def envelope(self, number: str) -> Envelope:
+        """Give what goes over the wire; the deadline goes beside it."""
+        headers, call = self.headers, self.call
+        budget = headers.budget
+        return Envelope(
+            number,
+            self.kind,
+            self.address.agent,
+            headers.sender,
+            None,
+            self.type,
+            self.version,
+            self.body,
+            hops=headers.hops,
+            chain=headers.chain,
+            credit=headers.credit,
+            attached=headers.attached,
+            reads=call.reads if isinstance(call, Ask) else 1,
+            budget=None if budget is None else grant_of(budget, headers.deadline),
+            key=headers.key,
+        )
 
 
 class Call(Protocol):

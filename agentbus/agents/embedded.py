@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from typing import Protocol
 
@@ -11,6 +12,8 @@ from agentbus.hub.server.keys import new_publishable_key
 from agentbus.hub.server.presets import embedded_config
 from agentbus.runtime import Runtime
 from agentbus.wire.transport import TransportFactory
+
+LOOPBACK = "127.0.0.1"
 
 
 class OwnHub(Protocol):
@@ -35,6 +38,10 @@ class OwnHub(Protocol):
         """Begin to accept connections."""
         ...
 
+    async def open_door(self) -> str:
+        """Give the URL at which other processes of this machine reach it, opened if need be."""
+        ...
+
     async def stop(self) -> None:
         """Let nobody in any more, and say goodbye."""
         ...
@@ -53,6 +60,8 @@ class MemoryHub:
         self._hub = EmbeddedHub(
             embedded_config(self.key), loop=runtime.io, new_id=lambda: _as_uuid(runtime.new_id())
         )
+        self._loop = runtime.io
+        self._opening: asyncio.Task[asyncio.Server] | None = None
 
     @property
     def transport_factory(self) -> TransportFactory | None:
@@ -62,8 +71,22 @@ class MemoryHub:
     async def start(self) -> None:
         """Do nothing: it is there."""
 
+    async def open_door(self) -> str:
+        """Listen on a free port of the loopback, from the first call on; who has the key may come in.
+
+        Raises:
+            OSError: there is no port.
+        """
+        if self._opening is None:
+            listening = self._loop.asyncio_loop.create_server(self._hub.accept, LOOPBACK, 0)
+            self._opening = asyncio.ensure_future(listening)
+        server = await asyncio.shield(self._opening)
+        return f"ws://{LOOPBACK}:{server.sockets[0].getsockname()[1]}"
+
     async def stop(self) -> None:
         """Close every connection."""
+        if self._opening is not None:
+            (await self._opening).close()
         await self._hub.stop(grace=0.1)
 
 
@@ -111,6 +134,10 @@ class ListeningHub:
             HubConfigError: the address is taken or not ours.
         """
         await self._server.start()
+
+    async def open_door(self) -> str:
+        """Give its URL: it listens anyway."""
+        return self.url
 
     async def stop(self) -> None:
         """Close every connection, and the port."""

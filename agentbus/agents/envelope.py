@@ -83,6 +83,7 @@ class Envelope(
         reads: for asks: the version of the reply that the asker reads.
         budget: what the message may use up; None for no limit.
         spent: what an answer has used up; None where the question had no budget.
+        key: see `Headers`.
     """
 
     id: str
@@ -101,6 +102,7 @@ class Envelope(
     reads: int = 1
     budget: Grant | None = None
     spent: Spent | None = None
+    key: str | None = None
 
 
 class Item(msgspec.Struct, frozen=True, array_like=True):

@@ -100,12 +100,14 @@ class AgentFailure(BusEvent, frozen=True):
         message_type: what it was working on; empty if it failed outside any message.
         error: qualified name of the exception and its text.
         traceback: where.
+        error_type: qualified name of the exception, with its module unless it is a builtin.
     """
 
     address: str
     message_type: str
     error: str
     traceback: str
+    error_type: str = ""
 
 
 class AgentRestarting(BusEvent, frozen=True):
@@ -178,6 +180,36 @@ class AgentProgress(BusEvent, frozen=True):
     address: str
     note: str
     done: float | None = None
+
+
+class AgentStalled(BusEvent, frozen=True):
+    """An agent has been busy with one message for its `stall_timeout` without a mark of progress.
+
+    Attributes:
+        address: which.
+        message_type: what it is working on.
+        seconds: since it began or last marked.
+        restarting: whether it is being cancelled and restarted; a thread only once its handler ends.
+    """
+
+    address: str
+    message_type: str
+    seconds: float
+    restarting: bool = False
+
+
+class AgentRecovered(BusEvent, frozen=True):
+    """A stalled agent has marked progress, or ended its work.
+
+    Attributes:
+        address: which.
+        message_type: what it was stalled with.
+        seconds: since it began with that.
+    """
+
+    address: str
+    message_type: str
+    seconds: float
 
 
 class DeadLetter(msgspec.Struct, frozen=True):

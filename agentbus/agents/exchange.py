@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from agentbus.agents.budgets.wire import grant_of
 from agentbus.agents.calls import Ask, Parcel
 from agentbus.agents.envelope import Envelope, Kind, Packet, Stamp, decode_envelope, encode_envelope
 from agentbus.agents.guests import Guests
@@ -160,23 +159,7 @@ class Exchange:
             return
         self._numbers += 1
         number = f"{self._numbers:x}"
-        budget = parcel.headers.budget
-        envelope = Envelope(
-            number,
-            parcel.kind,
-            parcel.address.agent,
-            parcel.headers.sender,
-            None,
-            parcel.type,
-            parcel.version,
-            parcel.body,
-            hops=parcel.headers.hops,
-            chain=parcel.headers.chain,
-            credit=parcel.headers.credit,
-            attached=parcel.headers.attached,
-            reads=call.reads if isinstance(call, Ask) else 1,
-            budget=None if budget is None else grant_of(budget, parcel.headers.deadline),
-        )
+        envelope = parcel.envelope(number)
         try:
             place = self._put(link, envelope, parcel.headers.deadline, call)
         except BodyTooLargeError as error:

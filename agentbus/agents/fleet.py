@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from agentbus.agents.bus import Bus
 from agentbus.agents.events import BusEvent, ProcessExited, ProcessStarted
+from agentbus.agents.processes.spec import importable_name
 from agentbus.errors import ActorStoppedError
 from agentbus.runtime import (
     Backoff,
@@ -249,17 +250,6 @@ class ProcessFleet:
         except ActorStoppedError:
             done.set(None)
         return done
-
-
-def importable_name(cls: type[Any]) -> str:
-    """Give `module:Class` for a class that another process can import.
-
-    Raises:
-        ValueError: it lives in a script or inside a function.
-    """
-    if cls.__module__ == "__main__" or "<locals>" in cls.__qualname__:
-        raise ValueError(f"another process can't import {cls.__qualname__}: put it into a module")
-    return f"{cls.__module__}:{cls.__qualname__}"
 
 
 def _launch(command: list[str], environment: Mapping[str, str], node: str) -> subprocess.Popen[bytes]:

@@ -24,6 +24,9 @@ HOP_LIMIT = 512
 MAX_CHAIN = 64
 """Agents in a row that an ask remembers as waiting for it: longer cycles end at the deadline."""
 
+MAX_KEY = 200
+"""Characters of a message's key."""
+
 Waiting = tuple[str, str]
 """An agent's address as text, and the number of the ask whose answer it waits for."""
 
@@ -35,6 +38,8 @@ class Headers(msgspec.Struct, frozen=True):
         sender: address text of the agent that sent it; None for a program outside any agent.
         deadline: on the runtime's clock; None without one. Between nodes it travels as seconds left.
         hops: how many messages in a row led to this one, each sent by the handler of the one before.
+        key: names what is asked for over all its re-sends, so that a stored agent does it once; never
+            inherited.
         chain: who waits for the answer to this ask, oldest first; empty for a tell, and from a program.
         credit: chunks of a streamed reply that may come at first; 0 where one reply is wanted.
         attached: whether a stream of chunks follows the message.
@@ -48,6 +53,7 @@ class Headers(msgspec.Struct, frozen=True):
     credit: int = 0
     attached: bool = False
     budget: BudgetAccount | None = None
+    key: str | None = None
 
 
 PLAIN = Headers()
@@ -79,11 +85,28 @@ def waited_for(headers: Headers, scope: Scope, number: str) -> Headers:
     return msgspec.structs.replace(headers, chain=(*before, (scope.agent.address, number)))
 
 
+def keyed(headers: Headers, key: str) -> Headers:
+    """Give headers a key.
+
+    Raises:
+        ValueError: no text, or one that is longer than 200 characters.
+    """
+    if not 0 < len(key) <= MAX_KEY:
+        raise ValueError(f"a key is a text of 1 to {MAX_KEY} characters")
+    return msgspec.structs.replace(headers, key=key)
+
+
 def headers_of(envelope: Envelope, deadline: float | None) -> Headers:
     """Give the headers of what came from another node."""
-    if envelope.sender is None and deadline is None and not envelope.hops and envelope.budget is None:
+    plain = envelope.sender is None and deadline is None and not envelope.hops
+    if plain and envelope.budget is None and envelope.key is None:
         return PLAIN
     budget = None if envelope.budget is None else account_of(envelope.budget, deadline)
     return Headers(
-        envelope.sender, deadline, max(0, envelope.hops), envelope.chain[-MAX_CHAIN:], budget=budget
+        envelope.sender,
+        deadline,
+        max(0, envelope.hops),
+        envelope.chain[-MAX_CHAIN:],
+        budget=budget,
+        key=envelope.key,
     )

@@ -30,12 +30,18 @@ from agentbus.agents.events import (
 from agentbus.agents.handlers import HandlerTable, handler_table
 from agentbus.agents.headers import PLAIN
 from agentbus.agents.hosted import Hosted, Listing, LocalAgent, ReplicaGroup, condition_of
+from agentbus.agents.lives.layers import stored, watch_for, watched
+from agentbus.agents.lives.stall_watch import NO_STALLS, Marks
+from agentbus.agents.processes.behaviour import ProcessBehaviour
+from agentbus.agents.processes.spec import ProcessSpec, process_spec
 from agentbus.agents.query import Query
 from agentbus.agents.silence import ReceiveTimeout, Silence
+from agentbus.agents.spawning import DEFAULT_MAILBOX, SpawnOptions
 from agentbus.errors import AgentStopped, MailboxFullError
-from agentbus.runtime import LoopActor, MailboxOptions, RestartMode, RestartPolicy, Runtime
+from agentbus.runtime import LoopActor, Runtime
 from agentbus.runtime.cell import Behaviour, CellOptions, start_cell
 from agentbus.runtime.cell_context import CellContext
+from agentbus.runtime.cell_core import agent_failed
 from agentbus.runtime.cell_events import (
     CellEvent,
     Failed,
@@ -46,33 +52,26 @@ from agentbus.runtime.cell_events import (
     Started,
     Stopped,
 )
+from agentbus.runtime.faults import RelayedFailure
 
 if TYPE_CHECKING:
     from agentbus.agents.bus import Bus
 
-DEFAULT_MAILBOX = MailboxOptions(capacity=100_000)
-ROOT_POLICY = RestartPolicy(mode=RestartMode.STOP)
-REPLICA_POLICY = RestartPolicy(mode=RestartMode.RESTART)
 
-
-class SpawnOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How an agent is started.
+class Plan(msgspec.Struct, frozen=True):
+    """What an agent's cell is filled with, at every start.
 
     Attributes:
-        name: on its node; None for a fresh one.
-        replicas: how many of it share the name; messages go round.
-        supervision: what follows a failure; by default a root stops and replicas restart, 5 times in 60 s.
-        mailbox: how much it holds, and what happens beyond.
-        detached: for children: outlive the parent's restarts and end.
-        metadata: facts to be found by, in addition to those of the class.
+        cls: its class.
+        make: makes its object.
+        options: how it is started.
+        spec: for a process; None without one.
     """
 
-    name: str | None = None
-    replicas: int = 1
-    supervision: RestartPolicy | None = None
-    mailbox: MailboxOptions | None = None
-    detached: bool = False
-    metadata: Mapping[str, MetadataValue] | None = None
+    cls: type[Any]
+    make: Callable[[AgentContext | None], Any]
+    options: SpawnOptions
+    spec: ProcessSpec | None
 
 
 class House:
@@ -83,6 +82,9 @@ class House:
         runtime: where they live.
         listing: told what becomes of them.
         threads: whether sync agents get threads; without, in a simulation, they run on the loop.
+
+    Attributes:
+        marks: takes the agents' marks of progress, where somebody else watches them for stalls.
     """
 
     def __init__(self, bus: Bus, runtime: Runtime, listing: Listing, *, threads: bool) -> None:
@@ -93,6 +95,8 @@ class House:
         self._hosted: dict[str, Hosted] = {}
         # A capability stays when its last agent has gone: any thread may be about to enter the next.
         self._by_capability: dict[str, dict[str, Hosted]] = {}
+        self._elsewhere: set[str] = set()
+        self.marks: Marks | None = None
 
     # -- look up ---------------------------------------------------------------------------------------------
 
@@ -111,10 +115,15 @@ class House:
     def _candidates(self, query: Query) -> Iterable[Hosted]:
         if query.name is not None:
             hosted = self._hosted.get(query.name)
-            return () if hosted is None or hosted.entry.name != query.name else (hosted,)
+            listed = hosted is not None and hosted.entry.name == query.name
+            return (hosted,) if hosted is not None and listed and query.name not in self._elsewhere else ()
         if query.capability is not None:
             return list(self._by_capability.get(query.capability, {}).values())
-        return [hosted for hosted in self.all() if hosted.entry.name == hosted.name]
+        return [
+            hosted
+            for hosted in self.all()
+            if hosted.entry.name == hosted.name and hosted.name not in self._elsewhere
+        ]
 
     def conditions(self) -> list[AgentCondition]:
         """Say how the agents and groups are doing, for other nodes."""
@@ -138,27 +147,44 @@ class House:
             InvalidNameError: the name breaks the rules.
         """
         table = _table_of(cls)
+        options.check(cls)
         name = options.name or f"{cls.__name__.lower()}-{self._runtime.new_id()[:8]}"
         entry = _entry_of(cls, name, options.metadata or {})
-        if options.replicas < 1:
-            raise ValueError(f"there is at least one replica, not {options.replicas}")
-        members = [self._agent(member, entry, table) for member in _member_names(name, options.replicas)]
+        spec = self._process_spec(cls, args, kwargs, options)
+        plan = Plan(cls, partial(_construct, cls, args, kwargs), options, spec)
+        members = [
+            self._agent(member, entry, table, options) for member in _member_names(name, options.replicas)
+        ]
         group = ReplicaGroup(name, self._address(name), entry, members) if options.replicas > 1 else None
         self._take_names(members if group is None else [group, *members])
         hosted = members[0] if group is None else group
         try:
-            for capability in entry.capabilities:
-                self._by_capability.setdefault(capability, {})[name] = hosted
+            self._index(hosted, options)
             for member in members:
-                self._start(member, cls, partial(_construct, cls, args, kwargs), options, parent)
-            self._listing.listed(entry)
+                self._start(member, plan, parent)
+            if options.address is None:
+                self._listing.listed(entry)
         except BaseException:
             self._take_back(members, group)
             raise
         return hosted
 
-    def _agent(self, name: str, entry: AgentEntry, table: HandlerTable | None) -> LocalAgent:
-        return LocalAgent(name, self._address(name), entry, table, self._listing)
+    def _process_spec(
+        self, cls: type[Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: SpawnOptions
+    ) -> ProcessSpec | None:
+        if not options.process:
+            return None
+        if not self._threads:
+            raise ValueError("a process lives in real time: there is no process=True on virtual time")
+        return process_spec(cls, args, kwargs, options.store)
+
+    def _agent(
+        self, name: str, entry: AgentEntry, table: HandlerTable | None, options: SpawnOptions
+    ) -> LocalAgent:
+        address = options.address or self._address(name)
+        if options.address is not None:
+            self._elsewhere.add(name)
+        return LocalAgent(name, address, entry, table, self._listing)
 
     def _address(self, name: str) -> str:
         return str(Address(self._bus.namespace, self._bus.node, name))
@@ -184,44 +210,46 @@ class House:
         for member in members:
             member.stop(now=True)
 
+    def _index(self, hosted: Hosted, options: SpawnOptions) -> None:
+        for capability in hosted.entry.capabilities if options.address is None else ():
+            self._by_capability.setdefault(capability, {})[hosted.name] = hosted
+
     def _unindex(self, entry: AgentEntry) -> None:
         for capability in entry.capabilities:
             self._by_capability.get(capability, {}).pop(entry.name, None)
 
-    def _start(
-        self,
-        agent: LocalAgent,
-        cls: type[Any],
-        make: Callable[[AgentContext | None], Any],
-        options: SpawnOptions,
-        parent: AgentContext | None,
-    ) -> None:
-        policy = options.supervision or (REPLICA_POLICY if options.replicas > 1 else ROOT_POLICY)
+    def _start(self, agent: LocalAgent, plan: Plan, parent: AgentContext | None) -> None:
+        cls, options = plan.cls, plan.options
         on_loop = issubclass(cls, AsyncAgentActor)
         if on_loop:
-            agent.concurrency, agent.reentrant = cls.concurrency, cls.reentrant
+            agent.concurrency, agent.reentrant = cls.concurrency, cls.reentrant and plan.spec is None
         cell_options = CellOptions(
             name=agent.address,
             mailbox=options.mailbox or DEFAULT_MAILBOX,
-            restart=policy,
+            restart=options.policy(cls),
+            group=options.group,
             concurrency=cls.concurrency if on_loop else 1,
-            thread=self._threads and not on_loop,
+            thread=self._threads and not on_loop and plan.spec is None,
         )
-        factory = partial(self._behaviour, agent, make)
+        factory = partial(self._behaviour, agent, plan)
         observer = partial(self._observe, agent)
         if parent is None:
             agent.cell = start_cell(self._runtime, factory, cell_options, observer)
         else:
             agent.cell = parent.cell.start_cell(factory, cell_options, observer, detached=options.detached)
 
-    def _behaviour(
-        self, agent: LocalAgent, make: Callable[[AgentContext | None], Any], cell: CellContext
-    ) -> Behaviour:
+    def _behaviour(self, agent: LocalAgent, plan: Plan, cell: CellContext) -> Behaviour:
         if agent.table is None:
-            return PykkaBehaviour(cell, partial(make, None))
+            return PykkaBehaviour(cell, partial(plan.make, None))
+        rule = plan.options.stall_rule(plan.cls) if self.marks is None else NO_STALLS
+        watch = watch_for(rule, agent.address, cell, self._listing.report)
         silence = Silence(cell, partial(_tell_itself, agent, cell))
-        context = AgentContext(self._bus, agent.name, agent.address, cell, silence, agent.table)
-        return AgentBehaviour(context, agent.table, make)
+        marks = watch or self.marks
+        context = AgentContext(self._bus, agent.name, agent.address, cell, silence, agent.table, marks)
+        if plan.spec is not None:
+            return watched(ProcessBehaviour(context, agent.table, plan.spec), watch)
+        behaviour = AgentBehaviour(context, agent.table, plan.make)
+        return stored(watched(behaviour, watch), behaviour, context, plan.options.store)
 
     # -- lives -----------------------------------------------------------------------------------------------
 
@@ -234,6 +262,10 @@ class House:
             self._ended(agent)
 
     def _ended(self, agent: LocalAgent) -> None:
+        if agent.name in self._elsewhere:
+            self._hosted.pop(agent.name, None)
+            self._elsewhere.discard(agent.name)
+            return
         group = self._hosted.get(agent.entry.name)
         if isinstance(group, ReplicaGroup):
             self._hosted.pop(agent.name, None)
@@ -326,7 +358,13 @@ def _failure_of(address: str, event: Any) -> BusEvent:
     delivery: Any = event.message
     trace = "".join(traceback.format_exception(error))
     kind = delivery.type_name if isinstance(delivery, Delivery) else ""
-    return AgentFailure(address, kind, f"{type(error).__qualname__}: {error}", trace)
+    failed = agent_failed(error)
+    name = (
+        failed.error_type.rpartition(".")[2]
+        if isinstance(error, RelayedFailure)
+        else type(error).__qualname__
+    )
+    return AgentFailure(address, kind, f"{name}: {failed.error_message}", trace, failed.error_type)
 
 
 _REPORTS: dict[type, Callable[[str, Any], BusEvent]] = {

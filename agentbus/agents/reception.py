@@ -165,7 +165,7 @@ class Reception:
     def _refuse(self, stamp: Stamp, sequence: int, envelope: Envelope, reason: str, error: Exception) -> None:
         reply = None
         if envelope.kind in {Kind.ASK, Kind.STOP, Kind.CONTROL, Kind.STREAM, Kind.VERSIONS}:
-            reply = _error_envelope(envelope.id, error, Spent() if envelope.budget is not None else None)
+            reply = error_envelope(envelope.id, error, Spent() if envelope.budget is not None else None)
         elif envelope.kind == Kind.TELL:
             body = Body(envelope.type, envelope.version, envelope.body)
             self._bury(self._address(envelope.recipient), reason, body, envelope.sender, envelope.type, error)
@@ -235,7 +235,7 @@ class Reception:
             self._answer(stamp, envelope, sequence, outcome)
         except BodyTooLargeError as error:
             spent = None if envelope is None else envelope.spent
-            self._answer(stamp, _error_envelope(asked, error, spent), sequence, outcome)
+            self._answer(stamp, error_envelope(asked, error, spent), sequence, outcome)
 
     # -- lives -----------------------------------------------------------------------------------------------
 
@@ -316,9 +316,10 @@ def _not_trusted() -> NotTrustedError:
     return NotTrustedError("the sender has no node's token, and the agent is not public")
 
 
-def _error_envelope(
+def error_envelope(
     asked: str, error: BaseException, spent: Spent | None = None, *, declared: bool = False
 ) -> Envelope:
+    """Put an error into the envelope that answers an ask."""
     failure = describe(error, declared=declared)
     return Envelope("", Kind.ERROR, correlation=asked, failure=failure, spent=spent)
 
@@ -336,12 +337,12 @@ def reply_envelope(asked: Envelope, future: Future[Any]) -> tuple[Envelope | Non
             return _value_envelope(asked, future.get()), Outcome.DELIVERED
         except (TypeError, ValueError, RecursionError) as problem:
             refused = EncodeError(f"the reply has no JSON form: {problem}")
-            return _error_envelope(asked.id, refused), Outcome.DELIVERED
+            return error_envelope(asked.id, refused), Outcome.DELIVERED
         except UndecodableMessageError as problem:
-            return _error_envelope(asked.id, problem), Outcome.DELIVERED
+            return error_envelope(asked.id, problem), Outcome.DELIVERED
     if not isinstance(error, AgentError | RuntimeFault | EncodeError):
-        return _error_envelope(asked.id, error, declared=True), Outcome.DELIVERED
-    return _error_envelope(asked.id, error), Outcome.DEAD_LETTERED
+        return error_envelope(asked.id, error, declared=True), Outcome.DELIVERED
+    return error_envelope(asked.id, error), Outcome.DEAD_LETTERED
 
 
 def _value_envelope(asked: Envelope, value: object) -> Envelope:

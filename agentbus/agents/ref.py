@@ -10,7 +10,7 @@ from agentbus.agents.budgets.budget import Budget
 from agentbus.agents.budgets.reserving import reserved
 from agentbus.agents.control import PAUSE, RESUME, Order, carry_out, steer_order
 from agentbus.agents.deadlines import too_late
-from agentbus.agents.headers import HOP_LIMIT, Headers, inherited, waited_for
+from agentbus.agents.headers import HOP_LIMIT, Headers, inherited, keyed, waited_for
 from agentbus.agents.hosted import Hosted, LocalAgent
 from agentbus.agents.message import Message, Request, Streaming
 from agentbus.agents.outcome import Outcome
@@ -70,7 +70,12 @@ class AgentRef:
     # -- messages --------------------------------------------------------------------------------------------
 
     def tell(
-        self, message: Message | Any, *, timeout: float | None = None, budget: Budget | None = None
+        self,
+        message: Message | Any,
+        *,
+        timeout: float | None = None,
+        budget: Budget | None = None,
+        key: str | None = None,
     ) -> Future[Outcome]:
         """Send a message and don't wait.
 
@@ -81,6 +86,7 @@ class AgentRef:
             message: a `Message`; a plain pykka actor takes anything.
             timeout: seconds after which nobody needs it handled any more; None = never.
             budget: what it may use up, given away for good; without one it costs the sender nothing.
+            key: the same for every re-send of this; an agent with a store handles it once.
 
         Returns:
             The future of what became of it, for those who care. It fails only with `BusClosedError` or
@@ -89,6 +95,8 @@ class AgentRef:
         deadline = None if timeout is None else self._post.now() + timeout
         scope = current_scope.get()
         headers = inherited(scope, deadline)
+        if key is not None:
+            headers = keyed(headers, key)
         if headers.hops > HOP_LIMIT:
             return self._post.refuse(self.address, message, headers, "hop_limit")
         if budget is not None:
@@ -109,6 +117,7 @@ class AgentRef:
         timeout: float | None = None,
         budget: Budget | None = None,
         attach: Attachable | None = None,
+        key: str | None = None,
     ) -> Future[Reply]: ...
     @overload
     def ask(
@@ -118,6 +127,7 @@ class AgentRef:
         timeout: float | None = None,
         budget: Budget | None = None,
         attach: Attachable | None = None,
+        key: str | None = None,
     ) -> Future[Any]: ...
     def ask(
         self,
@@ -126,6 +136,7 @@ class AgentRef:
         timeout: float | None = None,
         budget: Budget | None = None,
         attach: Attachable | None = None,
+        key: str | None = None,
     ) -> Future[Any]:
         """Send a message and get the future of the reply.
 
@@ -138,6 +149,8 @@ class AgentRef:
                 that, all that is left if nothing is said, and what is not spent comes back with the answer.
             attach: chunks that the handler reads as `self.attachment`, no faster than it takes them: an
                 iterable or async iterable of messages, JSON values or bytes, or an open binary file.
+            key: the same for every re-send of this; an agent with a store handles it once, and gives the
+                same reply.
 
         Returns:
             The future of the reply. It fails with `AskTimeoutError`, `NoSuchAgentError`, `AgentFailed`,
@@ -154,6 +167,8 @@ class AgentRef:
             check_attachable(attach)
         scope = current_scope.get()
         headers = inherited(scope, self._deadline(timeout, scope))
+        if key is not None:
+            headers = keyed(headers, key)
         try:
             headers = self._paid(headers, scope, budget)
         except (HopLimitError, BudgetExhausted) as error:

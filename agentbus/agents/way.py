@@ -10,6 +10,7 @@ from agentbus.agents.permissions import Grants
 from agentbus.agents.trust import TrustMode, check_mode
 from agentbus.agents.uplink import RECONNECT
 from agentbus.client import SignallingClientOptions, TokenProvider
+from agentbus.errors import AgentBusError
 from agentbus.runtime import Runtime
 from agentbus.wire.transport import TransportFactory
 
@@ -70,6 +71,19 @@ class Way:
             transport_factory=hub.transport_factory,
             logger=self._logger,
         )
+
+    def joinable(self) -> SignallingClientOptions:
+        """Give the options of a client of another's hub, for a child process to join it too.
+
+        Raises:
+            AgentBusError: the way can't be taken from another process.
+        """
+        options = self._options
+        if options is None or options.transport_factory is not None or options.ssl is not None:
+            raise AgentBusError(
+                "a bus with transport_factory= or ssl= can't be joined by the agents in its child processes"
+            )
+        return options
 
     async def close(self) -> None:
         """Stop the bus's own hub, if it has one."""

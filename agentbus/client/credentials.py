@@ -36,6 +36,10 @@ class Credential:
         """Wrap a JWT."""
         return cls("token", text)
 
+    def hand_over(self) -> tuple[str, str]:
+        """Give kind and text: for a child process of ours, through a socket that nobody else holds."""
+        return self._kind, self._text
+
     def target(self, origin: Origin) -> Target:
         """Say where to connect and what to ask for there. Spec section 1."""
         return Target(origin, f"{ENDPOINT}?{self._kind}={self._escaped()}")

@@ -35,6 +35,7 @@
         ├─ UndecodableMessageError             the recipient cannot read this message
         ├─ UnhandledMessageError               the recipient has no handler for this message
         ├─ AgentFailed                         the handler raised
+        ├─ AgentStalledError                   no progress for the agent's stall_timeout
         ├─ AgentRestarted                      the agent was restarted while it worked on this
         ├─ AgentStopped                        the agent stopped before it worked on this
         ├─ AskTimeoutError (TimeoutError)      the deadline passed before the reply
@@ -45,6 +46,8 @@
         ├─ BodyTooLargeError (ValueError)      over the largest body the bus carries
         ├─ AttachmentFailed                    the source of an attachment raised
         ├─ CreditExceededError                 more chunks came than were granted
+        ├─ ProcessExitedError                  an agent's process ended without being asked to
+        ├─ StoreError                          an agent's state can't be read or written
         └─ NotTrustedError                     the sender may not do that here
 
 Facts are fields. Text that came from a server stays in a field and never enters a message; no field holds a
@@ -57,6 +60,7 @@ from agentbus.errors.agents import (
     AgentError,
     AgentFailed,
     AgentRestarted,
+    AgentStalledError,
     AgentStopped,
     AskTimeoutError,
     AttachmentFailed,
@@ -71,6 +75,8 @@ from agentbus.errors.agents import (
     NoSuchAgentError,
     NotTrustedError,
     OutcomeUnknownError,
+    ProcessExitedError,
+    StoreError,
     UndecodableMessageError,
     UnhandledMessageError,
 )
@@ -108,6 +114,7 @@ __all__ = [
     "AgentError",
     "AgentFailed",
     "AgentRestarted",
+    "AgentStalledError",
     "AgentStopped",
     "AskTimeoutError",
     "AttachmentFailed",
@@ -138,11 +145,13 @@ __all__ = [
     "NotTrustedError",
     "OutcomeUnknownError",
     "OversizedPayloadError",
+    "ProcessExitedError",
     "RuntimeFault",
     "SignallingConnectError",
     "SignallingDisconnectedError",
     "SignallingError",
     "SignallingServerError",
+    "StoreError",
     "StreamClosedError",
     "TokenError",
     "TokenProviderError",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -79,6 +80,20 @@ class AgentFailed(AgentError):  # noqa: N818 -- the name is part of the interfac
         super().__init__(f"the handler raised {error_type}: {error_message}")
         self.error_type = error_type
         self.error_message = error_message
+
+
+class AgentStalledError(AgentError):
+    """The handler was cancelled: it had worked for too long without a mark of progress.
+
+    Attributes:
+        message_type: what it worked on.
+        seconds: without a mark.
+    """
+
+    def __init__(self, message_type: str, seconds: float) -> None:
+        super().__init__(f"no progress with {message_type} for {seconds:.3g} s; mark it with self.progress()")
+        self.message_type = message_type
+        self.seconds = seconds
 
 
 class AgentRestarted(AgentError):  # noqa: N818 -- the name is part of the interface
@@ -170,6 +185,31 @@ class AttachmentFailed(AgentError):  # noqa: N818 -- named like AgentFailed
 
 class CreditExceededError(AgentError):
     """The other side sent more chunks than it was allowed to."""
+
+
+class ProcessExitedError(AgentError):
+    """The process of an agent ended without being asked to.
+
+    Attributes:
+        exit_code: its exit status; below 0, the number of the signal that killed it.
+    """
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(f"the agent's process {_how_it_ended(exit_code)}")
+        self.exit_code = exit_code
+
+
+def _how_it_ended(exit_code: int) -> str:
+    if exit_code >= 0:
+        return f"ended with exit status {exit_code}"
+    try:
+        return f"was killed by {signal.Signals(-exit_code).name}"
+    except ValueError:
+        return f"was killed by signal {-exit_code}"
+
+
+class StoreError(AgentError):
+    """The store of an agent's state can't be read or written; what it was to keep was not acknowledged."""
 
 
 class NotTrustedError(AgentError):

@@ -29,7 +29,7 @@ from agentbus.runtime.cell_job import Job
 from agentbus.runtime.cell_life import Ending, Failure, Life, SiblingFailure, live
 from agentbus.runtime.dead_letters import DeadLetterReason
 from agentbus.runtime.envelope import Again
-from agentbus.runtime.faults import ActorGoneError
+from agentbus.runtime.faults import ActorGoneError, RelayedFailure
 from agentbus.runtime.mailbox import Mailbox
 from agentbus.runtime.ref import LoopActorRef
 from agentbus.runtime.supervision import GiveUp, Restart, RestartTracker
@@ -313,7 +313,9 @@ def cell_gone(address: str, cause: BaseException | None = None) -> Exception:
 
 
 def agent_failed(error: BaseException) -> AgentFailed:
-    """Make the error for who is told that a behaviour raised."""
+    """Make the error for who asked an agent whose handler raised."""
+    if isinstance(error, RelayedFailure):
+        return AgentFailed(error.error_type, error.error_message)
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     failed = AgentFailed(name, str(error))

@@ -7,7 +7,7 @@ import queue
 
 import pykka
 
-from agentbus.errors import ActorStoppedError, FutureTimeoutError, RuntimeFault
+from agentbus.errors import ActorStoppedError, AgentFailed, FutureTimeoutError, RuntimeFault
 
 
 class FutureTimeout(FutureTimeoutError, pykka.Timeout):  # noqa: N818 -- both bases end differently
@@ -16,6 +16,10 @@ class FutureTimeout(FutureTimeoutError, pykka.Timeout):  # noqa: N818 -- both ba
 
 class FutureStateError(RuntimeFault, asyncio.InvalidStateError, queue.Full):
     """A future was set twice (pykka says `queue.Full`), or asked for an outcome that it does not have yet."""
+
+
+class RelayedFailure(AgentFailed):
+    """The failure of a handler that runs elsewhere on behalf of this one; askers get what it says."""
 
 
 class ActorGoneError(ActorStoppedError, pykka.ActorDeadError):

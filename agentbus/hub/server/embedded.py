@@ -52,9 +52,10 @@ class EmbeddedHub:
     @cached_property
     def _listener(self) -> MemoryListener:
         # made at the first dial: a loop thread has no loop before it is used
-        return MemoryListener(self._loop.asyncio_loop, self._accept)
+        return MemoryListener(self._loop.asyncio_loop, self.accept)
 
-    def _accept(self) -> ServerConnection:
+    def accept(self) -> ServerConnection:
+        """Make the hub's end of a connection, for an asyncio server; on the hub's loop."""
         return ServerConnection(SessionHandler(self.shell), self.shell.flusher, self.shell.options)
 
     def dial(self, target: Target, handler: TransportHandler, loop: Loop) -> Transport:

@@ -1,0 +1,197 @@
+"""A behaviour that is a child process: it starts with one, hands each message on, and ends with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from agentbus.agents.address import Address
+from agentbus.agents.agent import AgentContext
+from agentbus.agents.calls import Ask, Parcel, type_and_version
+from agentbus.agents.delivery import Body, Delivery
+from agentbus.agents.envelope import NOTHING, Kind, decode_envelope, encode_body, encode_envelope
+from agentbus.agents.events import AgentProgress, ProcessExited, ProcessStarted
+from agentbus.agents.handlers import HandlerTable
+from agentbus.agents.outcome import Outcome
+from agentbus.agents.processes.child import Child, Owner
+from agentbus.agents.processes.frames import Begin, Handle, Progress, fitting
+from agentbus.agents.processes.spec import ProcessSpec
+from agentbus.errors import (
+    AgentError,
+    BodyTooLargeError,
+    EncodeError,
+    UndecodableMessageError,
+    UnhandledMessageError,
+)
+from agentbus.runtime.cell_job import current_job
+
+
+class Gone:
+    """To a behaviour, on its control lane: its process has ended between two messages."""
+
+    def __init__(self, child: Child, error: AgentError) -> None:
+        self.child = child
+        self.error = error
+
+
+class ProcessBehaviour:
+    """An agent that lives in a child process.
+
+    Args:
+        context: where its cell lives.
+        table: its handlers, to refuse early what it does not take.
+        spec: what the child makes the agent of.
+    """
+
+    def __init__(self, context: AgentContext, table: HandlerTable, spec: ProcessSpec) -> None:
+        self._context = context
+        self._cell = context.cell
+        self._table = table
+        self._spec = spec
+        self._address = Address(context.bus.namespace, context.bus.node, context.name)
+        self._child: Child | None = None
+        self._deliveries: dict[int, Delivery] = {}
+
+    # -- a life, in order ------------------------------------------------------------------------------------
+
+    async def on_start(self) -> None:
+        """Start the process, and wait until its agent has started."""
+        bus = self._context.bus
+        node = f"{bus.node}.{self._context.name}.{self._cell.runtime.new_id()[:6]}"
+        begin = Begin(
+            self._spec.target,
+            self._spec.pickled,
+            self._context.name,
+            self._context.address,
+            bus.namespace,
+            node,
+            bus.trust,
+        )
+        child = await Child.launch(begin, Owner(self._marked, self._progress, bus.invitation, self._gone))
+        self._cell.loop.create_task(self._follow(child, node), name=f"process of {self._context.address}")
+        bus.report(ProcessStarted(0, child.process_id, node))
+        try:
+            await child.ready
+        except BaseException:
+            child.kill()
+            raise
+        self._child = child
+
+    async def _follow(self, child: Child, node: str) -> None:
+        exit_code = await child.follow()
+        self._context.bus.report(ProcessExited(0, child.process_id, node, exit_code, None))
+
+    async def on_stop(self) -> None:
+        """Let the agent end, and wait for its process."""
+        if self._child is not None:
+            await self._child.stop()
+
+    async def on_failure(self, error: BaseException) -> None:
+        """End the process: the next behaviour has one of its own."""
+        del error
+        if self._child is not None:
+            self._child.kill()
+
+    # -- what the process says -------------------------------------------------------------------------------
+
+    def _marked(self, number: int) -> None:
+        delivery = self._deliveries.get(number)
+        if delivery is not None and self._context.stalls is not None:
+            self._context.stalls.mark(delivery)
+
+    def _progress(self, frame: Progress) -> None:
+        self._context.bus.report(AgentProgress(self._context.address, frame.note, frame.done))
+
+    def _gone(self, error: AgentError | None) -> None:
+        """Take an end between two messages: the agent's own wish, or a failure without a message."""
+        if error is None:
+            self._cell.ref.stop()
+        elif self._child is not None:
+            self._cell.ref.tell_control(Gone(self._child, error))
+
+    def on_control(self, message: Any) -> None:
+        """Fail with the end of the process."""
+        if isinstance(message, Gone) and message.child is self._child:
+            raise message.error
+
+    # -- messages --------------------------------------------------------------------------------------------
+
+    async def on_message(self, message: Any) -> None:
+        """Hand one `Delivery` to the process; the reply is given as it comes."""
+        delivery: Delivery = message
+        if self._child is None:
+            return
+        number = self._child.number()
+        try:
+            envelope = self._envelope(delivery, number)
+        except (UnhandledMessageError, EncodeError, BodyTooLargeError) as error:
+            self._refuse(delivery, error)
+            return
+        job = current_job.get()
+        asked = None if job is None else job.future
+        handle = Handle(number, asked is not None, self._time_left(delivery), envelope)
+        self._deliveries[number] = delivery
+        try:
+            answered = await self._child.handle(handle)
+        finally:
+            self._deliveries.pop(number, None)
+        if asked is not None:
+            _answer(Ask(asked, delivery.message, delivery.headers.budget), answered.envelope)
+        self._settle(delivery, Outcome(answered.outcome), told=asked is None)
+
+    def _envelope(self, delivery: Delivery, number: int) -> msgspec.Raw:
+        """Put a message into the form in which it goes between nodes.
+
+        Raises:
+            UnhandledMessageError: the agent has no handler for it.
+            EncodeError: it has no JSON form.
+            BodyTooLargeError: it has more bytes than a frame.
+        """
+        if delivery.outlet is not None or delivery.attachment is not None:
+            raise UnhandledMessageError("an agent in a process of its own takes no streams")
+        body = delivery.message if isinstance(delivery.message, Body) else self._encoded(delivery.message)
+        parcel = Parcel(self._address, Kind.TELL, body.json, body.type, body.version, delivery.headers)
+        return fitting(encode_envelope(parcel.envelope(str(number))))
+
+    def _encoded(self, message: Any) -> Body:
+        self._table.find(message.__class__)
+        try:
+            encoded = encode_body(message)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise EncodeError(f"the message has no JSON form: {error}") from None
+        return Body(*type_and_version(message), encoded)
+
+    def _time_left(self, delivery: Delivery) -> float | None:
+        deadline = delivery.headers.deadline
+        return None if deadline is None else deadline - self._cell.clock.monotonic()
+
+    def _refuse(self, delivery: Delivery, error: Exception) -> None:
+        job = current_job.get()
+        if job is not None:
+            job.fail(error)
+        delivery.settle(Outcome.DEAD_LETTERED)
+        self._context.bus.bury(delivery, _REASONS.get(type(error), "undecodable"), error)
+
+    def _settle(self, delivery: Delivery, outcome: Outcome, *, told: bool) -> None:
+        delivery.settle(outcome)
+        if told and outcome is Outcome.DEAD_LETTERED:
+            error = UndecodableMessageError("the agent's process could not read the message")
+            self._context.bus.bury(delivery, "undecodable", error)
+
+
+_REASONS: dict[type[Exception], str] = {
+    UnhandledMessageError: "unhandled",
+    BodyTooLargeError: "body_too_large",
+}
+
+
+def _answer(ask: Ask, data: msgspec.Raw) -> None:
+    if data == NOTHING:  # it came too late for its asker, by the process's clock
+        ask.settle(Outcome.EXPIRED)
+        return
+    envelope = decode_envelope(data)
+    if envelope.kind == Kind.REPLY:
+        ask.reply(envelope)
+    else:
+        ask.error(envelope)

@@ -1,0 +1,192 @@
+"""What parent and child tell each other: JSON, with its length in four bytes before it. Pure.
+
+A socket pair loses nothing and keeps the order, so there is neither numbering nor resending; the numbers are
+those of messages. Nobody but our own child holds the other end.
+"""
+
+from __future__ import annotations
+
+import struct
+
+import msgspec
+
+from agentbus.agents.envelope import NOTHING
+from agentbus.errors import BodyTooLargeError
+
+HEAD = struct.Struct("!I")
+MAX_FRAME_BYTES = 16 * 1024 * 1024
+"""A frame that is longer than this is a mistake."""
+
+MAX_ENVELOPE_BYTES = MAX_FRAME_BYTES - 1024
+"""Of a message or a reply; the frame around it needs the rest."""
+
+
+class Begin(msgspec.Struct, frozen=True, tag="begin"):
+    """To the child, first: what to host.
+
+    Attributes:
+        target: `module:Class`.
+        spec: pickle of the class's `(args, kwargs, store)`.
+        name: of the agent.
+        address: of the agent, as everyone sees it.
+        namespace: of the bus.
+        node: id of the child's own node, should it join the bus.
+        trust: whom that node believes.
+    """
+
+    target: str
+    spec: bytes
+    name: str
+    address: str
+    namespace: str
+    node: str
+    trust: str
+
+
+class Handle(msgspec.Struct, frozen=True, tag="handle"):
+    """To the child: a message.
+
+    Attributes:
+        number: of the message.
+        asked: whether somebody waits for a reply.
+        left: seconds until its deadline; None without one.
+        envelope: the message.
+    """
+
+    number: int
+    asked: bool
+    left: float | None
+    envelope: msgspec.Raw
+
+
+class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
+    """To the child: nobody wants that message handled any more."""
+
+    number: int
+
+
+class Stop(msgspec.Struct, frozen=True, tag="stop"):
+    """To the child: end, after the hook `on_stop`."""
+
+
+class Invited(msgspec.Struct, frozen=True, tag="invited"):
+    """To the child: how to reach the hub, or why that can't be.
+
+    Attributes:
+        url: of the hub.
+        kind: "key" or "token".
+        secret: the credential; it goes through this socket and nowhere else.
+        problem: why there is no invitation.
+    """
+
+    url: str = ""
+    kind: str = ""
+    secret: str = ""
+    problem: str = ""
+
+    def __repr__(self) -> str:
+        return f"<Invited to {self.url!r}>"
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    """To the parent: the agent has started."""
+
+
+class Answered(msgspec.Struct, frozen=True, tag="answered", omit_defaults=True):
+    """To the parent: what became of a message.
+
+    Attributes:
+        number: of the message.
+        outcome: an `Outcome`.
+        envelope: the reply or error, if it was asked; else `NOTHING`.
+        failed: whether that is the failure that `Failed` told of.
+    """
+
+    number: int
+    outcome: str
+    envelope: msgspec.Raw = NOTHING
+    failed: bool = False
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """To the parent: the agent has failed, and the process is about to end.
+
+    Attributes:
+        error_type: qualified name of what was raised.
+        error_message: its text.
+        traceback: where, as text.
+    """
+
+    error_type: str
+    error_message: str
+    traceback: str = ""
+
+
+class Marked(msgspec.Struct, frozen=True, tag="marked"):
+    """To the parent: the handling of a message goes on."""
+
+    number: int
+
+
+class Progress(msgspec.Struct, frozen=True, tag="progress"):
+    """To the parent: see `AgentProgress`."""
+
+    note: str
+    done: float | None
+
+
+class Invite(msgspec.Struct, frozen=True, tag="invite"):
+    """To the parent: the agent needs the bus; answered by `Invited`."""
+
+
+class Ended(msgspec.Struct, frozen=True, tag="ended"):
+    """To the parent: the agent has stopped by itself, and the process is about to end."""
+
+
+ToChild = Begin | Handle | Cancel | Stop | Invited
+ToParent = Ready | Answered | Failed | Marked | Progress | Invite | Ended
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode_frame(frame: ToChild | ToParent) -> bytes:
+    """Give the bytes of a frame."""
+    data = _encoder.encode(frame)
+    return HEAD.pack(len(data)) + data
+
+
+def fitting(envelope: bytes) -> msgspec.Raw:
+    """Give an envelope for a frame.
+
+    Raises:
+        BodyTooLargeError: no frame takes it.
+    """
+    if len(envelope) > MAX_ENVELOPE_BYTES:
+        raise BodyTooLargeError(len(envelope), MAX_ENVELOPE_BYTES)
+    return msgspec.Raw(envelope)
+
+
+def body_length(head: bytes) -> int:
+    """Read how many bytes follow a head.
+
+    Raises:
+        ValueError: more than any frame has.
+    """
+    length: int = HEAD.unpack(head)[0]
+    if length > MAX_FRAME_BYTES:
+        raise ValueError(f"a frame of {length} bytes is over {MAX_FRAME_BYTES}")
+    return length
+
+
+_to_child: msgspec.json.Decoder[ToChild] = msgspec.json.Decoder(ToChild)
+_to_parent: msgspec.json.Decoder[ToParent] = msgspec.json.Decoder(ToParent)
+
+
+def decode_for_child(data: bytes) -> ToChild:
+    """Read a frame that the parent sent."""
+    return _to_child.decode(data)
+
+
+def decode_for_parent(data: bytes) -> ToParent:
+    """Read a frame that the child sent."""
+    return _to_parent.decode(data)
