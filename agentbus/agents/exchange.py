@@ -8,14 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Protocol
 
+import msgspec
+
 from agentbus.agents.calls import Ask, Parcel
 from agentbus.agents.envelope import Envelope, Kind, Packet, Stamp, encode_envelope
 from agentbus.agents.guests import Guests
-from agentbus.agents.link import Inbound, Link
-from agentbus.agents.link_sender import ITEM_BYTES, LinkOptions, Unsent
+from agentbus.agents.link import ENVELOPE_BYTES, Inbound, Link
+from agentbus.agents.link_queue import LinkOptions, Unsent
 from agentbus.agents.membership import Membership
 from agentbus.agents.nodes import NodeState
 from agentbus.agents.outcome import Outcome
+from agentbus.agents.parts import AssemblyRoom
 from agentbus.agents.traffic import Traffic
 from agentbus.errors import (
     BodyTooLargeError,
@@ -31,7 +34,10 @@ LOOK_INTERVAL = 5.0
 PACKET_BYTES = 1000
 CONTROL_KINDS = frozenset(
     {Kind.ERROR, Kind.STOP, Kind.WATCH, Kind.UNWATCH, Kind.DOWN, Kind.PROBE, Kind.PROBED}
+    | {Kind.HOLD, Kind.RELEASE}
 )
+HELD_KINDS = frozenset({Kind.TELL, Kind.ASK})
+"""What waits at its sender while the recipient's mailbox is full."""
 
 
 class Host(Protocol):
@@ -72,6 +78,8 @@ class Exchange:
         self._traffic = traffic
         self._host = host
         self.link_options = link_options
+        self.assembly_room = AssemblyRoom(link_options.max_assembly_bytes)
+        self.guest_assembly_room = AssemblyRoom(link_options.max_guest_assembly_bytes)
         self._on_loop = loop.call_soon
         self._now = loop.clock.monotonic
         self._numbers = 0
@@ -115,10 +123,15 @@ class Exchange:
         for parcel in limbo:
             self.send(parcel)
 
-    def _link_to(self, stamp: Stamp) -> Link:
+    def _link_to(self, stamp: Stamp, *, guest: bool = False) -> Link:
         link = self._traffic.link(stamp)
         if link is None:
-            link = Link(self._membership.stamp, stamp, self.link_options, self._now())
+            options, room = self.link_options, self.assembly_room
+            if guest:
+                cap = min(options.max_guest_body_bytes, options.max_body_bytes)
+                options = msgspec.structs.replace(options, max_body_bytes=cap)
+                room = self.guest_assembly_room
+            link = Link(self._membership.stamp, stamp, options, self._now(), room)
             self._traffic.add(link, self._now())
         return link
 
@@ -150,13 +163,22 @@ class Exchange:
             if isinstance(call, Ask):
                 self._remember(number, call, link.there)
 
-    def _put(self, link: Link, envelope: Envelope, deadline: float | None, token: Any) -> None:
+    def _put(self, link: Link, envelope: Envelope, deadline: float | None, token: Any) -> bool:
+        """Queue an envelope on a link; tell whether it may need several frames."""
         data = encode_envelope(envelope)
-        cap = self._traffic.room - PACKET_BYTES
-        if len(data) + ITEM_BYTES > cap:
-            raise BodyTooLargeError(len(data), cap)
-        link.post(data, deadline=deadline, token=token, urgent=envelope.kind in CONTROL_KINDS)
+        large = len(data) > self._traffic.room - PACKET_BYTES
+        if large:
+            self._check_size(len(envelope.body), len(data))
+        agent = envelope.recipient if envelope.kind in HELD_KINDS else None
+        urgent = envelope.kind in CONTROL_KINDS
+        link.post(data, deadline=deadline, token=token, urgent=urgent, agent=agent)
         self._traffic.touch(link, self._now())
+        return large
+
+    def _check_size(self, body: int, envelope: int) -> None:
+        cap = self.link_options.max_body_bytes
+        if body > cap or envelope > cap + ENVELOPE_BYTES:
+            raise BodyTooLargeError(max(body, envelope - ENVELOPE_BYTES), cap)
 
     def _remember(self, number: str, ask: Ask, stamp: Stamp) -> None:
         """Keep a slot for the reply until the asker has it, or gave up."""
@@ -185,13 +207,13 @@ class Exchange:
             outcome: what became of it.
 
         Raises:
-            BodyTooLargeError: the envelope does not fit a frame; nothing was done.
+            BodyTooLargeError: the body is over the cap; nothing was done.
         """
         link = self._traffic.link(stamp)
         if link is None:
             return
-        if envelope is not None:
-            self._put(link, envelope, None, None)
+        if envelope is not None and self._put(link, envelope, None, None) and envelope.kind == Kind.ERROR:
+            outcome = Outcome.DELIVERED  # the word of its failure would overtake an error that comes in parts
         if sequence is not None and outcome is not None:
             link.settle(sequence, outcome, self._now())
             self._traffic.touch(link, self._now())
@@ -212,7 +234,7 @@ class Exchange:
             return  # a guest that borrows the name of a node
         else:
             self._guests.heard(packet.source, peer, now)
-        link = self._link_to(packet.source)
+        link = self._link_to(packet.source, guest=not trusted)
         for inbound in link.receive(packet, now):
             self._host.take(packet.source, inbound, trusted=trusted)
         self._traffic.touch(link, now)
@@ -226,6 +248,26 @@ class Exchange:
             ask.reply(envelope)
         else:
             ask.error(envelope.failure)
+
+    def notify(self, stamp: Stamp, kind: Kind, agent: str) -> None:
+        """Tell a node that one of our agents is full, or no more."""
+        link = self._traffic.link(stamp)
+        if link is not None:
+            link.post_notice(encode_envelope(Envelope("", kind, recipient=agent)))
+            self._traffic.touch(link, self._now())
+
+    def hold(self, stamp: Stamp, agent: str) -> None:
+        """Hold back what is for an agent of another node."""
+        link = self._traffic.link(stamp)
+        if link is not None:
+            link.hold(agent)
+
+    def release(self, stamp: Stamp, agent: str) -> None:
+        """Let go on what was held back for it."""
+        link = self._traffic.link(stamp)
+        if link is not None:
+            link.release(agent)
+            self._traffic.touch(link, self._now())
 
     def settle_calls(self) -> None:
         """Tell senders what links have learned since the last time."""
@@ -287,7 +329,10 @@ class Exchange:
         for each in unsent:
             if isinstance(each.token, Ask):
                 each.token.stamp = stamp
-            link.post(bytes(each.envelope), deadline=each.deadline, token=each.token)
+            try:
+                link.post(bytes(each.envelope), deadline=each.deadline, token=each.token, agent=each.agent)
+            except MailboxFullError as error:  # several queues become one
+                each.token.fail(error, Outcome.DEAD_LETTERED)
         self._traffic.touch(link, self._now())
 
     # -- time ------------------------------------------------------------------------------------------------

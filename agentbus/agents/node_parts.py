@@ -15,7 +15,7 @@ from agentbus.agents.exchange import Exchange
 from agentbus.agents.finder import Finder, Waiters
 from agentbus.agents.hosting import House
 from agentbus.agents.link import Inbound
-from agentbus.agents.link_sender import LinkOptions
+from agentbus.agents.link_queue import LinkOptions
 from agentbus.agents.membership import Membership
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.pacer import Pace, Pacer, pace_below

@@ -17,7 +17,7 @@ from agentbus.agents.agent import AgentActor, AsyncAgentActor
 from agentbus.agents.bus import Bus
 from agentbus.agents.events import AgentStarted, BusEvent
 from agentbus.agents.handlers import handles
-from agentbus.agents.link_sender import LinkOptions
+from agentbus.agents.link_queue import LinkOptions
 from agentbus.agents.message import Message, Request
 from agentbus.agents.node_parts import NodeOptions
 from agentbus.agents.outcome import Outcome
