@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any, Protocol
 
@@ -10,9 +10,7 @@ from agentbus.agents.deadlock.chain import cycle_at
 from agentbus.agents.deadlock.reentry import Reentry
 from agentbus.agents.delivery import Delivery
 from agentbus.agents.directory import AgentEntry
-from agentbus.agents.events import (
-    BusEvent,
-)
+from agentbus.agents.events import BusEvent
 from agentbus.agents.handlers import HandlerTable
 from agentbus.agents.headers import Waiting
 from agentbus.agents.outcome import Outcome
@@ -56,6 +54,7 @@ class LocalAgent:
         concurrency: messages that it handles at a time.
         reentrant: whether asks that come back to it while it waits are let in.
         cell: its cell; set once it is started.
+        blocks: whether messages wait for room in its mailbox, by its policy.
     """
 
     def __init__(
@@ -68,6 +67,7 @@ class LocalAgent:
         self.entry = entry
         self.table = table
         self.cell: CellRef | None = None
+        self.blocks = False
         self._listing = listing
 
     def belongs_to(self, listing: object) -> bool:
@@ -80,12 +80,40 @@ class LocalAgent:
 
     def tell(self, delivery: Delivery) -> None:
         """Put a message into the mailbox; what becomes of it is told through the delivery."""
+        full = self._put(delivery)
+        if full is not None:
+            self._refused(delivery, "mailbox_full", full)
+
+    def try_tell(self, delivery: Delivery) -> bool:
+        """Put a message into the mailbox; False if that is full and its policy is to wait."""
+        full = self._put(delivery)
+        if full is not None:
+            if self.blocks:
+                return False
+            self._refused(delivery, "mailbox_full", full)
+        return True
+
+    def _put(self, delivery: Delivery) -> MailboxFullError | None:
         try:
             self._started_cell().tell(delivery)
         except AgentStopped as error:
             self._refused(delivery, "stopped", error)
         except MailboxFullError as error:
-            self._refused(delivery, "mailbox_full", error)
+            return error
+        return None
+
+    def refuse_full(self, delivery: Delivery) -> None:
+        """Refuse a message for which there is no room anywhere."""
+        self._refused(delivery, "mailbox_full", MailboxFullError(self.queue_length))
+
+    @property
+    def queue_length(self) -> int:
+        """How many messages wait in its mailbox."""
+        return 0 if self.cell is None else self.cell.queue_length
+
+    def when_room(self, callback: Callable[[], object]) -> bool:
+        """Call back once the mailbox has room; see `CellRef.when_room`."""
+        return self.cell is not None and self.cell.when_room(callback)
 
     def _refused(self, delivery: Delivery, reason: str, error: Exception) -> None:
         self._listing.bury(delivery, reason, error)
@@ -112,6 +140,12 @@ class LocalAgent:
         if self.cell is None:
             raise AgentStopped(f"{self.address} has not started yet")
         return self.cell
+
+    def try_ask(self, delivery: Delivery) -> Future[Any] | None:
+        """Put a message into the mailbox; None if that is full and its policy is to wait."""
+        future = self.ask(delivery)
+        full = self.blocks and future.done() and isinstance(future.exception(), MailboxFullError)
+        return None if full else future
 
     def stop(self, *, now: bool = False) -> Future[bool]:
         """Ask it to end."""

@@ -32,6 +32,7 @@ class LinkOptions(msgspec.Struct, frozen=True):
         window_bytes: bytes of envelopes that may be on their way without an ack; one item always may.
         capacity: envelopes that may wait for the window, in each of the two lanes.
         capacity_bytes: bytes that may wait for the window; at the limit `post` refuses.
+        max_parked_bytes: of messages that have arrived and wait for agents here whose mailbox is full.
         held_capacity: envelopes that may wait for one agent whose mailbox is full.
         held_bytes: bytes that may wait for one such agent, one envelope always; for all, `capacity_bytes`.
         held_agents: agents that envelopes are held back for; of more the other side refuses what is too much.
@@ -51,7 +52,8 @@ class LinkOptions(msgspec.Struct, frozen=True):
     window_bytes: int = 1 << 20
     capacity: int = 10_000
     capacity_bytes: int = 32 << 20
-    held_capacity: int = 1000
+    max_parked_bytes: int = 64 << 20
+    held_capacity: int = 2000
     held_bytes: int = 8 << 20
     held_agents: int = 1000
     max_body_bytes: int = 8 << 20

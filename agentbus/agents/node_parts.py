@@ -10,7 +10,7 @@ import msgspec
 
 from agentbus.agents.address import Address
 from agentbus.agents.calls import Parcel
-from agentbus.agents.envelope import Envelope, Stamp
+from agentbus.agents.envelope import Envelope, Kind, Stamp
 from agentbus.agents.exchange import Exchange
 from agentbus.agents.finder import Finder, Waiters
 from agentbus.agents.hosting import House
@@ -19,6 +19,7 @@ from agentbus.agents.link_queue import LinkOptions
 from agentbus.agents.membership import Membership
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.pacer import Pace, Pacer, pace_below
+from agentbus.agents.parking import Parking
 from agentbus.agents.reception import Reception
 from agentbus.agents.standing import MembershipOptions
 from agentbus.agents.topics import Broadcasts
@@ -91,12 +92,19 @@ class NodeParts:
         self.finder = Finder(namespace, stamp.node, house, self.membership)
         self.traffic = Traffic(Pacer(options.pace or Pace(), now), self._route, DEFAULT_ROOM)
         self.exchange = Exchange(self.membership, self.traffic, self, options.link, loop)
+        self.parking = Parking(
+            self._notify,
+            loop.call_soon,
+            capacity=2 * options.link.window,
+            capacity_bytes=options.link.max_parked_bytes,
+        )
         self.reception = Reception(
             house,
             answer=answer,
             replied=self.exchange.replied,
             down=self._agent_down,
             bury=bury,
+            parking=self.parking,
             here=(namespace, stamp.node),
             loop=loop,
         )
@@ -104,12 +112,25 @@ class NodeParts:
         self.waiters = Waiters(self.finder.find)
         self.broadcasts = Broadcasts(uplink, self.traffic, namespace)
         self._bury = bury
+        self._answer = answer
+        self.reception.serve(Kind.HOLD, self._on_hold)
+        self.reception.serve(Kind.RELEASE, self._on_release)
 
     def _route(self, stamp: Stamp) -> str | None:
         return self.exchange.route(stamp)
 
     def _agent_down(self, address: Address, reason: str) -> None:
         self.watching.agent_down(address, reason)
+
+    def _notify(self, stamp: Stamp, kind: Kind, agent: str) -> None:
+        self.exchange.notify(stamp, kind, agent)
+        self._answer(stamp, None, None, None)  # has it flushed
+
+    def _on_hold(self, stamp: Stamp, _sequence: int, envelope: Envelope, _deadline: float | None) -> None:
+        self.exchange.hold(stamp, envelope.recipient)
+
+    def _on_release(self, stamp: Stamp, _sequence: int, envelope: Envelope, _deadline: float | None) -> None:
+        self.exchange.release(stamp, envelope.recipient)
 
     def take(self, stamp: Stamp, inbound: Inbound, *, trusted: bool) -> None:
         """Hand on what has arrived on a link."""

@@ -69,7 +69,8 @@ class PostOffice:
         self.deadlines = Deadlines(runtime.io)
         self.waits = Waits(runtime.io)
         self._capacity = capacity
-        self._permits: dict[str, Permits] = {}
+        self._agent_capacity = max(1, capacity // 5)
+        self._permits: dict[Address | str, Permits] = {}
 
     def check_fork(self) -> None:
         """Refuse to work in a child of the process that made this bus.
@@ -164,21 +165,28 @@ class PostOffice:
         return None
 
     def _wait_for_room(self, address: Address, future: Future[Any]) -> None:
-        """Hold up a thread that sends faster than the other node handles; a loop is never held up."""
+        """Hold up a thread that sends faster than the other node handles; a loop is never held up.
+
+        One agent that is full holds up who sends to it, long before the others of its node.
+        """
         if running_loop() is None:
-            permits = self._permits.get(address.node)
-            if permits is None:
-                self._forget_unused()
-                permits = self._permits.setdefault(address.node, Permits(self._capacity))
-            permits.take()
-            future.add_done_callback(lambda _future: permits.give())
+            self._take_permit(address, self._agent_capacity, future)
+            self._take_permit(address.node, self._capacity, future)
+
+    def _take_permit(self, whose: Address | str, count: int, future: Future[Any]) -> None:
+        permits = self._permits.get(whose)
+        if permits is None:
+            self._forget_unused()
+            permits = self._permits.setdefault(whose, Permits(count))
+        permits.take()
+        future.add_done_callback(lambda _future: permits.give())
 
     def _forget_unused(self) -> None:
-        """Drop the permits of nodes that nothing is under way to, once there are many."""
+        """Drop the permits of those that nothing is under way to, once there are many."""
         if len(self._permits) > MAX_UNUSED:
-            for node, permits in list(self._permits.items()):
+            for whose, permits in list(self._permits.items()):
                 if permits.unused:
-                    self._permits.pop(node, None)
+                    self._permits.pop(whose, None)
 
     # -- lives -----------------------------------------------------------------------------------------------
 

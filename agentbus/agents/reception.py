@@ -22,12 +22,14 @@ from agentbus.agents.hosted import Hosted, LocalAgent
 from agentbus.agents.hosting import House
 from agentbus.agents.link import Inbound
 from agentbus.agents.outcome import Outcome
+from agentbus.agents.parking import Parking, Visit
 from agentbus.errors import (
     AgentError,
     AskTimeoutError,
     BodyTooLargeError,
     EncodeError,
     InvalidNameError,
+    MailboxFullError,
     NoSuchAgentError,
     NotTrustedError,
     RuntimeFault,
@@ -50,6 +52,7 @@ class Reception:
         replied: see `Exchange.replied`.
         down: told that an agent of another node is dead.
         bury: told of messages that nobody handles.
+        parking: where messages for full agents wait.
         here: this node's namespace and id.
         loop: the I/O loop.
     """
@@ -62,6 +65,7 @@ class Reception:
         replied: Callable[[Stamp, Envelope], None],
         down: Callable[[Address, str], None],
         bury: Bury,
+        parking: Parking,
         here: tuple[str, str],
         loop: Loop,
     ) -> None:
@@ -70,6 +74,7 @@ class Reception:
         self._replied = replied
         self._down = down
         self._bury = bury
+        self._parking = parking
         self._namespace, self._node = here
         self._loop = loop
         self._watchers: dict[tuple[Stamp, str], None] = {}
@@ -162,18 +167,35 @@ class Reception:
 
     def _on_tell(self, stamp: Stamp, sequence: int, envelope: Envelope, deadline: float | None) -> None:
         agent = self._find(stamp, sequence, envelope)
-        if agent is not None:
+        if agent is None:
+            return
 
-            def settle(outcome: Outcome) -> None:
-                self._loop.call_soon(self._answer, stamp, None, sequence, outcome)
+        def settle(outcome: Outcome) -> None:
+            self._loop.call_soon(self._answer, stamp, None, sequence, outcome)
 
-            agent.tell(self._delivery(agent, envelope, deadline, settle))
+        delivery = self._delivery(agent, envelope, deadline, settle)
+        if agent in self._parking or not agent.try_tell(delivery):
+            visit = Visit(stamp, envelope.recipient, len(envelope.body), partial(agent.try_tell, delivery))
+            if not self._parking.put(agent, visit):
+                agent.refuse_full(delivery)
 
     def _on_ask(self, stamp: Stamp, sequence: int, envelope: Envelope, deadline: float | None) -> None:
         agent = self._find(stamp, sequence, envelope)
-        if agent is not None:
-            future = agent.ask(self._delivery(agent, envelope, deadline, None))
-            future.add_done_callback(partial(self._answered, stamp, sequence, envelope.id))
+        if agent is None:
+            return
+
+        def enter() -> bool:
+            future = agent.try_ask(delivery)
+            if future is not None:
+                future.add_done_callback(partial(self._answered, stamp, sequence, envelope.id))
+            return future is not None
+
+        delivery = self._delivery(agent, envelope, deadline, None)
+        if agent in self._parking or not enter():
+            visit = Visit(stamp, envelope.recipient, len(envelope.body), enter)
+            if not self._parking.put(agent, visit):
+                full = MailboxFullError(agent.queue_length)
+                self._refuse(stamp, sequence, envelope, "mailbox_full", full)
 
     @staticmethod
     def _delivery(
@@ -247,7 +269,8 @@ class Reception:
             self._down(address, reason)
 
     def node_dead(self, stamp: Stamp) -> None:
-        """Forget the watches of a life that is over."""
+        """Forget the watches of a life that is over, and whom to tell of full agents."""
+        self._parking.node_dead(stamp)
         for key in [key for key in self._watchers if key[0] == stamp]:
             del self._watchers[key]
 

@@ -129,6 +129,14 @@ class Mailbox:
                 self.control = deque()
             return self.control
 
+    def when_room(self, callback: Callable[[], object]) -> bool:
+        """Call back once there is room, or nothing is taken any more; False, and no call, if that is now.
+
+        The call comes from the thread that made the room, which must not be held up.
+        """
+        del callback
+        return False
+
     # -- the consumer ---------------------------------------------------------------------------------------
 
     def take_control(self) -> Any:
@@ -186,7 +194,7 @@ class BoundedMailbox(Mailbox):
         awake: see `Mailbox`.
     """
 
-    __slots__ = ("_capacity", "_consumer_is_here", "_on_drop", "_options", "_room")
+    __slots__ = ("_callbacks", "_capacity", "_consumer_is_here", "_on_drop", "_options", "_room")
 
     def __init__(
         self,
@@ -205,6 +213,7 @@ class BoundedMailbox(Mailbox):
         self._on_drop = on_drop
         self._consumer_is_here = consumer_is_here
         self._room = threading.Condition(threading.Lock())
+        self._callbacks: list[Callable[[], object]] = []
         self.take = self._take
 
     def put(self, item: Any) -> None:
@@ -251,18 +260,35 @@ class BoundedMailbox(Mailbox):
     def _has_room_or_refuses(self) -> bool:
         return len(self.items) < self._capacity or self._refusal is not None
 
+    def when_room(self, callback: Callable[[], object]) -> bool:
+        """Call back once there is room; see `Mailbox`."""
+        with self._room:
+            if self._has_room_or_refuses():
+                return False
+            self._callbacks.append(callback)
+        return True
+
     def _take(self) -> Any:
-        """Let one blocked sender in."""
+        """Let one blocked sender in, and tell those who wait elsewhere."""
         with self._room:
             item = self.items.popleft()
             self._room.notify()
+        if self._callbacks:
+            self._call_back()
         return item
+
+    def _call_back(self) -> None:
+        with self._room:
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
 
     def refuse(self, refusal: Refusal) -> None:
         """Take nothing from now on; blocked senders get the refusal."""
         super().refuse(refusal)
         with self._room:
             self._room.notify_all()
+        self._call_back()
 
 
 def make_mailbox(
