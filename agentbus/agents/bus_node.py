@@ -122,6 +122,12 @@ class BusNode:
         except ActorStoppedError:
             raise self.over() from None
 
+    @property
+    def queued(self) -> int:
+        """Count what it was told and has not come to."""
+        node = self._once.get("node")
+        return 0 if node is None else len(node.actor_inbox)
+
     def over(self) -> BusClosedError:
         """Make the error for who uses a bus that is closed."""
         error = self.ended.exception() if self.ended.done() else None

@@ -13,6 +13,7 @@ import msgspec
 from agentbus.agents.calls import Ask, Parcel
 from agentbus.agents.envelope import Envelope, Kind, Packet, Stamp, encode_envelope
 from agentbus.agents.guests import Guests
+from agentbus.agents.limbo import Limbo
 from agentbus.agents.link import ENVELOPE_BYTES, Inbound, Link
 from agentbus.agents.link_queue import LinkOptions, Unsent
 from agentbus.agents.membership import Membership
@@ -28,7 +29,6 @@ from agentbus.errors import (
 )
 from agentbus.runtime import Loop
 
-MAX_LIMBO = 10_000
 LIMBO_INTERVAL = 0.25
 LOOK_INTERVAL = 5.0
 PACKET_BYTES = 1000
@@ -84,7 +84,7 @@ class Exchange:
         self._now = loop.clock.monotonic
         self._numbers = 0
         self._asks: dict[str, Ask] = {}
-        self._limbo: list[Parcel] = []
+        self._limbo = Limbo()
         self._orphans: dict[str, list[Unsent]] = {}
         self._guests = Guests()
         self._look_at = 0.0
@@ -108,10 +108,8 @@ class Exchange:
             self._post(self._link_to(record.stamp), parcel)
         elif self.ready and not self._membership.may_appear(parcel.address.node, self._now()):
             self._fail(parcel, "no_such_agent", NoSuchAgentError(str(parcel.address)))
-        elif len(self._limbo) >= MAX_LIMBO:
-            self._fail(parcel, "mailbox_full", MailboxFullError(MAX_LIMBO))
-        else:
-            self._limbo.append(parcel)
+        elif not self._limbo.put(parcel):
+            self._fail(parcel, "mailbox_full", MailboxFullError(self._limbo.capacity))
 
     def joined(self) -> None:
         """Send what has waited for the directory."""
@@ -119,8 +117,7 @@ class Exchange:
         self._leave_limbo()
 
     def _leave_limbo(self) -> None:
-        limbo, self._limbo = self._limbo, []
-        for parcel in limbo:
+        for parcel in self._limbo.take():
             self.send(parcel)
 
     def _link_to(self, stamp: Stamp, *, guest: bool = False) -> Link:
@@ -138,6 +135,9 @@ class Exchange:
     def _post(self, link: Link, parcel: Parcel) -> None:
         call = parcel.call
         if call is not None and call.over:
+            return
+        if isinstance(call, Ask) and len(self._asks) >= self.link_options.max_asks:
+            self._fail(parcel, "mailbox_full", MailboxFullError(self.link_options.max_asks))
             return
         self._numbers += 1
         number = f"{self._numbers:x}"
@@ -232,8 +232,8 @@ class Exchange:
                 return
         elif self._membership.nodes.get(packet.source.node) is not None:
             return  # a guest that borrows the name of a node
-        else:
-            self._guests.heard(packet.source, peer, now)
+        elif not self._guests.heard(packet.source, peer, now):
+            return
         link = self._link_to(packet.source, guest=not trusted)
         for inbound in link.receive(packet, now):
             self._host.take(packet.source, inbound, trusted=trusted)
@@ -299,8 +299,8 @@ class Exchange:
         unsent = self._close_link(stamp)
         for ask in [ask for ask in self._asks.values() if ask.stamp == stamp]:
             ask.settle(Outcome.UNKNOWN)
-        if replaced:
-            self._orphans[stamp.node] = unsent
+        if replaced and unsent:
+            self._orphans.setdefault(stamp.node, []).extend(unsent)
             return
         for each in unsent:
             each.token.fail(NoSuchAgentError(stamp.node), Outcome.DEAD_LETTERED)
@@ -344,16 +344,16 @@ class Exchange:
             self._look_for_silence(now)
         if self.ready and self._limbo:
             self._leave_limbo()
-        late = [parcel for parcel in self._limbo if _is_late(parcel, now)]
-        if late:
-            self._limbo = [parcel for parcel in self._limbo if parcel not in late]
-        for parcel in late:
+        for parcel in self._limbo.take_late(now):
             if parcel.call is not None:
                 parcel.call.settle(Outcome.EXPIRED)
 
     def _look_for_silence(self, now: float) -> None:
         for stamp in self._guests.take_gone(now):
             self._close_link(stamp)
+        for node in [node for node in self._orphans if self._membership.nodes.get(node) is None]:
+            for each in self._orphans.pop(node):  # the new life, announced long ago, was not let in
+                each.token.fail(NoSuchAgentError(node), Outcome.DEAD_LETTERED)
         interval = self.link_options.beat_interval
         for link in self._traffic.links() if interval is not None else ():
             record = self._membership.nodes.living(link.there)
@@ -362,10 +362,11 @@ class Exchange:
 
     def next_deadline(self) -> float | None:
         """When `tick` has something to do next."""
-        times = [deadline for parcel in self._limbo if (deadline := parcel.headers.deadline) is not None]
+        at = self._limbo.next_deadline()
         if self.ready and self._limbo:
-            times.append(self._now() + LIMBO_INTERVAL)
-        return min(times, default=None)
+            look = self._now() + LIMBO_INTERVAL
+            at = look if at is None else min(at, look)
+        return at
 
     def close(self, error: BusClosedError) -> None:
         """End: whoever still waits is told."""
@@ -374,13 +375,7 @@ class Exchange:
         for link in self._traffic.links():
             for each in self._close_link(link.there):
                 each.token.fail(error, Outcome.DEAD_LETTERED)
-        for parcel in self._limbo:
+        for parcel in self._limbo.take():
             if parcel.call is not None:
                 parcel.call.fail(error, Outcome.DEAD_LETTERED)
-        self._limbo.clear()
         self._asks.clear()
-
-
-def _is_late(parcel: Parcel, now: float) -> bool:
-    deadline = parcel.headers.deadline
-    return deadline is not None and deadline <= now

@@ -40,6 +40,7 @@ class LinkOptions(msgspec.Struct, frozen=True):
         max_guest_body_bytes: of what a peer without a node's token sends.
         max_assembly_bytes: of all unfinished bodies of all nodes together.
         max_guest_assembly_bytes: of all unfinished bodies of all guests together.
+        max_asks: asks of this node, to all others together, that may have no reply yet.
         assembly_timeout: seconds without a next part after which an unfinished body is dropped.
         ack_delay: seconds that an ack waits for something to travel with.
         resend_after: seconds without an ack before everything in the window is sent again; doubles each time.
@@ -60,6 +61,7 @@ class LinkOptions(msgspec.Struct, frozen=True):
     max_guest_body_bytes: int = 256 << 10
     max_assembly_bytes: int = 256 << 20
     max_guest_assembly_bytes: int = 16 << 20
+    max_asks: int = 100_000
     assembly_timeout: float = 60.0
     ack_delay: float = 0.1
     resend_after: float = 2.0

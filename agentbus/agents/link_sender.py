@@ -76,6 +76,7 @@ class LinkSender:
         self._next_sequence = 1
         self._cursor = 1
         self._reports: list[tuple[int, int, int]] = []
+        self._runs: deque[tuple[int, int, int]] = deque()
         self._merge_at = SPARE_REPORTS
         self._unsettled: dict[int, Any] = {}
         self._settled: list[Settled] = []
@@ -105,12 +106,12 @@ class LinkSender:
     @property
     def has_reports(self) -> bool:
         """Whether receipts wait."""
-        return bool(self._reports)
+        return bool(self._reports or self._runs)
 
     @property
     def can_report(self) -> bool:
         """Whether receipts wait and the window lets them through."""
-        return bool(self._reports) and self._window_open()
+        return self.has_reports and self._window_open()
 
     @property
     def can_send(self) -> bool:
@@ -170,7 +171,7 @@ class LinkSender:
             queue.demote()
         if queue.urgent:
             self._enter_whole(queue.take(queue.urgent))
-        elif self._reports:
+        elif self.has_reports:
             self._enter_window(NOTHING, 0, None, self._take_reports())
         elif self._splitting is not None:
             return self._enter_part(self._splitting, room, frame, now)
@@ -239,9 +240,10 @@ class LinkSender:
         return splitting
 
     def _take_reports(self) -> tuple[tuple[int, int, int], ...]:
-        runs = _merged(self._reports)
-        self._reports = runs[MAX_RUNS:]
-        return tuple(runs[:MAX_RUNS])
+        if not self._runs:  # so each receipt is sorted about once, however many wait
+            self._runs.extend(_merged(self._reports))
+            self._reports.clear()
+        return tuple(self._runs.popleft() for _ in range(min(MAX_RUNS, len(self._runs))))
 
     # -- back ------------------------------------------------------------------------------------------------
 
@@ -300,6 +302,7 @@ class LinkSender:
         self._unsettled.clear()
         self._window.clear()
         self._reports.clear()
+        self._runs.clear()
         self._cursor = self._next_sequence
         self._window_bytes = 0
         return unsent

@@ -23,11 +23,13 @@ from agentbus.agents.node import NodeActor
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.permits import Permits
 from agentbus.agents.watching import AgentDown
-from agentbus.errors import BusClosedError, EncodeError, NoSuchAgentError
+from agentbus.errors import BusClosedError, EncodeError, MailboxFullError, NoSuchAgentError
 from agentbus.runtime import Future, Runtime, Subscription
 from agentbus.runtime.blocking import running_loop
 
 MAX_UNUSED = 64
+QUEUED_PER_CAPACITY = 10
+"""Messages that may wait for the node, per message that a link holds: a loop is refused, not held up."""
 
 
 class PostOffice:
@@ -70,6 +72,7 @@ class PostOffice:
         self.waits = Waits(runtime.io)
         self._capacity = capacity
         self._agent_capacity = max(1, capacity // 5)
+        self._max_queued = capacity * QUEUED_PER_CAPACITY
         self._permits: dict[Address | str, Permits] = {}
 
     def check_fork(self) -> None:
@@ -120,7 +123,10 @@ class PostOffice:
         outcome: Future[Outcome] = Future()
         self._wait_for_room(address, outcome)
         failure = self._send(address, Kind.TELL, message, headers, Tell(outcome))
-        if failure is not None:
+        if isinstance(failure, MailboxFullError):
+            self._letters.bury(str(address), "mailbox_full", message, headers.sender, error=failure)
+            outcome.set(Outcome.DEAD_LETTERED)
+        elif failure is not None:
             outcome.set_exception(failure)
         return outcome
 
@@ -153,6 +159,8 @@ class PostOffice:
         call: Call,
     ) -> Exception | None:
         """Encode on the caller's thread, and hand over to the node; gives what went wrong."""
+        if self._node_actor.queued >= self._max_queued:
+            return MailboxFullError(self._max_queued)
         try:
             body = encode_body(message)
         except (TypeError, ValueError, RecursionError, msgspec.ValidationError) as error:

@@ -78,6 +78,7 @@ class Reception:
         self._namespace, self._node = here
         self._loop = loop
         self._watchers: dict[tuple[Stamp, str], None] = {}
+        self._followed: dict[str, Hosted] = {}
         self._kinds: dict[str, OnKind] = {
             Kind.TELL: self._on_tell,
             Kind.ASK: self._on_ask,
@@ -237,20 +238,22 @@ class Reception:
             self._notify(stamp, envelope.recipient, "no_such_agent")
         elif (stamp, envelope.recipient) not in self._watchers:
             self._watchers[stamp, envelope.recipient] = None
-            self._follow(stamp, hosted)
+            self._follow(hosted)
 
-    def _follow(self, stamp: Stamp, hosted: Hosted) -> None:
-        def ended(_future: Future[bool]) -> None:
-            self._loop.call_soon(self._agent_ended, stamp, hosted.name)
-
-        hosted.ended().add_done_callback(ended)
+    def _follow(self, hosted: Hosted) -> None:
+        """Learn of an agent's end, once for all who watch it, however often they begin to."""
+        if self._followed.get(hosted.name) is not hosted:
+            self._followed[hosted.name] = hosted
+            hosted.ended().add_done_callback(lambda _f: self._loop.call_soon(self._agent_ended, hosted))
 
     def _on_unwatch(self, stamp: Stamp, sequence: int, envelope: Envelope, _deadline: float | None) -> None:
         self._watchers.pop((stamp, envelope.recipient), None)
         self._answer(stamp, None, sequence, Outcome.DELIVERED)
 
-    def _agent_ended(self, stamp: Stamp, agent: str) -> None:
-        if (stamp, agent) in self._watchers:
+    def _agent_ended(self, hosted: Hosted) -> None:
+        if self._followed.get(hosted.name) is hosted:
+            del self._followed[hosted.name]
+        for stamp, agent in [key for key in self._watchers if key[1] == hosted.name]:
             del self._watchers[stamp, agent]
             self._notify(stamp, agent, "ended")
 

@@ -18,18 +18,18 @@ SLOW = NodeOptions(pace=Pace(rate=20, burst=12, reserve=4))
 """One of the largest bodies takes about six seconds."""
 
 
-class Text(Message):
+class Text(Message, wire_name="bodies.Text"):
     text: str
 
 
-class Echo(Request[Text]):
+class Echo(Request[Text], wire_name="bodies.Echo"):
     """Answered with what it says, so many times."""
 
     text: str
     times: int = 1
 
 
-class Complain(Request[str]):
+class Complain(Request[str], wire_name="bodies.Complain"):
     """Answered with an error of so many characters."""
 
     size: int

@@ -23,11 +23,11 @@ SMALL = MailboxOptions(capacity=4)
 REJECTING = MailboxOptions(capacity=4, overflow=Overflow.REJECT)
 
 
-class Note(Message):
+class Note(Message, wire_name="parking.Note"):
     number: int
 
 
-class Count(Request[int]):
+class Count(Request[int], wire_name="parking.Count"):
     """How many notes there have been."""
 
 

@@ -21,7 +21,7 @@ TICK = 0.01
 MAILBOX = MailboxOptions(capacity=8)
 
 
-class Line(Message):
+class Line(Message, wire_name="stalled.Line"):
     sent_at: float
     text: str
 
