@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -90,6 +91,11 @@ class Unsent(msgspec.Struct, frozen=True):
 class LinkQueue:
     """The lanes of one link, and what is held.
 
+    Attributes:
+        urgent: control traffic, by number.
+        ordinary: the rest.
+        bytes: of what waits for the window; who takes an envelope out counts them off as they leave.
+
     Args:
         options: limits.
     """
@@ -166,19 +172,22 @@ class LinkQueue:
 
     # -- out -------------------------------------------------------------------------------------------------
 
-    def take(self, lane: Lane) -> Unsent:
-        """Remove the first of a lane; its bytes are still counted."""
-        return lane.popitem(last=False)[1]
+    def take_urgent(self, room: int) -> Unsent | None:
+        """Remove and give the first urgent envelope; its bytes are still counted.
 
-    def demote(self) -> None:
-        """Put the first urgent envelope in front of the ordinary ones: it is too large to overtake."""
-        number, unsent = self.urgent.popitem(last=False)
-        self.ordinary[number] = unsent
-        self.ordinary.move_to_end(number, last=False)
+        One that is larger than `room` goes in front of the ordinary ones: in parts it overtakes nothing.
+        """
+        while self.urgent:
+            number, unsent = self.urgent.popitem(last=False)
+            if unsent.size <= room:
+                return unsent
+            self.ordinary[number] = unsent
+            self.ordinary.move_to_end(number, last=False)
+        return None
 
-    def give(self, size: int) -> None:
-        """Count bytes no more: they have left, or never will."""
-        self.bytes -= size
+    def take_ordinary(self) -> Unsent:
+        """Remove and give the first ordinary envelope; its bytes are still counted."""
+        return self.ordinary.popitem(last=False)[1]
 
     # -- full agents -----------------------------------------------------------------------------------------
 
@@ -205,8 +214,10 @@ class LinkQueue:
 
     # -- time, and the end -----------------------------------------------------------------------------------
 
-    def expire(self, now: float) -> list[Unsent]:
+    def expire(self, now: float) -> Sequence[Unsent]:
         """Remove and give what is too late."""
+        if not self._expiry or self._expiry[0][0] > now:
+            return ()
         late: list[Unsent] = []
         while self._expiry and self._expiry[0][0] <= now:
             number = heapq.heappop(self._expiry)[1]

@@ -167,29 +167,23 @@ class LinkSender:
             return False
         self.expire(now)
         queue = self.queue
-        while queue.urgent and self._is_large(next(iter(queue.urgent.values())), frame):
-            queue.demote()
-        if queue.urgent:
-            self._enter_whole(queue.take(queue.urgent))
-        elif self.has_reports:
+        if queue.urgent and (urgent := queue.take_urgent(frame - ITEM_BYTES)) is not None:
+            self._enter_whole(urgent)
+        elif self._reports or self._runs:
             self._enter_window(NOTHING, 0, None, self._take_reports())
         elif self._splitting is not None:
             return self._enter_part(self._splitting, room, frame, now)
-        elif queue.ordinary and self._is_large(next(iter(queue.ordinary.values())), frame):
-            self._split(queue.take(queue.ordinary))
-            return self._fill_window(room, frame, now)
-        elif queue.ordinary:
-            self._enter_whole(queue.take(queue.ordinary))
-        else:
+        elif not queue.ordinary:
             return False
+        elif (unsent := queue.take_ordinary()).size + ITEM_BYTES <= frame:
+            self._enter_whole(unsent)
+        else:
+            self._splitting = Splitter(unsent)
+            return self._enter_part(self._splitting, room, frame, now)
         return True
 
-    @staticmethod
-    def _is_large(unsent: Unsent, frame: int) -> bool:
-        return ITEM_BYTES + unsent.size > frame
-
     def _enter_whole(self, unsent: Unsent) -> None:
-        self.queue.give(unsent.size)
+        self.queue.bytes -= unsent.size
         if unsent.token is not None:
             self._unsettled[self._next_sequence] = unsent.token
         self._enter_window(unsent.envelope, unsent.size, unsent.deadline, ())
@@ -209,26 +203,23 @@ class LinkSender:
 
     # -- parts -----------------------------------------------------------------------------------------------
 
-    def _split(self, unsent: Unsent) -> None:
-        self._splitting = Splitter(self._next_sequence, unsent)
-        if unsent.token is not None:
-            self._unsettled[self._next_sequence] = unsent.token
-
     def _enter_part(self, splitting: Splitter, room: int, frame: int, now: float) -> bool:
         """Move the next part into the window, as large as the frame takes."""
-        before = splitting.left
+        before, sequence = splitting.left, self._next_sequence
         if splitting.deadline is not None and splitting.deadline <= now:
-            piece, part = NOTHING, splitting.give_up()
+            piece, part = NOTHING, splitting.give_up(sequence)
         elif room < min(frame, MIN_PIECE):
             return False
-        elif (found := splitting.next(room - ITEM_BYTES - PART_BYTES)) is not None:
+        elif (found := splitting.next(room - ITEM_BYTES - PART_BYTES, sequence)) is not None:
             piece, part = found
         elif room < frame:
             return False
         else:
-            piece, part = NOTHING, splitting.give_up()
+            piece, part = NOTHING, splitting.give_up(sequence)
+        if part.first == sequence and splitting.unsent.token is not None:
+            self._unsettled[part.first] = splitting.unsent.token
         self._enter_window(piece, len(piece) + PART_BYTES, splitting.deadline, (), part)
-        self.queue.give(before - splitting.left)
+        self.queue.bytes -= before - splitting.left
         if not splitting.left:
             self._splitting = None
         return True
@@ -236,7 +227,7 @@ class LinkSender:
     def _stop_splitting(self) -> Splitter | None:
         splitting, self._splitting = self._splitting, None
         if splitting is not None:
-            self.queue.give(splitting.left)
+            self.queue.bytes -= splitting.left
         return splitting
 
     def _take_reports(self) -> tuple[tuple[int, int, int], ...]:
@@ -273,7 +264,8 @@ class LinkSender:
             else:
                 known = [number for number in self._unsettled if first <= number <= last]
             self._settled += [Settled(self._unsettled.pop(number), OUTCOMES[code]) for number in known]
-            if self._splitting is not None and first <= self._splitting.first <= last:
+            splitting = self._splitting
+            if splitting is not None and splitting.first and first <= splitting.first <= last:
                 self._stop_splitting()  # the other side wants no more of it
 
     def expire(self, now: float) -> None:

@@ -9,7 +9,7 @@ that obeys has at most one window of its link parked here.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ VISIT_BYTES = 500
 """What a parked message takes beside its body."""
 
 
-class FullAgent(Protocol, Hashable):
+class FullAgent(Protocol):
     """An agent whose mailbox may be full."""
 
     def when_room(self, callback: Callable[[], object]) -> bool:

@@ -65,15 +65,19 @@ def _end_of_character(data: bytes, end: int) -> int:
 class Splitter:
     """An envelope that is being sent in parts.
 
-    Args:
-        first: the sequence number of its first part.
+    Attributes:
         unsent: the envelope, as it waited.
+        deadline: of it.
+        first: the sequence number of its first part; 0 before there is one.
+
+    Args:
+        unsent: see above.
     """
 
-    def __init__(self, first: int, unsent: Unsent) -> None:
-        self.first = first
+    def __init__(self, unsent: Unsent) -> None:
         self.unsent = unsent
         self.deadline = unsent.deadline
+        self.first = 0
         self._envelope = bytes(unsent.envelope)
         self._offset = 0
         self._checksum = zlib.crc32(self._envelope)
@@ -83,28 +87,33 @@ class Splitter:
         """Bytes that no part carries so far."""
         return len(self._envelope) - self._offset
 
-    def next(self, room: int) -> tuple[msgspec.Raw, Part] | None:
+    def next(self, room: int, sequence: int) -> tuple[msgspec.Raw, Part] | None:
         """Give the next piece; None if there is no room for one.
 
         A piece that can't be made is `NOTHING`, and ends the envelope at both sides.
+
+        Args:
+            room: bytes that the piece may take.
+            sequence: of the item that will carry it.
         """
-        part = self._part()
         try:
             found = cut(self._envelope, self._offset, room)
         except UnicodeDecodeError:
-            return NOTHING, self.give_up()
+            return NOTHING, self.give_up(sequence)
         if found is None:
             return None
+        part = self._part(sequence)
         piece, self._offset = found
         return piece, part
 
-    def give_up(self) -> Part:
+    def give_up(self, sequence: int) -> Part:
         """End it; give the part that tells the other side, with no piece."""
-        part = self._part()
+        part = self._part(sequence)
         self._offset = len(self._envelope)
         return part
 
-    def _part(self) -> Part:
+    def _part(self, sequence: int) -> Part:
+        self.first = self.first or sequence
         return Part(self.first, self._offset, len(self._envelope), self._checksum)
 
 

@@ -87,10 +87,13 @@ class Place:
         self.soon: list[Callable[[], object]] = []
         self.parking = Parking(
             lambda stamp, kind, name: self.told.append((stamp.node, kind, name)),
-            lambda fn, *args: self.soon.append(lambda: fn(*args)),
+            self.call_soon,
             capacity=capacity,
             capacity_bytes=capacity_bytes,
         )
+
+    def call_soon(self, fn: Callable[..., object], *args: object) -> None:
+        self.soon.append(lambda: fn(*args))
 
     def run(self) -> None:
         while self.soon:
@@ -215,7 +218,7 @@ def test_deadlines_of_what_has_left_are_forgotten() -> None:
     queue = LinkQueue(LinkOptions())
     for number in range(1000):
         queue.post(b"x", float(number), None, urgent=False, agent=None)
-        queue.take(queue.ordinary)
+        queue.take_ordinary()
     assert len(queue._expiry) < 200  # pyright: ignore[reportPrivateUsage] -- what is left there is what is tested
 
 

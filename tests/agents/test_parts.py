@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentbus.agents.envelope import NOTHING, Item, Packet, Part, encode_envelope
+from agentbus.agents.envelope import NOTHING, Envelope, Item, Packet, Part, encode_envelope
 from agentbus.agents.link import ENVELOPE_BYTES, Link
 from agentbus.agents.link_queue import LinkOptions, Unsent
 from agentbus.agents.outcome import Outcome
@@ -21,12 +21,16 @@ CAP = 10_000
 HOSTILE_TEXT = 'é日🙂"\\\n\x01x'
 
 
+def encode_envelope_of(size: int) -> bytes:
+    return encode_envelope(Envelope(id="x", sender="x" * size))
+
+
 def pieces(data: bytes, room: int) -> list[tuple[msgspec.Raw, Part]]:
     """Cut all of an envelope."""
-    splitter = Splitter(1, Unsent(msgspec.Raw(data), len(data), None, None))
+    splitter = Splitter(Unsent(msgspec.Raw(data), len(data), None, None))
     found: list[tuple[msgspec.Raw, Part]] = []
     while splitter.left:
-        piece = splitter.next(room)
+        piece = splitter.next(room, len(found) + 1)
         assert piece is not None
         found.append(piece)
     return found
@@ -81,8 +85,8 @@ def test_there_are_no_pieces_without_room() -> None:
 
 
 def test_what_is_no_text_ends_at_both_sides() -> None:
-    splitter = Splitter(1, Unsent(msgspec.Raw(b"\xff" * 100), 100, None, None))
-    found = splitter.next(60)
+    splitter = Splitter(Unsent(msgspec.Raw(b"\xff" * 100), 100, None, None))
+    found = splitter.next(60, 1)
     assert found is not None
     assert found[0] == NOTHING
     assert splitter.left == 0
@@ -236,6 +240,34 @@ def test_a_death_half_way_leaves_one_outcome_and_nothing_else(seed: int, steps: 
     assert pair.a.idle
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.booleans(), st.sampled_from([10, 900, 1500, 7000]), st.booleans()), max_size=25),
+    st.sampled_from([3, 256]),
+)
+def test_bodies_and_control_traffic_of_both_directions_share_a_link(
+    posts: list[tuple[bool, int, bool]], window: int
+) -> None:
+    options = LinkOptions(window=window)
+    links = Link(A, B, options, 0.0), Link(B, A, options, 0.0)
+    now, settled, arrived = 0.0, list[object](), 0
+    for number in range(500):
+        now += 0.2
+        for link, other in (links, links[::-1]):
+            if number < len(posts) and posts[number][0] is (link is links[0]):
+                _, size, urgent = posts[number]
+                link.post(encode_envelope_of(size), token=number, urgent=urgent)
+            packet = link.take(ROOM, now)
+            if packet is not None:
+                assert len(msgspec.json.encode(packet)) <= ROOM
+                for inbound in other.receive(packet, now):
+                    arrived += 1
+                    other.settle(inbound.sequence, Outcome.DELIVERED, now)
+            settled += [(fate.token, fate.outcome) for fate in link.take_settled()]
+    assert arrived == len(posts)
+    assert sorted(settled, key=str) == sorted(((n, Outcome.DELIVERED) for n in range(len(posts))), key=str)
+
+
 def test_a_cut_at_every_packet_of_a_body_changes_nothing() -> None:
     pair = Pair()
     pair.post(size=5 * ROOM)
@@ -304,12 +336,6 @@ def test_who_knows_no_parts_finds_no_envelope_in_them() -> None:
     assert packet is not None
     old = msgspec.json.decode(msgspec.json.encode(packet), type=OldPacket)
     assert isinstance(msgspec.json.decode(old.items[0].envelope), str)
-
-
-def encode_envelope_of(size: int) -> bytes:
-    from agentbus.agents.envelope import Envelope
-
-    return encode_envelope(Envelope(id="x", sender="x" * size))
 
 
 def test_what_a_part_costs_is_kept_in_mind() -> None:
