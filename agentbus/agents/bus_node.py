@@ -99,6 +99,7 @@ class BusNode:
             bury=self._bury,
             loop=self._runtime.io,
             answer=actor.answer,
+            flush=lambda: mine.tell(NodeActor.Flush()),
         )
         if self.serve is not None:
             self.serve(self.parts.reception, actor.answer)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import msgspec
 
 from agentbus.agents.calls import Ask, Parcel
+from agentbus.agents.deadlock.chain import cycle_at
 from agentbus.agents.envelope import Envelope, Kind, Packet, Stamp, encode_envelope
 from agentbus.agents.guests import Guests
 from agentbus.agents.limbo import Limbo
@@ -154,7 +155,7 @@ class Exchange:
             chain=parcel.headers.chain,
         )
         try:
-            self._put(link, envelope, parcel.headers.deadline, call)
+            self._put(link, envelope, parcel.headers.deadline, call, agent=_held_for(parcel))
         except BodyTooLargeError as error:
             self._fail(parcel, "body_too_large", error)
         except MailboxFullError as error:
@@ -163,13 +164,14 @@ class Exchange:
             if isinstance(call, Ask):
                 self._remember(number, call, link.there)
 
-    def _put(self, link: Link, envelope: Envelope, deadline: float | None, token: Any) -> bool:
+    def _put(
+        self, link: Link, envelope: Envelope, deadline: float | None, token: Any, *, agent: str | None = None
+    ) -> bool:
         """Queue an envelope on a link; tell whether it may need several frames."""
         data = encode_envelope(envelope)
         large = len(data) > self._traffic.room - PACKET_BYTES
         if large:
             self._check_size(len(envelope.body), len(data))
-        agent = envelope.recipient if envelope.kind in HELD_KINDS else None
         urgent = envelope.kind in CONTROL_KINDS
         link.post(data, deadline=deadline, token=token, urgent=urgent, agent=agent)
         self._traffic.touch(link, self._now())
@@ -248,26 +250,6 @@ class Exchange:
             ask.reply(envelope)
         else:
             ask.error(envelope.failure)
-
-    def notify(self, stamp: Stamp, kind: Kind, agent: str) -> None:
-        """Tell a node that one of our agents is full, or no more."""
-        link = self._traffic.link(stamp)
-        if link is not None:
-            link.post_notice(encode_envelope(Envelope("", kind, recipient=agent)))
-            self._traffic.touch(link, self._now())
-
-    def hold(self, stamp: Stamp, agent: str) -> None:
-        """Hold back what is for an agent of another node."""
-        link = self._traffic.link(stamp)
-        if link is not None:
-            link.hold(agent)
-
-    def release(self, stamp: Stamp, agent: str) -> None:
-        """Let go on what was held back for it."""
-        link = self._traffic.link(stamp)
-        if link is not None:
-            link.release(agent)
-            self._traffic.touch(link, self._now())
 
     def settle_calls(self) -> None:
         """Tell senders what links have learned since the last time."""
@@ -379,3 +361,11 @@ class Exchange:
             if parcel.call is not None:
                 parcel.call.fail(error, Outcome.DEAD_LETTERED)
         self._asks.clear()
+
+
+def _held_for(parcel: Parcel) -> str | None:
+    """Name the agent that a message waits for while it is full; an ask that comes back to it must not."""
+    chain = parcel.headers.chain
+    if parcel.kind not in HELD_KINDS or (chain and cycle_at(str(parcel.address), chain)):
+        return None
+    return parcel.address.agent

@@ -145,7 +145,12 @@ class LocalAgent:
         """Put a message into the mailbox; None if that is full and its policy is to wait."""
         future = self.ask(delivery)
         full = self.blocks and future.done() and isinstance(future.exception(), MailboxFullError)
-        return None if full else future
+        return None if full and not self.comes_back(delivery) else future
+
+    def comes_back(self, delivery: Delivery) -> bool:
+        """Whether an ask may close a cycle here: what waits for its answer must not make it wait."""
+        chain = delivery.headers.chain
+        return bool(chain and cycle_at(self.address, chain, concurrency=self.concurrency))
 
     def stop(self, *, now: bool = False) -> Future[bool]:
         """Ask it to end."""

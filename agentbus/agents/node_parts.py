@@ -20,6 +20,7 @@ from agentbus.agents.membership import Membership
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.pacer import Pace, Pacer, pace_below
 from agentbus.agents.parking import Parking
+from agentbus.agents.pressure import Pressure
 from agentbus.agents.reception import Reception
 from agentbus.agents.standing import MembershipOptions
 from agentbus.agents.topics import Broadcasts
@@ -68,6 +69,7 @@ class NodeParts:
         bury: told of messages that nobody handles.
         loop: the I/O loop.
         answer: sends an envelope back, and has it flushed.
+        flush: has the node let out what is due.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class NodeParts:
         bury: Bury,
         loop: Loop,
         answer: Callable[[Stamp, Envelope | None, int | None, Outcome | None], None],
+        flush: Callable[[], object],
     ) -> None:
         now = loop.clock.monotonic()
         self.options = options
@@ -92,8 +95,9 @@ class NodeParts:
         self.finder = Finder(namespace, stamp.node, house, self.membership)
         self.traffic = Traffic(Pacer(options.pace or Pace(), now), self._route, DEFAULT_ROOM)
         self.exchange = Exchange(self.membership, self.traffic, self, options.link, loop)
+        pressure = Pressure(self.traffic, loop.clock.monotonic, flush)
         self.parking = Parking(
-            self._notify,
+            pressure.notify,
             loop.call_soon,
             capacity=2 * options.link.window,
             capacity_bytes=options.link.max_parked_bytes,
@@ -112,25 +116,14 @@ class NodeParts:
         self.waiters = Waiters(self.finder.find)
         self.broadcasts = Broadcasts(uplink, self.traffic, namespace)
         self._bury = bury
-        self._answer = answer
-        self.reception.serve(Kind.HOLD, self._on_hold)
-        self.reception.serve(Kind.RELEASE, self._on_release)
+        self.reception.serve(Kind.HOLD, pressure.on_hold)
+        self.reception.serve(Kind.RELEASE, pressure.on_release)
 
     def _route(self, stamp: Stamp) -> str | None:
         return self.exchange.route(stamp)
 
     def _agent_down(self, address: Address, reason: str) -> None:
         self.watching.agent_down(address, reason)
-
-    def _notify(self, stamp: Stamp, kind: Kind, agent: str) -> None:
-        self.exchange.notify(stamp, kind, agent)
-        self._answer(stamp, None, None, None)  # has it flushed
-
-    def _on_hold(self, stamp: Stamp, _sequence: int, envelope: Envelope, _deadline: float | None) -> None:
-        self.exchange.hold(stamp, envelope.recipient)
-
-    def _on_release(self, stamp: Stamp, _sequence: int, envelope: Envelope, _deadline: float | None) -> None:
-        self.exchange.release(stamp, envelope.recipient)
 
     def take(self, stamp: Stamp, inbound: Inbound, *, trusted: bool) -> None:
         """Hand on what has arrived on a link."""

@@ -192,7 +192,8 @@ class Reception:
             return future is not None
 
         delivery = self._delivery(agent, envelope, deadline, None)
-        if agent in self._parking or not enter():
+        must_wait = agent in self._parking and not agent.comes_back(delivery)
+        if must_wait or not enter():
             visit = Visit(stamp, envelope.recipient, len(envelope.body), enter)
             if not self._parking.put(agent, visit):
                 full = MailboxFullError(agent.queue_length)

@@ -297,6 +297,59 @@ def test_asks_to_a_full_agent_wait_and_keep_their_deadline() -> None:
     simulate(scenario)
 
 
+class Begin(Request[int], wire_name="parking.Begin"):
+    """Has the caller called back."""
+
+
+class CallBack(Request[int], wire_name="parking.CallBack"):
+    """Asks the one who asks."""
+
+
+class Caller(AsyncAgentActor):
+    """Asks a helper that asks it in turn, and may be entered again for that."""
+
+    reentrant = True
+
+    def __init__(self, gate: asyncio.Event) -> None:
+        self.gate = gate
+
+    @handles
+    async def on_begin(self, _request: Begin) -> int:
+        await self.gate.wait()
+        return await self.bus.ref("one/helper").ask(CallBack())
+
+    @handles
+    def on_count(self, _request: Count) -> int:
+        return 7
+
+    @handles
+    def on_note(self, _note: Note) -> None:
+        """Take it."""
+
+
+class Helper(AsyncAgentActor):
+    @handles
+    async def on_call_back(self, _request: CallBack) -> int:
+        return await self.bus.ref("two/caller").ask(Count())
+
+
+def test_an_ask_that_comes_back_to_a_full_agent_is_not_held() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        one, two = await cluster.join("one", "two")
+        gate = asyncio.Event()
+        one.spawn(Helper, name="helper")
+        two.spawn(Caller, gate, name="caller", mailbox=SMALL)
+        begun = one.ref("two/caller").ask(Begin(), timeout=30)
+        told = [one.ref("two/caller").tell(Note(number=number)) for number in range(600)]
+        await cluster.until(lambda: len(cluster.parts(two).parking) > 0)
+        await virtual_sleep(1.0)
+        gate.set()
+        assert await begun == 7
+        assert {await outcome for outcome in told} == {Outcome.DELIVERED}
+
+    simulate(scenario)
+
+
 def test_a_full_agent_that_rejects_says_so_to_its_senders() -> None:
     async def scenario(cluster: Cluster) -> None:
         one, two = await cluster.join("one", "two")
