@@ -33,7 +33,7 @@ from agentbus.agents.hosted import Hosted, Listing, LocalAgent, ReplicaGroup, co
 from agentbus.agents.query import Query
 from agentbus.agents.silence import ReceiveTimeout, Silence
 from agentbus.errors import AgentStopped, MailboxFullError
-from agentbus.runtime import LoopActor, MailboxOptions, RestartMode, RestartPolicy, Runtime
+from agentbus.runtime import LoopActor, MailboxOptions, Overflow, RestartMode, RestartPolicy, Runtime
 from agentbus.runtime.cell import Behaviour, CellOptions, start_cell
 from agentbus.runtime.cell_context import CellContext
 from agentbus.runtime.cell_events import (
@@ -200,9 +200,11 @@ class House:
         on_loop = issubclass(cls, AsyncAgentActor)
         if on_loop:
             agent.concurrency, agent.reentrant = cls.concurrency, cls.reentrant
+        mailbox = options.mailbox or DEFAULT_MAILBOX
+        agent.blocks = mailbox.overflow is Overflow.BLOCK
         cell_options = CellOptions(
             name=agent.address,
-            mailbox=options.mailbox or DEFAULT_MAILBOX,
+            mailbox=mailbox,
             restart=policy,
             concurrency=cls.concurrency if on_loop else 1,
             thread=self._threads and not on_loop,
