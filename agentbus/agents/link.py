@@ -118,9 +118,9 @@ class Link:
         return self._sender.queue.post(envelope, deadline, token, urgent=urgent, agent=agent)
 
     def withdraw(self, place: int) -> bool:
-        """Take back what nobody wants any more; False if it has left.
+        """Take back what nobody wants any more: its outcome is *expired*. False if it has left.
 
-        Its outcome is *expired*. If parts of it have left, no more do, and the other side says so.
+        What has left in part is not finished, and the other side drops its half.
         """
         return self._sender.withdraw(place)
 

@@ -130,14 +130,15 @@ class LinkSender:
     def withdraw(self, place: int) -> bool:
         """Take back an envelope that nobody wants any more: expired. False if it has left.
 
-        Of one that has left in part the other side drops its half, as if its deadline had passed.
+        One that has left in part is not finished: the other side drops its half, as if its time were up.
         """
         splitting = self._splitting
         if splitting is not None and splitting.place == place and not splitting.withdrawn:
             splitting.withdrawn = True
+            self._unsettled.pop(splitting.first, None)
+            self._settled_now(splitting.unsent.token, Outcome.EXPIRED)
             if not splitting.first:
                 self._stop_splitting()
-                self._settled_now(splitting.unsent.token, Outcome.EXPIRED)
             return True
         unsent = self.queue.withdraw(place)
         if unsent is not None:
@@ -311,9 +312,7 @@ class LinkSender:
         """End: what left and was not settled is unknown; what never left, or not wholly, is given back."""
         splitting = self._stop_splitting()
         unsent = self.queue.close()
-        if splitting is not None and splitting.withdrawn:
-            self._settled_now(self._unsettled.pop(splitting.first, None), Outcome.EXPIRED)
-        elif splitting is not None:
+        if splitting is not None and not splitting.withdrawn:
             self._unsettled.pop(splitting.first, None)
             unsent.insert(0, splitting.unsent)
         for token in self._unsettled.values():

@@ -280,6 +280,42 @@ def test_a_cut_at_every_packet_of_a_body_changes_nothing() -> None:
     assert pair.arrived == ["m0"]
 
 
+@pytest.mark.parametrize("window", [1, 2, 256])
+def test_a_body_that_is_taken_back_half_way_is_dropped_on_both_sides(window: int) -> None:
+    pair = Pair(window=window)
+    body = pair.post(size=9 * ROOM)
+    pair.transmit(pair.a, 1)
+    pair.deliver_next(pair.a)
+    assert pair.halves.used_bytes > 0
+    assert pair.withdraw(body)
+    assert not pair.withdraw(body)
+    behind = pair.post()
+    pair.settle_all()
+    assert pair.arrived == [behind]
+    assert pair.halves.used_bytes == pair.halves.dropped == 0
+    pair.check_account()
+
+
+def test_a_body_that_found_no_room_in_the_frame_is_taken_back_whole() -> None:
+    pair = Pair(window=1)
+    first, body = pair.post(), pair.post(size=9 * ROOM)
+    pair.transmit(pair.a)
+    assert pair.withdraw(body)
+    pair.settle_all()
+    assert pair.arrived == [first]
+    assert not any(b"m1" in frame for _link, frame in pair.old)
+    pair.check_account()
+
+
+def test_a_body_whose_last_part_has_left_is_not_taken_back() -> None:
+    pair = Pair()
+    body = pair.post(size=3 * ROOM)
+    pair.transmit(pair.a)
+    assert not pair.withdraw(body)
+    pair.settle_all()
+    assert pair.outcomes == {body: [Outcome.DELIVERED]}
+
+
 def test_a_body_larger_than_the_window_passes() -> None:
     pair = Pair(window_bytes=3000)
     pair.post(size=20 * ROOM)
