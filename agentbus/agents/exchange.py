@@ -234,17 +234,6 @@ class Exchange:
             link.settle(sequence, outcome, self._now())
             self._traffic.touch(link, self._now())
 
-    def follow(self, ask: Ask, envelope: Envelope) -> None:
-        """Send what belongs to a request, not before it: while that is held back, so is this.
-
-        Raises:
-            MailboxFullError: the link's queue is full.
-            BodyTooLargeError: the body is over the cap.
-        """
-        link = None if ask.stamp is None else self._traffic.link(ask.stamp)
-        if link is not None:
-            self._put(link, envelope, agent=link.waits_for(ask.place))
-
     # -- in --------------------------------------------------------------------------------------------------
 
     def receive(self, packet: Packet, peer: str, *, trusted: bool) -> None:

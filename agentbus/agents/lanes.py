@@ -25,7 +25,10 @@ CONTROL_KINDS = frozenset(
 """What goes out on the link's urgent lane."""
 
 HELD_KINDS = frozenset({Kind.TELL, Kind.ASK, Kind.STREAM})
-"""What waits at its sender while the recipient's mailbox is full."""
+"""What waits at its sender while the recipient's mailbox is full.
+
+Of what belongs to a stream nothing can come before its request: chunks wait for credit, and one that is
+given up, or too late, is taken back where it waits."""
 
 
 def held_for(parcel: Parcel) -> str | None:

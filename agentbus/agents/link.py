@@ -103,7 +103,7 @@ class Link:
         urgent: bool = False,
         agent: str | None = None,
     ) -> int:
-        """Queue an encoded envelope; gives its place, for `withdraw` and `waits_for`.
+        """Queue an encoded envelope; gives its place, for `withdraw`.
 
         Args:
             envelope: see `encode_envelope`.
@@ -123,10 +123,6 @@ class Link:
         What has left in part is not finished, and the other side drops its half.
         """
         return self._sender.withdraw(place)
-
-    def waits_for(self, place: int) -> str | None:
-        """Give the agent that an envelope may be held back for; None once it has begun to leave."""
-        return self._sender.queue.waits_for(place)
 
     def post_notice(self, envelope: bytes) -> None:
         """Queue control traffic that must get through, whatever the capacity; for what is rare."""

@@ -125,7 +125,7 @@ class LinkQueue:
     def post(
         self, envelope: bytes, deadline: float | None, token: Any, *, urgent: bool, agent: str | None
     ) -> int:
-        """Queue an encoded envelope; gives its place, for `withdraw` and `waits_for`.
+        """Queue an encoded envelope; gives its place, for `withdraw`.
 
         Raises:
             MailboxFullError: its place is at its capacity; nothing was queued.
@@ -200,13 +200,6 @@ class LinkQueue:
                 self._held_bytes[agent] -= unsent.size
                 self._all_held_bytes -= unsent.size
                 return unsent
-        return None
-
-    def waits_for(self, place: int) -> str | None:
-        """Give the agent that what waits in a place may be held back for; None if there is none."""
-        for lane in (self.ordinary, *self._held.values()):
-            if (unsent := lane.get(place)) is not None:
-                return unsent.agent
         return None
 
     # -- full agents -----------------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
@@ -14,7 +13,7 @@ from agentbus.agents.link_queue import LinkOptions
 from agentbus.agents.node_parts import NodeOptions
 from agentbus.agents.pacer import Pace
 from agentbus.agents.ref import AgentRef
-from agentbus.errors import AskTimeoutError, MailboxFullError
+from agentbus.errors import AgentFailed, AskTimeoutError, MailboxFullError
 from agentbus.runtime import Future, MailboxOptions, virtual_sleep
 from tests.agents.cluster import Cluster, simulate
 
@@ -38,7 +37,7 @@ class Numbers(Streaming[int], wire_name="full.Numbers"):
 
 
 class Fail(Streaming[int], wire_name="full.Fail"):
-    """Fails before the first chunk, with an error of so many characters."""
+    """Fails before the first chunk, with an error of so many characters; below 0, with an undeclared one."""
 
     size: int
 
@@ -78,6 +77,8 @@ class Worker(AsyncAgentActor):
 
     @handles(raises=(TooLongError,))
     async def on_fail(self, message: Fail) -> AsyncIterator[int]:
+        if message.size < 0:
+            raise ValueError("as asked to")
         if message.size:
             raise TooLongError("n" * message.size)
         yield 0
@@ -125,13 +126,6 @@ class Scene:
             assert parts.exchange.waiting_asks == parts.streams.serving == 0
             assert len(parts.reception.asked) == parts.reception.asked.tombstones == 0
             assert parts.exchange.assembly_room.used_bytes == 0
-
-
-async def outcome(future: Future[Any]) -> object:
-    try:
-        return await future
-    except Exception as error:  # noqa: BLE001 -- each is what is looked at
-        return type(error)
 
 
 # -- asks ----------------------------------------------------------------------------------------------------
@@ -281,15 +275,20 @@ def test_streams_that_are_closed_while_they_wait_do_not_start() -> None:
     simulate(scenario)
 
 
-@pytest.mark.parametrize("numbers", [[], [1, 2, 3], list(range(100))])
-def test_an_attachment_waits_with_its_request(numbers: list[int]) -> None:
+async def nothing() -> AsyncIterator[int]:
+    for number in ():
+        yield number
+
+
+@pytest.mark.parametrize("numbers", [[], [1, 2, 3], list(range(100)), None])
+def test_an_attachment_waits_with_its_request(numbers: list[int] | None) -> None:
     async def scenario(cluster: Cluster) -> None:
         scene = await Scene.begin(cluster)
         told = await scene.fill()
-        total = scene.worker.ask(Total(), attach=numbers)
+        total = scene.worker.ask(Total(), attach=nothing() if numbers is None else numbers)
         await virtual_sleep(1.0)
         scene.gate.set()
-        assert await total == sum(numbers)
+        assert await total == sum(numbers or [])
         assert {await each for each in told} == {Outcome.DELIVERED}
         scene.nothing_left()
 
@@ -329,6 +328,24 @@ def test_too_many_streams_for_a_full_agent_are_refused() -> None:
                 refused += 1
         assert 0 < refused < 30
         assert {await each for each in told} == {Outcome.DELIVERED}
+        scene.nothing_left()
+
+    simulate(scenario)
+
+
+def test_streams_that_fail_say_so_also_if_the_link_has_no_room_for_it() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        (one,) = await cluster.join("one")
+        (two,) = await cluster.join("two", options=NodeOptions(link=LinkOptions(window=1, capacity=1)))
+        scene = Scene(cluster, one, two)
+        for number in range(8):
+            two.spawn(Worker, scene.gate, [], name=f"worker{number}")
+        await virtual_sleep(1.0)
+        streams = [one.ref(f"two/worker{number}").stream(Fail(size=-1)) for number in range(8)]
+        for stream in streams:
+            with pytest.raises(AgentFailed) as caught:
+                _ = [chunk async for chunk in stream]
+            assert caught.value.error_type == "ValueError"
         scene.nothing_left()
 
     simulate(scenario)

@@ -77,25 +77,12 @@ class StreamDesk:
         self._exchange.answer(stamp, envelope, None, None)
         self._answer(stamp, None, None, None)
 
-    def follow(self, ask: FlowAsk, envelope: Envelope) -> None:
-        """Send an envelope that belongs to a request, never before that; raises like `post`."""
-        if ask.stamp is not None:
-            self._exchange.follow(ask, envelope)
-            self._answer(ask.stamp, None, None, None)
-
     def post_surely(self, stamp: Stamp, envelope: Envelope) -> None:
         """Send a small envelope whose order does not matter, as soon as the link takes it."""
-        self._surely(self.post, stamp, envelope)
-
-    def follow_surely(self, ask: FlowAsk, envelope: Envelope) -> None:
-        """Send a small envelope that belongs to a request, as soon as the link takes it."""
-        self._surely(self.follow, ask, envelope)
-
-    def _surely(self, send: Callable[..., None], to: Stamp | FlowAsk, envelope: Envelope) -> None:
         try:
-            send(to, envelope)
+            self.post(stamp, envelope)
         except MailboxFullError:
-            self._loop.call_later(RETRY_DELAY, self._surely, send, to, envelope)
+            self._loop.call_later(RETRY_DELAY, self.post_surely, stamp, envelope)
 
     # -- requests --------------------------------------------------------------------------------------------
 

@@ -97,12 +97,12 @@ class FlowAsk(Ask):
             self._runtime.io.call_soon(self._post_surely, Envelope(self._number, Kind.CREDIT, credit=limit))
 
     def _post(self, envelope: Envelope) -> None:
-        if self._desk is not None:
-            self._desk.follow(self, envelope)
+        if self._desk is not None and self.stamp is not None:
+            self._desk.post(self.stamp, envelope)
 
     def _post_surely(self, envelope: Envelope) -> None:
-        if self._desk is not None:
-            self._desk.follow_surely(self, envelope)
+        if self._desk is not None and self.stamp is not None:
+            self._desk.post_surely(self.stamp, envelope)
 
     # -- the attachment --------------------------------------------------------------------------------------
 
