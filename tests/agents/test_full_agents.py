@@ -336,7 +336,7 @@ def test_too_many_streams_for_a_full_agent_are_refused() -> None:
 def test_streams_that_fail_say_so_also_if_the_link_has_no_room_for_it() -> None:
     async def scenario(cluster: Cluster) -> None:
         (one,) = await cluster.join("one")
-        (two,) = await cluster.join("two", options=NodeOptions(link=LinkOptions(window=1, capacity=1)))
+        (two,) = await cluster.join("two", options=NodeOptions(link=LinkOptions(capacity=1)))
         scene = Scene(cluster, one, two)
         for number in range(8):
             two.spawn(Worker, scene.gate, [], name=f"worker{number}")
