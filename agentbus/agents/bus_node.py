@@ -106,6 +106,7 @@ class BusNode:
             bury=self._bury,
             loop=self._runtime.io,
             answer=actor.answer,
+            flush=lambda: mine.tell(NodeActor.Flush()),
         )
         if self.serve is not None:
             self.serve(self.parts.reception, actor.answer)
@@ -128,6 +129,12 @@ class BusNode:
             self.start().tell(message)
         except ActorStoppedError:
             raise self.over() from None
+
+    @property
+    def queued(self) -> int:
+        """Count what it was told and has not come to."""
+        node = self._once.get("node")
+        return 0 if node is None else len(node.actor_inbox)
 
     def over(self) -> BusClosedError:
         """Make the error for who uses a bus that is closed."""

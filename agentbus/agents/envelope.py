@@ -1,4 +1,4 @@
-"""What travels in a frame's `data`: packets of a link, and in each of them envelopes.
+r"""What travels in a frame's `data`: packets of a link, and in each of them envelopes.
 
 One JSON object per frame, tagged by its `agentbus` field with name and version, so that a frame of somebody
 else, or of a later version, is told apart by its first key. Fields that a reader does not know are ignored;
@@ -6,7 +6,7 @@ a feature adds optional ones.
 
     {"agentbus": "link/1", "from": ["node", "incarnation"], "to": ["node", "incarnation"], "ack": 41,
      "items": [[7, 4.25, {"id": …, "kind": "ask", "to": "sum", "type": "Summarise", "body": {…}}], [8, null,
-     null, [[3, 6, 0]]]]}
+     null, [[3, 6, 0]]], [9, null, "{\\"id\\": …", [], [9, 0, 200000, 3735928559]]]}
 """
 
 from __future__ import annotations
@@ -59,6 +59,8 @@ class Kind(enum.StrEnum):
     END = "end"
     CLOSE = "close"
     VERSIONS = "versions"
+    HOLD = "hold"
+    RELEASE = "release"
 
 
 class Envelope(
@@ -105,6 +107,22 @@ class Envelope(
     key: str | None = None
 
 
+class Part(msgspec.Struct, frozen=True, array_like=True):
+    """Which piece of an envelope that is too large for one frame an item carries.
+
+    Attributes:
+        first: the sequence number of the item with the first piece; it stands for the whole.
+        offset: bytes of the envelope in the pieces before.
+        total: bytes of the whole envelope.
+        checksum: its CRC-32.
+    """
+
+    first: int
+    offset: int
+    total: int
+    checksum: int
+
+
 class Item(msgspec.Struct, frozen=True, array_like=True):
     """One numbered thing on a link.
 
@@ -116,12 +134,15 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
             second way, or receipts.
         receipts: runs `[first, last, outcome]` of the other direction's items, outcome as index of
             `OUTCOMES`.
+        part: set if `envelope` is a piece of one, as a JSON string; `NOTHING` there ends the whole. Who knows
+            no parts finds a string where an object should be, and dead-letters it: it misreads nothing.
     """
 
     sequence: int
     left: float | None = None
     envelope: msgspec.Raw = NOTHING
     receipts: tuple[tuple[int, int, int], ...] = ()
+    part: Part | None = None
 
 
 class Packet(

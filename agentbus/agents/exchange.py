@@ -8,14 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+import msgspec
+
 from agentbus.agents.calls import Ask, Parcel
 from agentbus.agents.envelope import Envelope, Kind, Packet, Stamp, decode_envelope, encode_envelope
 from agentbus.agents.guests import Guests
-from agentbus.agents.link import Inbound, Link
-from agentbus.agents.link_sender import ITEM_BYTES, LinkOptions, Unsent
+from agentbus.agents.lanes import CONTROL_KINDS, held_for
+from agentbus.agents.limbo import LIMBO_INTERVAL, Limbo
+from agentbus.agents.link import ENVELOPE_BYTES, Inbound, Link
+from agentbus.agents.link_queue import LinkOptions, Unsent
 from agentbus.agents.membership import Membership
 from agentbus.agents.nodes import NodeState
+from agentbus.agents.open_asks import OpenAsks
 from agentbus.agents.outcome import Outcome
+from agentbus.agents.parts import AssemblyRoom
 from agentbus.agents.traffic import Traffic
 from agentbus.errors import (
     BodyTooLargeError,
@@ -25,24 +31,8 @@ from agentbus.errors import (
 )
 from agentbus.runtime import Loop
 
-MAX_LIMBO = 10_000
-LIMBO_INTERVAL = 0.25
 LOOK_INTERVAL = 5.0
 PACKET_BYTES = 1000
-CONTROL_KINDS = frozenset(
-    {
-        Kind.ERROR,
-        Kind.STOP,
-        Kind.WATCH,
-        Kind.UNWATCH,
-        Kind.DOWN,
-        Kind.PROBE,
-        Kind.PROBED,
-        Kind.CANCEL,
-        Kind.CONTROL,
-        Kind.CREDIT,
-    }
-)
 
 
 class Host(Protocol):
@@ -93,15 +83,15 @@ class Exchange:
         self._traffic = traffic
         self._host = host
         self.link_options = link_options
-        self._on_loop = loop.call_soon
-        self._give_up = give_up
+        self.assembly_room = AssemblyRoom(link_options.max_assembly_bytes)
+        self.guest_assembly_room = AssemblyRoom(link_options.max_guest_assembly_bytes)
         self._now = loop.clock.monotonic
         self._numbers = 0
-        self._asks: dict[str, Ask] = {}
-        self._limbo: list[Parcel] = []
+        self._asks = OpenAsks(loop.call_soon, give_up)
+        self._limbo = Limbo()
         self._orphans: dict[str, list[Unsent]] = {}
         self._guests = Guests()
-        self._look_at = self._sweep_at = 0.0
+        self._look_at = 0.0
         self.ready = False
 
     @property
@@ -122,19 +112,8 @@ class Exchange:
             self._post(self._link_to(record.stamp), parcel)
         elif self.ready and not self._membership.may_appear(parcel.address.node, self._now()):
             self.fail(parcel, "no_such_agent", NoSuchAgentError(str(parcel.address)))
-        elif len(self._limbo) >= MAX_LIMBO and not self._make_room():
-            self.fail(parcel, "mailbox_full", MailboxFullError(MAX_LIMBO))
-        else:
-            self._limbo.append(parcel)
-
-    def _make_room(self) -> bool:
-        """Let go of what nobody wants any more, once in a while; whether that helped."""
-        now = self._now()
-        if now < self._sweep_at:
-            return False
-        self._sweep_at = now + LIMBO_INTERVAL
-        self._limbo = [parcel for parcel in self._limbo if parcel.call is None or not parcel.call.over]
-        return len(self._limbo) < MAX_LIMBO
+        elif not self._limbo.put(parcel, self._now()):
+            self.fail(parcel, "mailbox_full", MailboxFullError(self._limbo.capacity))
 
     def joined(self) -> None:
         """Send what has waited for the directory."""
@@ -142,14 +121,18 @@ class Exchange:
         self._leave_limbo()
 
     def _leave_limbo(self) -> None:
-        limbo, self._limbo = self._limbo, []
-        for parcel in limbo:
+        for parcel in self._limbo.take():
             self.send(parcel)
 
-    def _link_to(self, stamp: Stamp) -> Link:
+    def _link_to(self, stamp: Stamp, *, guest: bool = False) -> Link:
         link = self._traffic.link(stamp)
         if link is None:
-            link = Link(self._membership.stamp, stamp, self.link_options, self._now())
+            options, room = self.link_options, self.assembly_room
+            if guest:
+                cap = min(options.max_guest_body_bytes, options.max_body_bytes)
+                options = msgspec.structs.replace(options, max_body_bytes=cap)
+                room = self.guest_assembly_room
+            link = Link(self._membership.stamp, stamp, options, self._now(), room)
             self._traffic.add(link, self._now())
         return link
 
@@ -157,40 +140,50 @@ class Exchange:
         call = parcel.call
         if call is not None and call.over:
             return
+        if isinstance(call, Ask) and self._too_many_asks(parcel.kind):
+            self.fail(parcel, "mailbox_full", MailboxFullError(self.link_options.max_asks))
+            return
         self._numbers += 1
         number = f"{self._numbers:x}"
         envelope = parcel.envelope(number)
         try:
-            place = self._put(link, envelope, parcel.headers.deadline, call)
+            place = self._put(link, envelope, parcel.headers.deadline, call, agent=held_for(parcel))
         except BodyTooLargeError as error:
             self.fail(parcel, "body_too_large", error)
         except MailboxFullError as error:
             self.fail(parcel, "mailbox_full", error)
         else:
             if isinstance(call, Ask):
-                self._remember(number, call, link.there, place)
+                self._asks.remember(number, call, link.there, place)
 
-    def _put(self, link: Link, envelope: Envelope, deadline: float | None, token: Any) -> int:
+    def _too_many_asks(self, kind: str) -> bool:
+        """Whether no more may wait for replies; the question for versions, of which there are few, may."""
+        return len(self._asks) >= self.link_options.max_asks and kind != Kind.VERSIONS
+
+    def _put(
+        self,
+        link: Link,
+        envelope: Envelope,
+        deadline: float | None = None,
+        token: Any = None,
+        *,
+        agent: str | None = None,
+    ) -> int:
         data = encode_envelope(envelope)
-        cap = self._traffic.room - PACKET_BYTES
-        if len(data) + ITEM_BYTES > cap:
-            raise BodyTooLargeError(len(data), cap)
+        if self._needs_parts(data):
+            self._check_size(len(envelope.body), len(data))
         urgent = envelope.kind in CONTROL_KINDS
-        place = link.post(data, deadline=deadline, token=token, urgent=urgent)
+        place = link.post(data, deadline=deadline, token=token, urgent=urgent, agent=agent)
         self._traffic.touch(link, self._now())
         return place
 
-    def _remember(self, number: str, ask: Ask, stamp: Stamp, place: int) -> None:
-        """Keep a slot for the reply until the asker has it, or gave up."""
-        ask.sent(number, stamp)
-        ask.place = place
-        self._asks[number] = ask
-        ask.future.add_done_callback(lambda _future: self._on_loop(self._forget, number))
+    def _needs_parts(self, data: bytes) -> bool:
+        return len(data) > self._traffic.room - PACKET_BYTES
 
-    def _forget(self, number: str) -> None:
-        ask = self._asks.pop(number, None)
-        if ask is not None and ask.future.cancelled():
-            self._give_up(number, ask)
+    def _check_size(self, body: int, envelope: int) -> None:
+        cap = self.link_options.max_body_bytes
+        if body > cap or envelope > cap + ENVELOPE_BYTES:
+            raise BodyTooLargeError(max(body, envelope - ENVELOPE_BYTES), cap)
 
     def fail(self, parcel: Parcel, reason: str, error: Exception) -> None:
         """Give up a message that will not leave."""
@@ -211,13 +204,15 @@ class Exchange:
             outcome: what became of it.
 
         Raises:
-            BodyTooLargeError: the envelope does not fit a frame; nothing was done.
+            BodyTooLargeError: the body is over the cap; nothing was done.
         """
         link = self._traffic.link(stamp)
         if link is None:
             return
         if envelope is not None:
-            self._put(link, envelope, None, None)
+            self._put(link, envelope)
+            if envelope.kind == Kind.ERROR and self._needs_parts(encode_envelope(envelope)):
+                outcome = Outcome.DELIVERED  # the word of its failure would overtake the error itself
         if sequence is not None and outcome is not None:
             link.settle(sequence, outcome, self._now())
             self._traffic.touch(link, self._now())
@@ -236,27 +231,20 @@ class Exchange:
                 return
         elif self._membership.nodes.get(packet.source.node) is not None:
             return  # a guest that borrows the name of a node
-        else:
-            self._guests.heard(packet.source, peer, now)
-        link = self._link_to(packet.source)
+        elif not self._guests.heard(packet.source, peer, now):
+            return
+        link = self._link_to(packet.source, guest=not trusted)
         for inbound in link.receive(packet, now):
             self._host.take(packet.source, inbound, trusted=trusted)
         self._traffic.touch(link, now)
 
     def replied(self, stamp: Stamp, envelope: Envelope) -> None:
         """Take a reply or an error from the node that was asked."""
-        ask = self.asked(stamp, envelope.correlation)
-        if ask is None:
-            return
-        if envelope.kind == Kind.REPLY:
-            ask.reply(envelope)
-        else:
-            ask.error(envelope)
+        self._asks.replied(stamp, envelope)
 
     def asked(self, stamp: Stamp, number: str | None) -> Ask | None:
         """Give the ask of that number to that life, if somebody waits for it."""
-        ask = self._asks.get(number or "")
-        return None if ask is None or ask.stamp != stamp else ask
+        return self._asks.get(stamp, number)
 
     def settle_calls(self) -> None:
         """Tell senders what links have learned since the last time."""
@@ -286,34 +274,30 @@ class Exchange:
     def node_dead(self, stamp: Stamp, *, replaced: bool) -> None:
         """End the link to a life that is over; what never left waits for the next life, or fails."""
         unsent = self._close_link(stamp)
-        self._settle_sent(stamp, unsent)
-        if replaced:
-            self._orphans[stamp.node] = unsent
-        else:
+        self._asks.life_over(stamp, unsent)
+        if not replaced:
             self._fail_unsent(stamp, unsent, "no_such_agent", NoSuchAgentError(stamp.node))
+        elif unsent:
+            self._orphans.setdefault(stamp.node, []).extend(unsent)
 
     def new_life(self) -> None:
         """Begin all links anew, after this node was declared dead: what left before is unknown."""
         for link in self._traffic.links():
             unsent = self._close_link(link.there)
-            self._settle_sent(link.there, unsent)
+            self._asks.life_over(link.there, unsent)
             if self._membership.nodes.living(link.there) is not None:
                 self._post_again(link.there, unsent)
             else:
                 gone = NoSuchAgentError(link.there.node)
                 self._fail_unsent(link.there, unsent, "no_such_agent", gone)
 
-    def _settle_sent(self, stamp: Stamp, unsent: list[Unsent]) -> None:
-        """Tell those who wait for a life that is over, unless their request never left."""
-        waiting = {id(each.token) for each in unsent}
-        for ask in [ask for ask in self._asks.values() if ask.stamp == stamp]:
-            if id(ask) not in waiting:
-                ask.settle(Outcome.UNKNOWN)
-
     def _fail_unsent(self, stamp: Stamp, unsent: list[Unsent], reason: str, error: Exception) -> None:
         for each in unsent:
             self._host.never_left(stamp, decode_envelope(each.envelope), reason, error)
             each.token.fail(error, Outcome.DEAD_LETTERED)
+
+    def _fail_orphans(self, node: str, reason: str, error: Exception) -> None:
+        self._fail_unsent(Stamp(node, ""), self._orphans.pop(node), reason, error)
 
     def _close_link(self, stamp: Stamp) -> list[Unsent]:
         """Remove a link; give what never left and is waited for."""
@@ -330,9 +314,15 @@ class Exchange:
         for each in unsent:
             if each.token.over:
                 continue  # its sender gave up meanwhile
-            place = link.post(bytes(each.envelope), deadline=each.deadline, token=each.token)
-            if isinstance(each.token, Ask):
-                each.token.stamp, each.token.place = stamp, place
+            try:
+                place = link.post(
+                    bytes(each.envelope), deadline=each.deadline, token=each.token, agent=each.agent
+                )
+            except MailboxFullError as error:  # several queues become one
+                self._fail_unsent(stamp, [each], "mailbox_full", error)
+            else:
+                if isinstance(each.token, Ask):
+                    each.token.stamp, each.token.place = stamp, place
         self._traffic.touch(link, self._now())
 
     # -- time ------------------------------------------------------------------------------------------------
@@ -344,10 +334,7 @@ class Exchange:
             self._look_for_silence(now)
         if self.ready and self._limbo:
             self._leave_limbo()
-        late = [parcel for parcel in self._limbo if _is_late(parcel, now)]
-        if late:
-            self._limbo = [parcel for parcel in self._limbo if not _is_late(parcel, now)]
-        for parcel in late:
+        for parcel in self._limbo.take_late(now):
             if parcel.call is not None:
                 parcel.call.settle(Outcome.EXPIRED)
 
@@ -355,6 +342,8 @@ class Exchange:
         for stamp in self._guests.take_gone(now):
             self._close_link(stamp)
             self._host.guest_gone(stamp)
+        for node in [node for node in self._orphans if self._membership.nodes.get(node) is None]:
+            self._fail_orphans(node, "no_such_agent", NoSuchAgentError(node))  # its new life was not let in
         interval = self.link_options.beat_interval
         for link in self._traffic.links() if interval is not None else ():
             record = self._membership.nodes.living(link.there)
@@ -363,23 +352,18 @@ class Exchange:
 
     def next_deadline(self) -> float | None:
         """When `tick` has something to do next."""
-        times = [deadline for parcel in self._limbo if (deadline := parcel.headers.deadline) is not None]
+        at = self._limbo.next_deadline()
         if self.ready and self._limbo:
-            times.append(self._now() + LIMBO_INTERVAL)
-        return min(times, default=None)
+            look = self._now() + LIMBO_INTERVAL
+            at = look if at is None else min(at, look)
+        return at
 
     def close(self, error: BusClosedError) -> None:
         """End: whoever still waits is told."""
-        for ask in list(self._asks.values()):
-            ask.future.try_set_exception(error)
+        self._asks.close(error)
         for link in self._traffic.links():
             self._fail_unsent(link.there, self._close_link(link.there), "closed", error)
-        for parcel in self._limbo:
+        for node in list(self._orphans):
+            self._fail_orphans(node, "closed", error)
+        for parcel in self._limbo.take():
             self.fail(parcel, "closed", error)
-        self._limbo.clear()
-        self._asks.clear()
-
-
-def _is_late(parcel: Parcel, now: float) -> bool:
-    deadline = parcel.headers.deadline
-    return deadline is not None and deadline <= now

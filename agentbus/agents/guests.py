@@ -19,10 +19,17 @@ class Guests:
     def __init__(self) -> None:
         self._peers: dict[Stamp, tuple[str, float]] = {}
 
-    def heard(self, stamp: Stamp, peer: str, now: float) -> None:
-        """Note a packet."""
-        self._peers.pop(stamp, None)
+    def __len__(self) -> int:
+        """Count the known guests."""
+        return len(self._peers)
+
+    def heard(self, stamp: Stamp, peer: str, now: float) -> bool:
+        """Note a packet; False if it comes from one guest too many, until silent ones have made room."""
+        known = self._peers.pop(stamp, None) is not None
+        if not known and len(self._peers) >= 2 * MAX_GUESTS:
+            return False
         self._peers[stamp] = (peer, now)
+        return True
 
     def peer(self, stamp: Stamp) -> str | None:
         """Give where a guest is reached."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any, Protocol
 
@@ -10,9 +10,7 @@ from agentbus.agents.deadlock.chain import cycle_at
 from agentbus.agents.deadlock.reentry import Reentry
 from agentbus.agents.delivery import Delivery
 from agentbus.agents.directory import AgentCondition, AgentEntry
-from agentbus.agents.events import (
-    BusEvent,
-)
+from agentbus.agents.events import BusEvent
 from agentbus.agents.handlers import HandlerTable
 from agentbus.agents.headers import Waiting
 from agentbus.agents.outcome import Outcome
@@ -57,6 +55,7 @@ class LocalAgent:
         concurrency: messages that it handles at a time.
         reentrant: whether asks that come back to it while it waits are let in.
         cell: its cell; set once it is started.
+        blocks: whether messages wait for room in its mailbox, by its policy.
     """
 
     def __init__(
@@ -69,6 +68,7 @@ class LocalAgent:
         self.entry = entry
         self.table = table
         self.cell: CellRef | None = None
+        self.blocks = False
         self._listing = listing
 
     def belongs_to(self, listing: object) -> bool:
@@ -91,12 +91,35 @@ class LocalAgent:
 
     def tell(self, delivery: Delivery) -> None:
         """Put a message into the mailbox; what becomes of it is told through the delivery."""
+        full = self._put(delivery)
+        if full is not None:
+            self.bury(delivery, "mailbox_full", full)
+
+    def try_tell(self, delivery: Delivery) -> bool:
+        """Put a message into the mailbox; False if that is full and its policy is to wait."""
+        full = self._put(delivery)
+        if full is not None:
+            if self.blocks:
+                return False
+            self.bury(delivery, "mailbox_full", full)
+        return True
+
+    def _put(self, delivery: Delivery) -> MailboxFullError | None:
         try:
             self._started_cell().tell(delivery)
         except AgentStopped as error:
             self.bury(delivery, "stopped", error)
         except MailboxFullError as error:
-            self.bury(delivery, "mailbox_full", error)
+            return error
+        return None
+
+    def refuse_full(self, delivery: Delivery) -> None:
+        """Refuse a message for which there is no room anywhere."""
+        self.bury(delivery, "mailbox_full", MailboxFullError(self.queued))
+
+    def when_room(self, callback: Callable[[], object]) -> bool:
+        """Call back once the mailbox has room; see `CellRef.when_room`."""
+        return self.cell is not None and self.cell.when_room(callback)
 
     def bury(self, delivery: Delivery, reason: str, error: Exception) -> None:
         """Publish a message that is not handled as a dead letter, and settle it."""
@@ -124,6 +147,17 @@ class LocalAgent:
         if self.cell is None:
             raise AgentStopped(f"{self.address} has not started yet")
         return self.cell
+
+    def try_ask(self, delivery: Delivery) -> Future[Any] | None:
+        """Put a message into the mailbox; None if that is full and its policy is to wait."""
+        future = self.ask(delivery)
+        full = self.blocks and future.done() and isinstance(future.exception(), MailboxFullError)
+        return None if full and not self.comes_back(delivery) else future
+
+    def comes_back(self, delivery: Delivery) -> bool:
+        """Whether an ask may close a cycle here: what waits for its answer must not make it wait."""
+        chain = delivery.headers.chain
+        return bool(chain and cycle_at(self.address, chain, concurrency=self.concurrency))
 
     def stop(self, *, now: bool = False) -> Future[bool]:
         """Ask it to end."""

@@ -38,7 +38,7 @@ from agentbus.agents.query import Query
 from agentbus.agents.silence import ReceiveTimeout, Silence
 from agentbus.agents.spawning import DEFAULT_MAILBOX, SpawnOptions
 from agentbus.errors import AgentStopped, MailboxFullError
-from agentbus.runtime import LoopActor, Runtime
+from agentbus.runtime import LoopActor, Overflow, Runtime
 from agentbus.runtime.cell import Behaviour, CellOptions, start_cell
 from agentbus.runtime.cell_context import CellContext
 from agentbus.runtime.cell_core import agent_failed
@@ -223,9 +223,11 @@ class House:
         on_loop = issubclass(cls, AsyncAgentActor)
         if on_loop:
             agent.concurrency, agent.reentrant = cls.concurrency, cls.reentrant and plan.spec is None
+        mailbox = options.mailbox or DEFAULT_MAILBOX
+        agent.blocks = mailbox.overflow is Overflow.BLOCK
         cell_options = CellOptions(
             name=agent.address,
-            mailbox=options.mailbox or DEFAULT_MAILBOX,
+            mailbox=mailbox,
             restart=options.policy(cls),
             group=options.group,
             concurrency=cls.concurrency if on_loop else 1,

@@ -17,9 +17,14 @@ from typing import Any
 
 import msgspec
 
-from agentbus.agents.envelope import NOTHING, Item, Packet, Stamp
-from agentbus.agents.link_sender import LinkOptions, LinkSender, Settled, Unsent
+from agentbus.agents.envelope import NOTHING, Item, Packet, Part, Stamp
+from agentbus.agents.link_queue import LinkOptions, Unsent
+from agentbus.agents.link_sender import LinkSender, Settled
 from agentbus.agents.outcome import Outcome
+from agentbus.agents.parts import Assembler, AssemblyRoom, Verdict
+
+ENVELOPE_BYTES = 64 << 10
+"""What an envelope may take beside its body."""
 
 
 class Want(enum.IntEnum):
@@ -59,16 +64,25 @@ class Link:
         there: the other's.
         options: limits and times.
         now: monotonic seconds.
+        room: what this link's unfinished bodies share with those of others; by default nothing.
     """
 
-    def __init__(self, here: Stamp, there: Stamp, options: LinkOptions, now: float) -> None:
+    def __init__(
+        self, here: Stamp, there: Stamp, options: LinkOptions, now: float, room: AssemblyRoom | None = None
+    ) -> None:
         self.here = here
         self.there = there
         self._options = options
         self._sender = LinkSender(options)
+        self._assembler = Assembler(
+            options.max_body_bytes + ENVELOPE_BYTES,
+            options.assembly_timeout,
+            room or AssemblyRoom(options.max_assembly_bytes),
+        )
         self._header_bytes = len(msgspec.json.encode(Packet(here, there))) + 24
         self._received = 0
         self._unacked = 0
+        self._unacked_bytes = 0
         self._gap = False
         self._ack_at: float | None = None
         self._resend_at: float | None = None
@@ -87,6 +101,7 @@ class Link:
         deadline: float | None = None,
         token: Any = None,
         urgent: bool = False,
+        agent: str | None = None,
     ) -> int:
         """Queue an encoded envelope; gives its place, for `withdraw`.
 
@@ -94,16 +109,32 @@ class Link:
             envelope: see `encode_envelope`.
             deadline: on this side's clock.
             token: comes back in exactly one `Settled`; None if nobody asks.
-            urgent: control traffic: overtakes what waits, not what was sent.
+            urgent: control traffic: overtakes what waits, not what was sent. What needs parts does not.
+            agent: the recipient, if it may be held back for that one.
 
         Raises:
             MailboxFullError: the queue is at its capacity.
         """
-        return self._sender.post(envelope, deadline=deadline, token=token, urgent=urgent)
+        return self._sender.queue.post(envelope, deadline, token, urgent=urgent, agent=agent)
 
     def withdraw(self, place: int) -> bool:
-        """Take back what nobody wants any more: its outcome is *expired*. False if it has left."""
+        """Take back what nobody wants any more: its outcome is *expired*. False if it has left.
+
+        What has left in part is not finished, and the other side drops its half.
+        """
         return self._sender.withdraw(place)
+
+    def post_notice(self, envelope: bytes) -> None:
+        """Queue control traffic that must get through, whatever the capacity; for what is rare."""
+        self._sender.queue.post_notice(envelope)
+
+    def hold(self, agent: str) -> None:
+        """Hold back what is for an agent: its mailbox is full."""
+        self._sender.queue.hold(agent)
+
+    def release(self, agent: str) -> None:
+        """Let go on what was held back for an agent."""
+        self._sender.queue.release(agent)
 
     def settle(self, sequence: int, outcome: Outcome, now: float) -> None:
         """Say what became of an inbound envelope; once each."""
@@ -138,7 +169,9 @@ class Link:
         return inbound
 
     def _take_item(self, item: Item, now: float, inbound: list[Inbound]) -> None:
-        if item.receipts:
+        if item.part is not None:
+            self._take_part(item, item.part, now, inbound)
+        elif item.receipts:
             self._sender.settle(item.receipts)
         elif item.left is not None and item.left <= 0:
             self.settle(item.sequence, Outcome.EXPIRED, now)
@@ -147,6 +180,20 @@ class Link:
         else:
             deadline = None if item.left is None else now + item.left
             inbound.append(Inbound(item.sequence, item.envelope, deadline))
+
+    def _take_part(self, item: Item, part: Part, now: float, inbound: list[Inbound]) -> None:
+        self._unacked_bytes += len(item.envelope)
+        if self._unacked_bytes >= self._options.window_bytes // 4:
+            self._ack_at = now
+        for verdict in self._assembler.take(item, part, now):
+            if verdict.outcome is None:
+                inbound.append(Inbound(verdict.first, verdict.envelope, verdict.deadline))
+            else:
+                self._settle_verdict(verdict, now)
+
+    def _settle_verdict(self, verdict: Verdict, now: float) -> None:
+        if verdict.outcome is not None:
+            self.settle(verdict.first, verdict.outcome, now)
 
     def _owe_ack(self, now: float) -> None:
         self._unacked += 1
@@ -177,7 +224,7 @@ class Link:
         if not items and not ack_due:
             return None
         packet = Packet(self.here, self.there, self._received, items, self._gap, self._ping)
-        self._ack_at, self._unacked, self._gap, self._ping = None, 0, False, False
+        self._ack_at, self._unacked, self._unacked_bytes, self._gap, self._ping = None, 0, 0, False, False
         self._spoke_at = now
         if items and self._resend_at is None:
             self._resend_at = now + self._resend_delay
@@ -185,7 +232,8 @@ class Link:
 
     def _take_items(self, room: int, now: float) -> tuple[Item, ...]:
         items: list[Item] = []
-        while (found := self._sender.next_item(room, now, alone=not items)) is not None:
+        frame = room
+        while (found := self._sender.next_item(room, frame, now)) is not None:
             items.append(found[0])
             room -= found[1]
         return tuple(items)
@@ -196,9 +244,16 @@ class Link:
 
     # -- time ------------------------------------------------------------------------------------------------
 
-    def tick(self, now: float) -> None:
-        """Expire what is too late, send again what got no ack, show that we live."""
+    def tick(self, now: float, *, reachable: bool = True) -> None:
+        """Expire what is too late, send again what got no ack, show that we live.
+
+        Args:
+            now: the time.
+            reachable: whether the other side is connected: what it does not send meanwhile is not its fault.
+        """
         self._sender.expire(now)
+        for verdict in self._assembler.tick(now, reachable=reachable):
+            self._settle_verdict(verdict, now)
         if self._resend_at is not None and self._resend_at <= now:
             self._sender.rewind()
             self._resend_delay = min(self._resend_delay * 2, self._options.resend_max)
@@ -213,7 +268,11 @@ class Link:
         Args:
             reachable: whether a packet could be sent; if not, no ack and no beat is due.
         """
-        times = [self._resend_at, self._sender.next_expiry()]
+        times = [
+            self._resend_at,
+            self._sender.queue.next_expiry(),
+            self._assembler.next_deadline(reachable=reachable),
+        ]
         if reachable:
             beat = self._options.beat_interval
             times += [self._ack_at, None if beat is None else self._spoke_at + beat]
@@ -224,6 +283,7 @@ class Link:
         self._sender.rewind()
         self._resend_delay = self._options.resend_after
         self._resend_at = None
+        self._assembler.touch(now)
         if self._received:
             self._ack_at = now
 
@@ -236,8 +296,8 @@ class Link:
 
     @property
     def queued(self) -> int:
-        """Envelopes that have not left."""
-        return self._sender.queued
+        """Envelopes that have not left, those that are held back included."""
+        return self._sender.queued + self._sender.queue.held
 
     @property
     def in_flight(self) -> int:
@@ -248,7 +308,7 @@ class Link:
     def idle(self) -> bool:
         """Whether every envelope posted here has its fate and every receipt is through."""
         sender = self._sender
-        return not (sender.queued or sender.in_flight or sender.unsettled or sender.has_reports)
+        return not (self.queued or sender.in_flight or sender.unsettled or sender.has_reports)
 
     def close(self) -> list[Unsent]:
         """End the link: the other incarnation is gone.
@@ -256,4 +316,5 @@ class Link:
         Returns:
             What never left. All that did leave and was not settled is `Outcome.UNKNOWN` in `take_settled`.
         """
+        self._assembler.drop(Outcome.UNKNOWN)
         return self._sender.close()

@@ -9,51 +9,35 @@ An envelope passes through three places:
 Sequence numbers are given at the first transmission, so that what expires in the queue leaves no gap. What
 was transmitted once stays the receiver's to judge: on its second way an expired envelope travels as an empty
 item, and the receiver reports either what it did with the first copy or that it came too late.
+
+What does not fit a frame is cut into parts, one by one, as the window lets them through; control traffic and
+receipts go between them. The number of the first part stands for the whole.
 """
 
 from __future__ import annotations
 
-import heapq
 import math
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
-from agentbus.agents.envelope import NOTHING, Item
+from agentbus.agents.envelope import NOTHING, Item, Part
+from agentbus.agents.link_queue import LinkOptions, LinkQueue, Unsent
 from agentbus.agents.outcome import Outcome
-from agentbus.errors import MailboxFullError
+from agentbus.agents.parts import PART_BYTES, Splitter
 
 OUTCOMES = tuple(Outcome)
 ITEM_BYTES = 48
 RUN_BYTES = 32
 MAX_RUNS = 40
-
-
-class LinkOptions(msgspec.Struct, frozen=True):
-    """Limits and times of a link.
-
-    Attributes:
-        window: items that may be on their way without an ack.
-        window_bytes: bytes of envelopes that may be on their way without an ack; one envelope always may.
-        capacity: envelopes that may wait for the window, in each of the two lanes.
-        capacity_bytes: bytes that may wait for the window; at the limit `post` refuses.
-        ack_delay: seconds that an ack waits for something to travel with.
-        resend_after: seconds without an ack before everything in the window is sent again; doubles each time.
-        resend_max: where the doubling ends.
-        beat_interval: seconds without a packet of ours after which an empty one asks for a sign of life;
-            None for never: then the hub's own pings have to do.
-    """
-
-    window: int = 256
-    window_bytes: int = 1 << 20
-    capacity: int = 10_000
-    capacity_bytes: int = 32 << 20
-    ack_delay: float = 0.1
-    resend_after: float = 2.0
-    resend_max: float = 16.0
-    beat_interval: float | None = None
+MAX_REPORTS = 20_000
+"""Runs of receipts that may wait. Only a peer that sends and never acks gets there; it learns no more of the
+oldest, as if we had died before we could tell."""
+SPARE_REPORTS = 1000
+MIN_PIECE = 4096
+"""A smaller rest of a frame is not worth a part of its own."""
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -68,40 +52,33 @@ class Settled(msgspec.Struct, frozen=True):
     outcome: Outcome
 
 
-class Unsent(msgspec.Struct, frozen=True):
-    """An envelope that never left."""
-
-    envelope: msgspec.Raw
-    size: int
-    deadline: float | None
-    token: Any
-
-
 class _Sent(msgspec.Struct):
     sequence: int
     envelope: msgspec.Raw
     size: int
     deadline: float | None
     receipts: tuple[tuple[int, int, int], ...]
+    part: Part | None = None
 
 
 class LinkSender:
-    """Queue, number, keep, and send again. Knows nothing of packets' headers or of time-outs."""
+    """Number, keep, and send again what the queue holds. Knows nothing of packets' headers or of time-outs.
+
+    Attributes:
+        queue: what waits.
+    """
 
     def __init__(self, options: LinkOptions) -> None:
         self._options = options
-        self._lanes: tuple[OrderedDict[int, Unsent], OrderedDict[int, Unsent]] = (
-            OrderedDict(),
-            OrderedDict(),
-        )
-        self._expiry: list[tuple[float, int]] = []
-        self._posted = 0
-        self._queued_bytes = 0
+        self.queue = LinkQueue(options)
+        self._splitting: Splitter | None = None
         self._window: deque[_Sent] = deque()
         self._window_bytes = 0
         self._next_sequence = 1
         self._cursor = 1
-        self._reports: list[tuple[int, int]] = []
+        self._reports: list[tuple[int, int, int]] = []
+        self._runs: deque[tuple[int, int, int]] = deque()
+        self._merge_at = SPARE_REPORTS
         self._unsettled: dict[int, Any] = {}
         self._settled: list[Settled] = []
 
@@ -109,8 +86,8 @@ class LinkSender:
 
     @property
     def queued(self) -> int:
-        """Envelopes that wait for the window."""
-        return len(self._lanes[0]) + len(self._lanes[1])
+        """Envelopes that wait for the window, or are partly through it."""
+        return len(self.queue) + (self._splitting is not None)
 
     @property
     def in_flight(self) -> int:
@@ -125,17 +102,17 @@ class LinkSender:
     @property
     def has_urgent(self) -> bool:
         """Whether control traffic waits."""
-        return bool(self._lanes[0])
+        return bool(self.queue.urgent)
 
     @property
     def has_reports(self) -> bool:
         """Whether receipts wait."""
-        return bool(self._reports)
+        return bool(self._reports or self._runs)
 
     @property
     def can_report(self) -> bool:
         """Whether receipts wait and the window lets them through."""
-        return bool(self._reports) and self._window_open()
+        return self.has_reports and self._window_open()
 
     @property
     def can_send(self) -> bool:
@@ -150,86 +127,91 @@ class LinkSender:
 
     # -- in --------------------------------------------------------------------------------------------------
 
-    def post(self, envelope: bytes, *, deadline: float | None, token: Any, urgent: bool) -> int:
-        """Queue an encoded envelope; gives its place, for `withdraw`.
-
-        Raises:
-            MailboxFullError: the queue is at its capacity; nothing was queued.
-        """
-        lane = self._lanes[0 if urgent else 1]
-        full = self._queued_bytes + len(envelope) > self._options.capacity_bytes and not urgent
-        if full or len(lane) >= self._options.capacity:
-            raise MailboxFullError(self._options.capacity)
-        return self._requeue(lane, Unsent(msgspec.Raw(envelope), len(envelope), deadline, token))
-
-    def _requeue(self, lane: OrderedDict[int, Unsent], unsent: Unsent) -> int:
-        self._posted += 1
-        lane[self._posted] = unsent
-        self._queued_bytes += unsent.size
-        if unsent.deadline is not None:
-            heapq.heappush(self._expiry, (unsent.deadline, self._posted))
-        return self._posted
-
     def withdraw(self, place: int) -> bool:
-        """Take back an envelope that nobody wants any more: expired. False if it has left."""
-        for lane in self._lanes:
-            unsent = lane.pop(place, None)
-            if unsent is not None:
-                self._queued_bytes -= unsent.size
-                self._settled_now(unsent.token, Outcome.EXPIRED)
-                return True
-        return False
+        """Take back an envelope that nobody wants any more: expired. False if it has left.
+
+        One that has left in part is not finished: the other side drops its half, as if its time were up.
+        """
+        splitting = self._splitting
+        if splitting is not None and splitting.place == place and not splitting.withdrawn:
+            splitting.withdrawn = True
+            self._unsettled.pop(splitting.first, None)
+            self._settled_now(splitting.unsent.token, Outcome.EXPIRED)
+            if not splitting.first:
+                self._stop_splitting()
+            return True
+        unsent = self.queue.withdraw(place)
+        if unsent is not None:
+            self._settled_now(unsent.token, Outcome.EXPIRED)
+        return unsent is not None
 
     def report(self, sequence: int, outcome: Outcome) -> None:
         """Queue a receipt for the other side's item."""
-        self._reports.append((sequence, OUTCOMES.index(outcome)))
+        self._reports.append((sequence, sequence, OUTCOMES.index(outcome)))
+        if len(self._reports) > self._merge_at:
+            self._reports = _merged(self._reports)[-MAX_REPORTS:]
+            self._merge_at = 2 * len(self._reports) + SPARE_REPORTS
 
     # -- out -------------------------------------------------------------------------------------------------
 
-    def next_item(self, room: int, now: float, *, alone: bool) -> tuple[Item, int] | None:
+    def next_item(self, room: int, frame: int, now: float) -> tuple[Item, int] | None:
         """Give the next item to transmit and its bytes, or None if nothing is due, allowed, or fits.
 
         Args:
             room: bytes left in the frame.
+            frame: bytes that an empty frame takes: an item that does not fit there never will, and goes out
+                empty.
             now: the time, for the seconds that are left of a deadline.
-            alone: the frame is empty so far: an item that does not fit now never will, and goes out empty.
         """
-        if self._cursor >= self._next_sequence and not self._fill_window(now):
+        if self._cursor >= self._next_sequence and not self._fill_window(room, frame, now):
             return None
         sent = self._window[self._cursor - self._window[0].sequence]
         size = ITEM_BYTES + sent.size
-        if size > room and not alone:
+        if room < size and room < frame:
             return None
         self._cursor += 1
         return self._render(sent, now, fits=size <= room or bool(sent.receipts)), size
 
     def _render(self, sent: _Sent, now: float, *, fits: bool) -> Item:
         if sent.deadline is not None and sent.deadline <= now:
-            return Item(sent.sequence, 0.0)
+            return Item(sent.sequence, 0.0, part=sent.part)
         if not fits:
-            return Item(sent.sequence)
+            return Item(sent.sequence, part=sent.part)
         # rounded up: the other side must not give up before we do
         left = None if sent.deadline is None else math.ceil((sent.deadline - now) * 1000) / 1000
-        return Item(sent.sequence, left, sent.envelope, sent.receipts)
+        return Item(sent.sequence, left, sent.envelope, sent.receipts, sent.part)
 
-    def _fill_window(self, now: float) -> bool:
+    def _fill_window(self, room: int, frame: int, now: float) -> bool:
         """Move one thing into the window: control first, then receipts, then the rest."""
         if not self._window_open():
             return False
         self.expire(now)
-        urgent, ordinary = self._lanes
-        if not urgent and self._reports:
+        queue = self.queue
+        if queue.urgent and (urgent := queue.take_urgent(frame - ITEM_BYTES)) is not None:
+            self._enter_whole(urgent)
+        elif self._reports or self._runs:
             self._enter_window(NOTHING, 0, None, self._take_reports())
-            return True
-        lane = urgent or ordinary
-        if not lane:
+        elif self._splitting is not None:
+            return self._enter_part(self._splitting, room, frame, now)
+        elif not queue.ordinary:
             return False
-        unsent = lane.popitem(last=False)[1]
-        self._queued_bytes -= unsent.size
+        else:
+            return self._enter_ordinary(room, frame, now)
+        return True
+
+    def _enter_ordinary(self, room: int, frame: int, now: float) -> bool:
+        place, unsent = self.queue.take_ordinary()
+        if unsent.size + ITEM_BYTES <= frame:
+            self._enter_whole(unsent)
+            return True
+        self._splitting = Splitter(unsent, place)
+        return self._enter_part(self._splitting, room, frame, now)
+
+    def _enter_whole(self, unsent: Unsent) -> None:
+        self.queue.bytes -= unsent.size
         if unsent.token is not None:
             self._unsettled[self._next_sequence] = unsent.token
         self._enter_window(unsent.envelope, unsent.size, unsent.deadline, ())
-        return True
 
     def _enter_window(
         self,
@@ -237,25 +219,48 @@ class LinkSender:
         size: int,
         deadline: float | None,
         receipts: tuple[tuple[int, int, int], ...],
+        part: Part | None = None,
     ) -> None:
-        sent = _Sent(self._next_sequence, envelope, size + RUN_BYTES * len(receipts), deadline, receipts)
-        self._window.append(sent)
-        self._window_bytes += sent.size
+        size += RUN_BYTES * len(receipts)
+        self._window.append(_Sent(self._next_sequence, envelope, size, deadline, receipts, part))
+        self._window_bytes += size
         self._next_sequence += 1
 
+    # -- parts -----------------------------------------------------------------------------------------------
+
+    def _enter_part(self, splitting: Splitter, room: int, frame: int, now: float) -> bool:
+        """Move the next part into the window, as large as the frame takes."""
+        before, sequence = splitting.left, self._next_sequence
+        deadline = -math.inf if splitting.withdrawn else splitting.deadline
+        if deadline is not None and deadline <= now:
+            piece, part = NOTHING, splitting.give_up(sequence)
+        elif room < min(frame, MIN_PIECE):
+            return False
+        elif (found := splitting.next(room - ITEM_BYTES - PART_BYTES, sequence)) is not None:
+            piece, part = found
+        elif room < frame:
+            return False
+        else:
+            piece, part = NOTHING, splitting.give_up(sequence)
+        if part.first == sequence and splitting.unsent.token is not None:
+            self._unsettled[part.first] = splitting.unsent.token
+        self._enter_window(piece, len(piece) + PART_BYTES, deadline, (), part)
+        self.queue.bytes -= before - splitting.left
+        if not splitting.left:
+            self._splitting = None
+        return True
+
+    def _stop_splitting(self) -> Splitter | None:
+        splitting, self._splitting = self._splitting, None
+        if splitting is not None:
+            self.queue.bytes -= splitting.left
+        return splitting
+
     def _take_reports(self) -> tuple[tuple[int, int, int], ...]:
-        runs: list[tuple[int, int, int]] = []
-        taken = 0
-        for sequence, code in sorted(self._reports):
-            if runs and runs[-1][1] + 1 == sequence and runs[-1][2] == code:
-                runs[-1] = (runs[-1][0], sequence, code)
-            elif len(runs) == MAX_RUNS:
-                break
-            else:
-                runs.append((sequence, sequence, code))
-            taken += 1
-        self._reports = sorted(self._reports)[taken:]
-        return tuple(runs)
+        if not self._runs:  # so each receipt is sorted about once, however many wait
+            self._runs.extend(_merged(self._reports))
+            self._reports.clear()
+        return tuple(self._runs.popleft() for _ in range(min(MAX_RUNS, len(self._runs))))
 
     # -- back ------------------------------------------------------------------------------------------------
 
@@ -285,15 +290,14 @@ class LinkSender:
             else:
                 known = [number for number in self._unsettled if first <= number <= last]
             self._settled += [Settled(self._unsettled.pop(number), OUTCOMES[code]) for number in known]
+            splitting = self._splitting
+            if splitting is not None and splitting.first and first <= splitting.first <= last:
+                self._stop_splitting()  # the other side wants no more of it
 
     def expire(self, now: float) -> None:
         """Settle what waits in the queue and is too late."""
-        while self._expiry and self._expiry[0][0] <= now:
-            self.withdraw(heapq.heappop(self._expiry)[1])
-
-    def next_expiry(self) -> float | None:
-        """When the earliest queued deadline passes; may be that of an envelope that has left meanwhile."""
-        return self._expiry[0][0] if self._expiry else None
+        for unsent in self.queue.expire(now):
+            self._settled_now(unsent.token, Outcome.EXPIRED)
 
     def _settled_now(self, token: Any, outcome: Outcome) -> None:
         if token is not None:
@@ -305,16 +309,29 @@ class LinkSender:
         return settled
 
     def close(self) -> list[Unsent]:
-        """End: what left and was not settled is unknown; what never left is given back."""
+        """End: what left and was not settled is unknown; what never left, or not wholly, is given back."""
+        splitting = self._stop_splitting()
+        unsent = self.queue.close()
+        if splitting is not None and not splitting.withdrawn:
+            self._unsettled.pop(splitting.first, None)
+            unsent.insert(0, splitting.unsent)
         for token in self._unsettled.values():
             self._settled_now(token, Outcome.UNKNOWN)
-        unsent = [*self._lanes[0].values(), *self._lanes[1].values()]
         self._unsettled.clear()
         self._window.clear()
-        self._expiry.clear()
         self._reports.clear()
-        for lane in self._lanes:
-            lane.clear()
+        self._runs.clear()
         self._cursor = self._next_sequence
-        self._window_bytes = self._queued_bytes = 0
+        self._window_bytes = 0
         return unsent
+
+
+def _merged(reports: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    """Give receipts in order, as few runs as possible."""
+    runs: list[tuple[int, int, int]] = []
+    for first, last, code in sorted(reports):
+        if runs and runs[-1][1] + 1 == first and runs[-1][2] == code:
+            runs[-1] = (runs[-1][0], last, code)
+        else:
+            runs.append((first, last, code))
+    return runs

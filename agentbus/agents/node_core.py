@@ -248,7 +248,8 @@ class NodeCore(LoopActor):
     def _announced(self, said: Future[None] | None = None) -> None:
         error = None if said is None else said.exception()
         if error is None or isinstance(error, AckTimeoutError):  # late; all that we say comes after it
-            self._report(BusConnected(reconnected=not self._joined_once.try_set(None)))
+            self._report(BusConnected(reconnected=self._joined_once.done()))
+            self._joined_once.try_set(None)
 
     def _begin_new_life(self) -> None:
         incarnation = self.runtime.new_id()

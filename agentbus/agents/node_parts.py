@@ -19,11 +19,13 @@ from agentbus.agents.exchange import Exchange
 from agentbus.agents.finder import Finder, Waiters
 from agentbus.agents.hosting import House
 from agentbus.agents.link import Inbound
-from agentbus.agents.link_sender import LinkOptions
+from agentbus.agents.link_queue import LinkOptions
 from agentbus.agents.membership import Membership
 from agentbus.agents.negotiation import Negotiation
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.pacer import Pace, Pacer, pace_below
+from agentbus.agents.parking import Parking
+from agentbus.agents.pressure import Pressure
 from agentbus.agents.reception import Reception
 from agentbus.agents.standing import MembershipOptions
 from agentbus.agents.streams.desk import StreamDesk
@@ -74,6 +76,7 @@ class NodeParts:
         bury: told of messages that nobody handles.
         loop: the I/O loop.
         answer: sends an envelope back, and has it flushed.
+        flush: has the node let out what is due.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class NodeParts:
         bury: Bury,
         loop: Loop,
         answer: Callable[[Stamp, Envelope | None, int | None, Outcome | None], None],
+        flush: Callable[[], object],
     ) -> None:
         now = loop.clock.monotonic()
         self._namespace = namespace
@@ -104,12 +108,20 @@ class NodeParts:
             self.membership, self.traffic, self, options.link, loop, self._cancels.give_up
         )
         self.negotiation = Negotiation(self.exchange.send, self.exchange.fail, loop)
+        pressure = Pressure(self.traffic, loop.clock.monotonic, flush)
+        self.parking = Parking(
+            pressure.notify,
+            loop.call_soon,
+            capacity=2 * options.link.window,
+            capacity_bytes=options.link.max_parked_bytes,
+        )
         self.reception = Reception(
             house,
             answer=answer,
             replied=self.exchange.replied,
             down=self._agent_down,
             bury=bury,
+            parking=self.parking,
             here=(namespace, stamp.node),
             loop=loop,
         )
@@ -118,6 +130,8 @@ class NodeParts:
         self.waiters = Waiters(self.finder.find)
         self.broadcasts = Broadcasts(uplink, self.traffic, self.membership, loop.clock.monotonic)
         self._bury = bury
+        self.reception.serve(Kind.HOLD, pressure.on_hold)
+        self.reception.serve(Kind.RELEASE, pressure.on_release)
 
     def _route(self, stamp: Stamp) -> str | None:
         return self.exchange.route(stamp)

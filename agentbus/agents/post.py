@@ -28,11 +28,13 @@ from agentbus.agents.outcome import Outcome
 from agentbus.agents.permits import Permits
 from agentbus.agents.streams.opening import Flows
 from agentbus.agents.watching import AgentDown, LocalWatches
-from agentbus.errors import BusClosedError, EncodeError, NoSuchAgentError, RuntimeFault
+from agentbus.errors import BusClosedError, EncodeError, MailboxFullError, NoSuchAgentError, RuntimeFault
 from agentbus.runtime import Future, Lane, Runtime, Subscription
 from agentbus.runtime.blocking import running_loop
 
 MAX_UNUSED = 64
+QUEUED_PER_CAPACITY = 10
+"""Messages that may wait for the node, per message that a link holds: a loop is refused, not held up."""
 
 
 class PostOffice:
@@ -76,7 +78,9 @@ class PostOffice:
         self.waits = Waits(runtime.io)
         self.flows = Flows(node_actor, runtime, self.request)
         self._capacity = capacity
-        self._permits: dict[str, Permits] = {}
+        self._agent_capacity = max(1, capacity // 5)
+        self._max_queued = capacity * QUEUED_PER_CAPACITY
+        self._permits: dict[Address | str, Permits] = {}
         self._watches = LocalWatches(runtime.io)
 
     def check_fork(self) -> None:
@@ -140,7 +144,10 @@ class PostOffice:
         outcome: Future[Outcome] = Future()
         self._wait_for_room(address, outcome)
         failure = self._send(address, Kind.TELL, message, headers, Tell(outcome))
-        if failure is not None:
+        if isinstance(failure, MailboxFullError):
+            self._letters.bury(str(address), "mailbox_full", message, headers.sender, error=failure)
+            outcome.set(Outcome.DEAD_LETTERED)
+        elif failure is not None:
             outcome.set_exception(failure)
         return outcome
 
@@ -194,6 +201,8 @@ class PostOffice:
         call: Call,
     ) -> Exception | None:
         """Encode on the caller's thread, and hand over to the node; gives what went wrong."""
+        if self._node_actor.queued >= self._max_queued:
+            return MailboxFullError(self._max_queued)
         try:
             body = message.json if isinstance(message, Body) else encode_body(message)
         except (TypeError, ValueError, RecursionError, msgspec.ValidationError) as error:
@@ -206,21 +215,28 @@ class PostOffice:
         return None
 
     def _wait_for_room(self, address: Address, future: Future[Any]) -> None:
-        """Hold up a thread that sends faster than the other node handles; a loop is never held up."""
+        """Hold up a thread that sends faster than the other node handles; a loop is never held up.
+
+        One agent that is full holds up who sends to it, long before the others of its node.
+        """
         if running_loop() is None:
-            permits = self._permits.get(address.node)
-            if permits is None:
-                self._forget_unused()
-                permits = self._permits.setdefault(address.node, Permits(self._capacity))
-            permits.take()
-            future.add_done_callback(lambda _future: permits.give())
+            self._take_permit(address, self._agent_capacity, future)
+            self._take_permit(address.node, self._capacity, future)
+
+    def _take_permit(self, whose: Address | str, count: int, future: Future[Any]) -> None:
+        permits = self._permits.get(whose)
+        if permits is None:
+            self._forget_unused()
+            permits = self._permits.setdefault(whose, Permits(count))
+        permits.take()
+        future.add_done_callback(lambda _future: permits.give())
 
     def _forget_unused(self) -> None:
-        """Drop the permits of nodes that nothing is under way to, once there are many."""
+        """Drop the permits of those that nothing is under way to, once there are many."""
         if len(self._permits) > MAX_UNUSED:
-            for node, permits in list(self._permits.items()):
+            for whose, permits in list(self._permits.items()):
                 if permits.unused:
-                    self._permits.pop(node, None)
+                    self._permits.pop(whose, None)
 
     # -- lives -----------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from agentbus.agents.address import Address, parse_address
+from agentbus.agents.admission import admit
 from agentbus.agents.budgets.account import BudgetAccount
 from agentbus.agents.budgets.wire import Spent, spent_of
 from agentbus.agents.calls import type_and_version
@@ -27,6 +28,7 @@ from agentbus.agents.hosting import House
 from agentbus.agents.link import Inbound
 from agentbus.agents.message import Message
 from agentbus.agents.outcome import Outcome
+from agentbus.agents.parking import Parking, Visit
 from agentbus.agents.versions import can_downgrade, downgrade
 from agentbus.errors import (
     AgentError,
@@ -56,6 +58,7 @@ class Reception:
         replied: see `Exchange.replied`.
         down: told that an agent of another node is dead.
         bury: told of messages that nobody handles.
+        parking: where messages for full agents wait.
         here: this node's namespace and id.
         loop: the I/O loop.
     """
@@ -68,6 +71,7 @@ class Reception:
         replied: Callable[[Stamp, Envelope], None],
         down: Callable[[Address, str], None],
         bury: Bury,
+        parking: Parking,
         here: tuple[str, str],
         loop: Loop,
     ) -> None:
@@ -76,10 +80,12 @@ class Reception:
         self._replied = replied
         self._down = down
         self._bury = bury
+        self.parking = parking
         self._namespace, self._node = here
         self._loop = loop
         self._watchers: dict[tuple[Stamp, str], None] = {}
         self.asked = AskedHere(loop)
+        self._followed: dict[str, Hosted] = {}
         self._kinds: dict[str, OnKind] = {
             Kind.TELL: self._on_tell,
             Kind.ASK: self._on_ask,
@@ -173,12 +179,17 @@ class Reception:
 
     def _on_tell(self, stamp: Stamp, sequence: int, envelope: Envelope, deadline: float | None) -> None:
         agent = self.find(stamp, sequence, envelope)
-        if agent is not None:
+        if agent is None:
+            return
 
-            def settle(outcome: Outcome) -> None:
-                self._loop.call_soon(self._answer, stamp, None, sequence, outcome)
+        def settle(outcome: Outcome) -> None:
+            self._loop.call_soon(self._answer, stamp, None, sequence, outcome)
 
-            agent.tell(self._delivery(agent, envelope, deadline, settle))
+        delivery = self._delivery(agent, envelope, deadline, settle)
+        if agent in self.parking or not agent.try_tell(delivery):
+            visit = Visit(stamp, envelope.recipient, len(envelope.body), partial(agent.try_tell, delivery))
+            if not self.parking.put(agent, visit):
+                agent.refuse_full(delivery)
 
     def _on_ask(self, stamp: Stamp, sequence: int, envelope: Envelope, deadline: float | None) -> None:
         if self.asked.is_cancelled(stamp, envelope.id):
@@ -187,7 +198,7 @@ class Reception:
         agent = self.find(stamp, sequence, envelope)
         if agent is not None:
             delivery = self._delivery(agent, envelope, deadline, None)
-            future = agent.ask(delivery)
+            future = admit(self.parking, agent, delivery, stamp, envelope)
             self.asked.opened(stamp, envelope.id, future, deadline)
             answered = partial(self.answered, stamp, sequence, envelope, account=delivery.headers.budget)
             future.add_done_callback(answered)
@@ -270,20 +281,22 @@ class Reception:
             self._notify(stamp, envelope.recipient, "no_such_agent")
         elif (stamp, envelope.recipient) not in self._watchers:
             self._watchers[stamp, envelope.recipient] = None
-            self._follow(stamp, hosted)
+            self._follow(hosted)
 
-    def _follow(self, stamp: Stamp, hosted: Hosted) -> None:
-        def ended(_future: Future[bool]) -> None:
-            self._loop.call_soon(self._agent_ended, stamp, hosted.name)
-
-        hosted.ended().add_done_callback(ended)
+    def _follow(self, hosted: Hosted) -> None:
+        """Learn of an agent's end, once for all who watch it, however often they begin to."""
+        if self._followed.get(hosted.name) is not hosted:
+            self._followed[hosted.name] = hosted
+            hosted.ended().add_done_callback(lambda _f: self._loop.call_soon(self._agent_ended, hosted))
 
     def _on_unwatch(self, stamp: Stamp, sequence: int, envelope: Envelope, _deadline: float | None) -> None:
         self._watchers.pop((stamp, envelope.recipient), None)
         self._answer(stamp, None, sequence, Outcome.DELIVERED)
 
-    def _agent_ended(self, stamp: Stamp, agent: str) -> None:
-        if (stamp, agent) in self._watchers:
+    def _agent_ended(self, hosted: Hosted) -> None:
+        if self._followed.get(hosted.name) is hosted:
+            del self._followed[hosted.name]
+        for stamp, agent in [key for key in self._watchers if key[1] == hosted.name]:
             del self._watchers[stamp, agent]
             self._notify(stamp, agent, "ended")
 
@@ -302,8 +315,9 @@ class Reception:
             self._down(address, reason)
 
     def node_dead(self, stamp: Stamp) -> None:
-        """Forget the watches of a life that is over, and cancel what it has asked."""
+        """Forget the watches of a life that is over, cancel what it has asked, and tell it nothing more."""
         self.asked.node_dead(stamp)
+        self.parking.node_dead(stamp)
         for key in [key for key in self._watchers if key[0] == stamp]:
             del self._watchers[key]
 

@@ -167,7 +167,7 @@ class Traffic:
         """Give the frames that may leave now. Deadlines that have come are served first."""
         for stamp in self._timers.pop_due(now):
             link = self._links[stamp]
-            link.tick(now)
+            link.tick(now, reachable=self._online and self._route(stamp) is not None)
             self.touch(link, now)
         if not self._online:
             return

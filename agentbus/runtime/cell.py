@@ -129,6 +129,10 @@ class CellRef:
         """
         return self.actor_ref.ask(message, block=False)
 
+    def when_room(self, callback: Callable[[], object]) -> bool:
+        """Call back once the mailbox has room, or takes nothing any more; False, no call, if that is now."""
+        return self._mailbox.when_room(callback)
+
     def tell_control(self, message: Any) -> bool:
         """Send a message that overtakes the mailbox, whatever its capacity; False if the cell has ended."""
         return self._mailbox.put_control(message)

@@ -152,6 +152,14 @@ class Mailbox:
                 self.control = deque()
             return self.control
 
+    def when_room(self, callback: Callable[[], object]) -> bool:
+        """Call back once there is room, or nothing is taken any more; False, and no call, if that is now.
+
+        The call comes from the thread that made the room, which must not be held up.
+        """
+        del callback
+        return False
+
     # -- the consumer ---------------------------------------------------------------------------------------
 
     def take_control(self) -> Any:
@@ -217,7 +225,16 @@ class BoundedMailbox(Mailbox):
         awake: see `Mailbox`.
     """
 
-    __slots__ = ("_blocked", "_capacity", "_consumer_is_here", "_lock", "_on_drop", "_options", "_room")
+    __slots__ = (
+        "_blocked",
+        "_callbacks",
+        "_capacity",
+        "_consumer_is_here",
+        "_lock",
+        "_on_drop",
+        "_options",
+        "_room",
+    )
 
     def __init__(
         self,
@@ -235,11 +252,11 @@ class BoundedMailbox(Mailbox):
         self._capacity = options.capacity
         self._on_drop = on_drop
         self._consumer_is_here = consumer_is_here
-        self._lock = (
-            threading.Lock()
-        )  # taken by itself where nobody waits: a condition costs three calls more
+        # taken by itself where nobody waits: a condition costs three calls more
+        self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._blocked = 0
+        self._callbacks: list[Callable[[], object]] = []
         self.take = self._take
 
     def put(self, item: Any) -> None:
@@ -291,19 +308,36 @@ class BoundedMailbox(Mailbox):
     def _has_room_or_refuses(self) -> bool:
         return len(self.items) < self._capacity or self._refusal is not None
 
+    def when_room(self, callback: Callable[[], object]) -> bool:
+        """Call back once there is room; see `Mailbox`."""
+        with self._room:
+            if self._has_room_or_refuses():
+                return False
+            self._callbacks.append(callback)
+        return True
+
     def _take(self) -> Any:
-        """Let one blocked sender in."""
+        """Let one blocked sender in, and tell those who wait elsewhere."""
         with self._lock:
             item = self.items.popleft()
             if self._blocked:
                 self._room.notify()
+        if self._callbacks:
+            self._call_back()
         return item
+
+    def _call_back(self) -> None:
+        with self._room:
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
 
     def refuse(self, refusal: Refusal) -> None:
         """Take nothing from now on; blocked senders get the refusal."""
         super().refuse(refusal)
         with self._room:
             self._room.notify_all()
+        self._call_back()
 
 
 def make_mailbox(

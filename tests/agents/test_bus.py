@@ -88,7 +88,7 @@ def test_what_goes_wrong_comes_back_typed_within_one_round_trip() -> None:
             await ref.ask(Look("key"))
         assert declared.value.args == ("key",)
         with pytest.raises(BodyTooLargeError):
-            await ref.ask(Echo("x" * 70_000))
+            await ref.ask(Echo("x" * (9 << 20)))
         assert cluster.loop.time() - start < 1.0
 
     simulate(scenario)

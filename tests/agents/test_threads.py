@@ -19,12 +19,12 @@ from agentbus.agents.agent import AgentActor, AsyncAgentActor
 from agentbus.agents.bus import Bus
 from agentbus.agents.events import AgentStarted, BusEvent
 from agentbus.agents.handlers import handles
-from agentbus.agents.link_sender import LinkOptions
+from agentbus.agents.link_queue import LinkOptions
 from agentbus.agents.message import Message, Request
 from agentbus.agents.node_parts import NodeOptions
 from agentbus.agents.outcome import Outcome
 from agentbus.errors import BlockingCallError, ForkedError, HubConfigError
-from agentbus.runtime import Future, Runtime
+from agentbus.runtime import Future, MailboxOptions, Runtime
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -151,6 +151,39 @@ def test_two_buses_over_a_port_and_a_thread_that_is_held_up_by_a_full_link() -> 
             fates = [outcome.get(timeout=60) for outcome in outcomes]
             assert set(fates) == {Outcome.DELIVERED}, "the queue of 200 was not run over"
             assert ref.ask(Number(0)).get(timeout=30) == 3000
+
+
+class Stalled(AgentActor):
+    def __init__(self, gate: threading.Event) -> None:
+        self.gate = gate
+
+    @handles
+    def on_number(self, _message: Number) -> None:
+        self.gate.wait(60)
+
+
+def test_a_thread_is_held_up_by_a_full_agent_and_its_neighbour_by_nothing() -> None:
+    options = NodeOptions(link=LinkOptions(capacity=200))
+    gate = threading.Event()
+    with Bus(listen="127.0.0.1:0", node="host") as host:
+        environment = host.credentials_env()
+        key = environment["AGENTBUS_KEY"]
+        with Bus(environment["AGENTBUS_URL"], api_key=key, trust="all", options=options) as guest:
+            host.spawn(Stalled, gate, name="stalled", mailbox=MailboxOptions(capacity=4))
+            host.spawn(Squarer, name="square")
+            stalled, square = guest.ref("host/stalled"), guest.ref("host/square")
+            outcomes: list[Future[Outcome]] = []
+            thread = threading.Thread(
+                target=lambda: outcomes.extend(stalled.tell(Number(1)) for _ in range(300)), daemon=True
+            )
+            thread.start()
+            for _ in range(100):
+                assert square.ask(Square(7), timeout=10).get(timeout=10) == Number(49)
+            assert thread.is_alive()
+            gate.set()
+            thread.join(60)
+            assert {outcome.get(timeout=60) for outcome in outcomes} == {Outcome.DELIVERED}
+            assert len(outcomes) == 300
 
 
 def test_a_port_that_is_taken_fails_the_start() -> None:

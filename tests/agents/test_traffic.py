@@ -8,7 +8,7 @@ from agentbus.agents.agenda import Agenda
 from agentbus.agents.directory import Who
 from agentbus.agents.envelope import Envelope, Packet, Stamp, encode_envelope
 from agentbus.agents.link import Link
-from agentbus.agents.link_sender import LinkOptions
+from agentbus.agents.link_queue import LinkOptions
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.pacer import Pace, Pacer
 from agentbus.agents.traffic import Traffic

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from agentbus.agents import AgentRef, AsyncAgentActor, Message, Outcome, Request, handles
+from agentbus.agents.address import Address
+from agentbus.agents.calls import Ask, Parcel
+from agentbus.agents.envelope import Kind, encode_body
 from agentbus.agents.handlers import decode_reply, handler_table
 from agentbus.agents.message import message_types
+from agentbus.agents.negotiation import Negotiation
 from agentbus.errors import NoSuchAgentError, UndecodableMessageError
 from agentbus.runtime import Future
 from tests.agents.cluster import Cluster, simulate
 
 FLEET = 10_000
+AGENTS = [Address("default", "there", name) for name in ("a", "b", "c")]
 
 
 class Found(Message, wire_name="versions.Found"):
@@ -315,3 +321,46 @@ def test_a_mixed_fleet_loses_none_of_ten_thousand_messages() -> None:
         assert second.dead_letters.count == third.dead_letters.count == 0
 
     simulate(scenario)
+
+
+class Soon:
+    """A loop whose turns the test takes."""
+
+    def __init__(self) -> None:
+        self.calls: list[Callable[[], object]] = []
+
+    def call_soon(self, fn: Callable[..., object], /, *args: Any) -> None:
+        self.calls.append(lambda: fn(*args))
+
+    def run(self) -> None:
+        while self.calls:
+            self.calls.pop(0)()
+
+
+def test_what_waits_for_answers_is_bounded_and_answers_are_forgotten_oldest_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("agentbus.agents.negotiation.MAX_HELD", 3)
+    monkeypatch.setattr("agentbus.agents.negotiation.MAX_KNOWN", 2)
+    soon, sent, failed = Soon(), list[Parcel](), list[str]()
+    negotiation = Negotiation(sent.append, lambda _parcel, reason, _error: failed.append(reason), soon)
+
+    def send(agent: Address) -> None:
+        message = SearchToday(words=["a", "b"])
+        parcel = Parcel(agent, Kind.TELL, encode_body(message), "versions.Search", 2, message=message)
+        negotiation.send(parcel)
+
+    for agent in (*AGENTS, AGENTS[0]):
+        send(agent)
+    assert [parcel.kind for parcel in sent] == [Kind.VERSIONS] * 3
+    assert failed == ["mailbox_full"]
+    for question in sent[:]:
+        assert isinstance(question.call, Ask)
+        question.call.future.set([1])
+    soon.run()
+    assert [(parcel.address, parcel.version) for parcel in sent[3:]] == [(agent, 1) for agent in AGENTS]
+    assert not negotiation.holds
+    send(AGENTS[2])
+    assert sent[-1].kind == Kind.TELL, "known"
+    send(AGENTS[0])
+    assert sent[-1].kind == Kind.VERSIONS, "forgotten"

@@ -183,6 +183,28 @@ def test_block_never_blocks_the_consumer_itself() -> None:
         consumer.mailbox.put(2)
 
 
+def test_who_waits_elsewhere_is_called_once_when_there_is_room() -> None:
+    consumer = bounded(Overflow.BLOCK)
+    called: list[str] = []
+    assert not consumer.mailbox.when_room(lambda: called.append("too early"))
+    consumer.mailbox.put(1)
+    consumer.mailbox.put(2)
+    assert consumer.mailbox.when_room(lambda: called.append("room"))
+    assert called == []
+    consumer.look()
+    assert called == ["room"]
+
+
+def test_who_waits_elsewhere_is_called_when_the_mailbox_closes() -> None:
+    consumer = bounded(Overflow.BLOCK, capacity=1)
+    called: list[str] = []
+    consumer.mailbox.put(1)
+    assert consumer.mailbox.when_room(lambda: called.append("closed"))
+    consumer.mailbox.refuse(gone)
+    assert called == ["closed"]
+    assert not Consumer().mailbox.when_room(lambda: called.append("unbounded"))
+
+
 def test_a_blocked_sender_learns_that_the_mailbox_closed() -> None:
     consumer = bounded(Overflow.BLOCK, 1)
     consumer.mailbox.put(1)

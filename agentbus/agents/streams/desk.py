@@ -14,12 +14,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from agentbus.agents.admission import admit
 from agentbus.agents.deadlines import Deadlines
 from agentbus.agents.delivery import Body, FlowDelivery
 from agentbus.agents.envelope import Envelope, Kind, Stamp
 from agentbus.agents.exchange import Exchange
 from agentbus.agents.headers import headers_of
 from agentbus.agents.hosted import LocalAgent
+from agentbus.agents.outcome import Outcome
 from agentbus.agents.reception import Answer, Reception
 from agentbus.agents.streams.flow_ask import FlowAsk
 from agentbus.agents.streams.sender import RETRY_DELAY
@@ -70,7 +72,7 @@ class StreamDesk:
 
         Raises:
             MailboxFullError: the link's queue is full.
-            BodyTooLargeError: it does not fit a frame.
+            BodyTooLargeError: it is over the cap of a body.
         """
         self._exchange.answer(stamp, envelope, None, None)
         self._answer(stamp, None, None, None)
@@ -99,12 +101,14 @@ class StreamDesk:
             self._deadlines.add(serving.future, deadline)
         serving.future.add_done_callback(partial(self._done, serving, sequence))
 
-    @staticmethod
-    def _ask(agent: LocalAgent, serving: Serving, envelope: Envelope, deadline: float | None) -> Future[Any]:
+    def _ask(
+        self, agent: LocalAgent, serving: Serving, envelope: Envelope, deadline: float | None
+    ) -> Future[Any]:
         body = Body(envelope.type, envelope.version, envelope.body)
         headers = headers_of(envelope, deadline)
         serving.account = headers.budget
-        return agent.ask(FlowDelivery(agent, body, headers, serving.outlet, serving.attachment))
+        delivery = FlowDelivery(agent, body, headers, serving.outlet, serving.attachment)
+        return admit(self._reception.parking, agent, delivery, serving.stamp, envelope)
 
     def _done(self, serving: Serving, sequence: int, future: Future[Any]) -> None:
         """Give the answer: one reply as for an ask, on the thread that has it; else what ends the chunks."""
@@ -118,6 +122,7 @@ class StreamDesk:
         envelope, outcome = serving.last(future)
         if serving.sender is not None and envelope is not None:
             serving.sender.end(envelope)
+            outcome = Outcome.DELIVERED  # what ends it is its answer, and may wait for room in the link
         self._answer(serving.stamp, None, sequence, outcome)
         self._forget(serving)
 

@@ -29,7 +29,15 @@ from agentbus.errors import (
     NoSuchAgentError,
     RuntimeFault,
 )
-from agentbus.runtime import Backoff, Future, RestartMode, RestartPolicy, virtual_sleep
+from agentbus.runtime import (
+    Backoff,
+    Future,
+    MailboxOptions,
+    Overflow,
+    RestartMode,
+    RestartPolicy,
+    virtual_sleep,
+)
 from tests.agents.cluster import Cluster, simulate
 
 POLICY = RestartPolicy(mode=RestartMode.RESTART, intensity=10_000, backoff=Backoff(initial_delay=0.05))
@@ -40,6 +48,8 @@ class Spend(Request[dict[str, Any]]):
     money: Decimal = Decimal(0)
     seconds: float = 0.0
     fails: bool = False
+    says: int = 0
+    """So many characters in the reply."""
 
 
 class Delegate(Request[dict[str, Any]]):
@@ -75,7 +85,8 @@ class Spender(AsyncAgentActor):
         await virtual_sleep(task.seconds)
         if task.fails:
             raise ValueError("as ordered")
-        return _plain(self.budget.left)
+        left = _plain(self.budget.left)
+        return {**left, "says": "x" * task.says} if task.says else left
 
     @handles
     async def delegate(self, task: Delegate) -> dict[str, Any]:
@@ -313,6 +324,35 @@ def test_a_peer_that_knows_no_budgets_has_spent_all_of_it() -> None:
 
         reception.answered = without_budget  # type: ignore[method-assign]  # pyright: ignore[reportAttributeAccessIssue] -- an earlier version's answers
         assert await delegate(one, "two/spender", Spend(tokens=1), part=account_of_ask.tokens) == (None, 90)
+
+    simulate(scenario)
+
+
+def test_a_reply_that_is_too_large_says_what_it_has_cost() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        one, _ = await spenders(cluster)
+        too_large = Spend(tokens=20, says=9 << 20)
+        assert await delegate(one, "two/spender", too_large, part=50) == ("BodyTooLargeError", 80)
+        in_parts = Spend(tokens=20, says=1 << 20)
+        assert await delegate(one, "two/spender", in_parts, part=50) == (None, 80)
+
+    simulate(scenario)
+
+
+@pytest.mark.parametrize("overflow", [Overflow.BLOCK, Overflow.REJECT])
+def test_what_a_full_agent_refuses_has_cost_nothing(overflow: Overflow) -> None:
+    async def scenario(cluster: Cluster) -> None:
+        one, two = await spenders(cluster)
+        mailbox = MailboxOptions(capacity=1, overflow=overflow)
+        full = two.spawn(Spender, name="full", supervision=POLICY, mailbox=mailbox)
+        await full.pause()
+        cluster.parts(two).parking._capacity = 1  # pyright: ignore[reportPrivateUsage] -- instead of two windows
+        places = 1 if overflow is Overflow.REJECT else 2
+        waiting = [one.ref("two/full").ask(Spend()) for _ in range(places)]
+        assert await delegate(one, "two/full", Spend(tokens=1), part=50) == ("MailboxFullError", 100)
+        await full.resume()
+        for ask in waiting:
+            await ask
 
     simulate(scenario)
 

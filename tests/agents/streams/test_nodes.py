@@ -10,7 +10,7 @@ import pytest
 
 from agentbus.agents import AgentRef, AgentStream, AsyncAgentActor, Streaming, StreamStatus, handles
 from agentbus.agents.events import BusDisconnected, NodeDead, NodeReborn
-from agentbus.agents.link_sender import LinkOptions
+from agentbus.agents.link_queue import LinkOptions
 from agentbus.agents.node_parts import NodeOptions
 from agentbus.agents.traffic import Outgoing
 from agentbus.errors import AgentError, BodyTooLargeError, MailboxFullError, OutcomeUnknownError
