@@ -48,7 +48,10 @@
         ├─ CreditExceededError                 more chunks came than were granted
         ├─ ProcessExitedError                  an agent's process ended without being asked to
         ├─ StoreError                          an agent's state can't be read or written
-        └─ NotTrustedError                     the sender may not do that here
+        ├─ NotTrustedError                     the sender may not do that here
+        └─ ModelError
+            ├─ TokensOverQuotaError (ValueError)   more tokens than a minute allows
+            └─ ModelUnavailableError               the endpoint gave no answer, after all retries
 
 Facts are fields. Text that came from a server stays in a field and never enters a message; no field holds a
 secret. `str(error)` says what happened, to what, and what to do about it.
@@ -93,6 +96,7 @@ from agentbus.errors.client import (
     TokenProviderError,
 )
 from agentbus.errors.hub import HubConfigError, HubError, TokenError
+from agentbus.errors.llm import ModelError, ModelUnavailableError, TokensOverQuotaError
 from agentbus.errors.names import EncodeError, FrameDecodeError, InvalidNameError, InvalidUrlError
 from agentbus.errors.root import AgentBusError
 from agentbus.errors.runtime import (
@@ -139,6 +143,8 @@ __all__ = [
     "MailboxFullError",
     "MessageDroppedError",
     "MissingPermission",
+    "ModelError",
+    "ModelUnavailableError",
     "NoSuchAgentError",
     "NodeTakenError",
     "NotConnectedError",
@@ -155,6 +161,7 @@ __all__ = [
     "StreamClosedError",
     "TokenError",
     "TokenProviderError",
+    "TokensOverQuotaError",
     "UndecodableMessageError",
     "UnhandledMessageError",
 ]
