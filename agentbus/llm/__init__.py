@@ -9,6 +9,7 @@ from agentbus.llm.answer import Answer, ToolCall, Usage
 from agentbus.llm.ledger import Quota
 from agentbus.llm.limiter import Acquire, Permit, RateLimiter, Release
 from agentbus.llm.model import Model, ModelStream
+from agentbus.llm.prices import Prices
 from agentbus.llm.tools import Toolbox
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Model",
     "ModelStream",
     "Permit",
+    "Prices",
     "Quota",
     "RateLimiter",
     "Release",

@@ -20,6 +20,7 @@ from agentbus.errors import ModelUnavailableError
 from agentbus.llm.answer import Answer, Messages, as_messages, estimate
 from agentbus.llm.permits import Meter
 from agentbus.llm.pieces import Pieces, answer_of
+from agentbus.llm.prices import FREE, Prices
 from agentbus.llm.refusals import limited_for, may_pass, retry_after, status_of
 from agentbus.runtime import Backoff
 
@@ -42,6 +43,7 @@ class Model:
         base_url: of the endpoint; by default `OPENAI_BASE_URL`, else the library's own.
         api_key: by default `OPENAI_API_KEY`; endpoints that need none get a placeholder.
         client: the library's client, instead of the two above; its own retries should be off.
+        prices: what its tokens cost, for budgets of money.
         limiter: a `RateLimiter`, which every request asks for a permit; None = no limit.
         max_tokens: of an answer, where the call does not say.
         attempts: of one request, the first included.
@@ -56,6 +58,7 @@ class Model:
         base_url: str | None = None,
         api_key: str | None = None,
         client: openai.AsyncOpenAI | None = None,
+        prices: Prices = FREE,
         limiter: AgentRef | None = None,
         max_tokens: int = DEFAULT_TOKENS,
         attempts: int = 5,
@@ -72,6 +75,7 @@ class Model:
             timeout=read_timeout,
         )
         self._create: Callable[..., Awaitable[Any]] = self._client.chat.completions.create
+        self._prices = prices
         self._limiter = limiter
         self._max_tokens = max_tokens
         self._attempts = attempts
@@ -145,7 +149,8 @@ class Model:
 
     def _meter(self, request: Mapping[str, Any], max_tokens: int | None) -> Meter:
         prompt = estimate(request["messages"], request.get("tools", ()))
-        return Meter(self._limiter, prompt, self._max_tokens if max_tokens is None else max_tokens)
+        most = self._max_tokens if max_tokens is None else max_tokens
+        return Meter(self._limiter, prompt, most, self._prices)
 
     async def _trying(self, ask: Callable[[], Awaitable[T]], meter: Meter) -> T:
         """Ask until there is an answer, as often as may be."""

@@ -6,9 +6,12 @@ from random import Random
 from types import TracebackType
 
 from agentbus.agents import AgentRef
+from agentbus.agents.budgets.account import Hold
+from agentbus.agents.scope import current_scope
 from agentbus.llm.answer import Usage
 from agentbus.llm.limiter import Acquire, Release
-from agentbus.llm.refusals import limited_for
+from agentbus.llm.prices import FREE, Prices
+from agentbus.llm.refusals import limited_for, status_of
 
 
 class Meter:
@@ -17,18 +20,26 @@ class Meter:
     `async with meter as tokens` waits for the permit and gives the tokens that the answer may take; at the
     end the permit goes back. It may be entered again for another attempt.
 
+    In a handler with a budget, what the request may cost is set aside before it leaves, the answer that is
+    asked for is no longer than what is left, and what was not used is free again afterwards.
+
     Args:
         limiter: gives the permits; None = no limit.
         prompt_tokens: an estimate.
         max_tokens: that the answer may take.
+        prices: what tokens cost.
 
     Attributes:
         prompt_tokens: as given.
         random: for the jitter between attempts.
     """
 
-    def __init__(self, limiter: AgentRef | None, prompt_tokens: int, max_tokens: int) -> None:
+    def __init__(
+        self, limiter: AgentRef | None, prompt_tokens: int, max_tokens: int, prices: Prices = FREE
+    ) -> None:
         self._limiter = limiter
+        self._prices = prices
+        self._hold: Hold | None = None
         self.prompt_tokens = prompt_tokens
         self._max_tokens = max_tokens
         self._key: str | None = None
@@ -36,12 +47,33 @@ class Meter:
         self.random = Random()
 
     async def __aenter__(self) -> int:
-        tokens = self._max_tokens
         self._usage = None
+        tokens = self._set_aside()
         if self._limiter is not None:
-            permit = await self._limiter.ask(Acquire(tokens=self.prompt_tokens + tokens))
+            try:
+                permit = await self._limiter.ask(Acquire(tokens=self.prompt_tokens + tokens))
+            except BaseException:
+                self._pay(Usage())
+                raise
             self._key = permit.key
         return tokens
+
+    def _set_aside(self) -> int:
+        """Take what the request may cost out of the handler's budget; gives the tokens for its answer."""
+        scope = current_scope.get()
+        account = None if scope is None else scope.account
+        if account is None:
+            return self._max_tokens
+        tokens = self._prices.affordable(self.prompt_tokens, self._max_tokens, account.left)
+        most = Usage(self.prompt_tokens, tokens)
+        self._hold = account.hold(tokens=most.total, money=self._prices.of(most))
+        return tokens
+
+    def _pay(self, usage: Usage | None) -> None:
+        """Settle with the budget; what nobody knows the cost of has cost all that was set aside."""
+        hold, self._hold = self._hold, None
+        if hold is not None and usage is not None:
+            hold.settle(tokens=usage.total, money=self._prices.of(usage))
 
     def spend(self, usage: Usage) -> None:
         """Count what the request took."""
@@ -52,11 +84,12 @@ class Meter:
     ) -> None:
         """Give the permit back."""
         del kind, traceback
-        if self._limiter is None or self._key is None:
-            return
-        key, self._key = self._key, None
         wait = limited_for(error)
-        tokens = None if self._usage is None else self._usage.total
-        if error is not None and tokens is None and wait is None:
-            tokens = self.prompt_tokens  # it may have been taken and not answered
-        self._limiter.tell(Release(key=key, tokens=tokens, retry_after=wait))
+        usage = self._usage
+        if usage is None and error is not None:  # refused, it cost nothing; else it may have been read
+            usage = Usage(0 if status_of(error) is not None else self.prompt_tokens)
+        self._pay(usage)
+        if self._limiter is not None and self._key is not None:
+            key, self._key = self._key, None
+            tokens = None if usage is None else usage.total
+            self._limiter.tell(Release(key=key, tokens=tokens, retry_after=wait))

@@ -108,6 +108,20 @@ class BudgetAccount:
             self._check_wall(self._now())
         self._take(wanted)
 
+    def hold(self, *, tokens: int = 0, money: Money = 0) -> Hold:
+        """Set aside what work will cost at most; its `settle` says what it did cost, and frees the rest.
+
+        Args:
+            tokens: how many.
+            money: how much.
+
+        Raises:
+            BudgetExhausted: there is not enough of one of them, or its time is over; nothing was taken.
+            ValueError: an amount is negative.
+        """
+        self.spend(tokens=tokens, money=money)
+        return Hold(self._purse, {"tokens": tokens, "money": to_units(money)})
+
     def share(self, parts: int) -> Budget:
         """Give one of so many equal parts of what is left, rounded down; time and hops are not divided.
 
@@ -232,6 +246,35 @@ class BudgetAccount:
     def close(self) -> dict[str, int]:
         """Let nothing be spent any more, as the answer is given; gives what was spent."""
         return self._purse.close()
+
+
+class Hold:
+    """What is set aside for work that has begun; never settled, it is all spent.
+
+    Args:
+        purse: where it was taken from.
+        amounts: how much.
+    """
+
+    __slots__ = ("_amounts", "_open", "_purse")
+
+    def __init__(self, purse: Purse, amounts: Mapping[str, int]) -> None:
+        self._purse = purse
+        self._amounts = amounts
+        self._open = [None]
+
+    def settle(self, *, tokens: int = 0, money: Money = 0) -> None:
+        """Say what the work has cost; the first time counts. What is over the hold is taken if it is there."""
+        try:
+            self._open.pop()
+        except IndexError:
+            return
+        for name, cost in (("tokens", tokens), ("money", to_units(money))):
+            rest = self._amounts[name] - cost
+            if rest >= 0:
+                self._purse.give({name: rest})
+            elif isinstance(self._purse.take({name: -rest}), Shortage):
+                self._purse.take({name: None})
 
 
 def wall_exhausted() -> BudgetExhausted:
