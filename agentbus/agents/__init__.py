@@ -8,6 +8,17 @@ from __future__ import annotations
 
 from agentbus.agents.address import Address
 from agentbus.agents.agent import AgentActor, AsyncAgentActor, ChildLost
+from agentbus.agents.approvals.asking import approved
+from agentbus.agents.approvals.desk import ApprovalDesk
+from agentbus.agents.approvals.messages import (
+    AwaitVerdict,
+    Decide,
+    ListPending,
+    PendingApproval,
+    RequestApproval,
+    Ticket,
+    Verdict,
+)
 from agentbus.agents.broadcasting import TopicSubscription
 from agentbus.agents.budgets import Budget, BudgetAccount
 from agentbus.agents.bus import Bus
@@ -67,8 +78,10 @@ __all__ = [
     "AgentStarted",
     "AgentStatus",
     "AgentStream",
+    "ApprovalDesk",
     "AsyncAgentActor",
     "Attachment",
+    "AwaitVerdict",
     "Budget",
     "BudgetAccount",
     "Bus",
@@ -78,6 +91,8 @@ __all__ = [
     "ChildLost",
     "DeadLetter",
     "DeathReason",
+    "Decide",
+    "ListPending",
     "MemoryStore",
     "Message",
     "NodeBack",
@@ -87,15 +102,20 @@ __all__ = [
     "NodeSuspect",
     "NodeUp",
     "Outcome",
+    "PendingApproval",
     "ProcessExited",
     "ProcessStarted",
     "ReceiveTimeout",
     "Request",
+    "RequestApproval",
     "Route",
     "RouteToAll",
     "SqliteStore",
     "StreamStatus",
     "Streaming",
+    "Ticket",
     "TopicSubscription",
+    "Verdict",
+    "approved",
     "handles",
 ]

@@ -49,6 +49,13 @@
         ├─ ProcessExitedError                  an agent's process ended without being asked to
         ├─ StoreError                          an agent's state can't be read or written
         ├─ NotTrustedError                     the sender may not do that here
+        ├─ ApprovalError
+        │   ├─ ApprovalDenied                      somebody said no
+        │   ├─ ApprovalExpired                     nobody decided in time
+        │   ├─ PayloadChanged                      it is not what was asked for under this key
+        │   ├─ DecisionRefusedError                who decides may not, or comes too late
+        │   ├─ NoSuchApprovalError                 the desk knows no such request
+        │   └─ TooManyApprovalsError               no more may wait
         └─ ModelError
             ├─ TokensOverQuotaError (ValueError)   more tokens than a minute allows
             └─ ModelUnavailableError               the endpoint gave no answer, after all retries
@@ -82,6 +89,15 @@ from agentbus.errors.agents import (
     StoreError,
     UndecodableMessageError,
     UnhandledMessageError,
+)
+from agentbus.errors.approvals import (
+    ApprovalDenied,
+    ApprovalError,
+    ApprovalExpired,
+    DecisionRefusedError,
+    NoSuchApprovalError,
+    PayloadChanged,
+    TooManyApprovalsError,
 )
 from agentbus.errors.client import (
     AckTimeoutError,
@@ -120,6 +136,9 @@ __all__ = [
     "AgentRestarted",
     "AgentStalledError",
     "AgentStopped",
+    "ApprovalDenied",
+    "ApprovalError",
+    "ApprovalExpired",
     "AskTimeoutError",
     "AttachmentFailed",
     "BlockingCallError",
@@ -129,6 +148,7 @@ __all__ = [
     "ClientDisposedError",
     "CreditExceededError",
     "DeadlockError",
+    "DecisionRefusedError",
     "DisconnectedError",
     "EncodeError",
     "ForkedError",
@@ -146,11 +166,13 @@ __all__ = [
     "ModelError",
     "ModelUnavailableError",
     "NoSuchAgentError",
+    "NoSuchApprovalError",
     "NodeTakenError",
     "NotConnectedError",
     "NotTrustedError",
     "OutcomeUnknownError",
     "OversizedPayloadError",
+    "PayloadChanged",
     "ProcessExitedError",
     "RuntimeFault",
     "SignallingConnectError",
@@ -162,6 +184,7 @@ __all__ = [
     "TokenError",
     "TokenProviderError",
     "TokensOverQuotaError",
+    "TooManyApprovalsError",
     "UndecodableMessageError",
     "UnhandledMessageError",
 ]

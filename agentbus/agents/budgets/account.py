@@ -264,7 +264,7 @@ class Hold:
         self._open = [None]
 
     def settle(self, *, tokens: int = 0, money: Money = 0) -> None:
-        """Say what the work has cost; the first time counts. What is over the hold is taken if it is there."""
+        """Say what the work has cost; once. What is over the hold is taken if it is there."""
         try:
             self._open.pop()
         except IndexError:
