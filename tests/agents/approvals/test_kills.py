@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,7 +43,7 @@ ASKER = textwrap.dedent(f"""{JOIN}
 
 
 @contextmanager
-def running(bus: Bus, program: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def running(bus: Bus, program: str, *arguments: str) -> Generator[subprocess.Popen[str]]:
     """Run a program until the block ends; then it is killed."""
     command = [sys.executable, "-c", program, *arguments]
     environment = os.environ | bus.credentials_env()
