@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,22 @@ SAYS = {
         "attempt 1: researcher failed",
         "About agents: agents listen; agents remember; agents recover.",
     ],
+    "synthesis": [
+        "asked: may I write ['message buses are old', 'message buses are cheap']?",
+        "approved by Ada",
+        "In short: message buses are old, and message buses are cheap.\n4966 of 5000 tokens are left.",
+    ],
+    "tool_relay": [
+        "the meteorologist is asked about Bergen",
+        "the diary is asked about June",
+        'Go on Friday: the forecast says rain until Thursday, then sun, and of ["Tuesday","Friday"]',
+    ],
+    "debate": [
+        "against: one more thing to run.",
+        "no more: tokens wanted",
+        "judge: After",
+        "without a budget there is no debate: tokens wanted 400, left 10",
+    ],
     "reconnect_observer": ["coming back", "connected again", "heard: the hub is back"],
 }
 
@@ -24,14 +41,17 @@ SAYS = {
 @pytest.mark.parametrize("example", SAYS)
 def test_an_example_runs(example: str) -> None:
     command = [sys.executable, "-m", f"agents_examples.{example}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=45, check=False)
+    offline = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")}
+    done = subprocess.run(
+        command, cwd=ROOT, env=offline, capture_output=True, text=True, timeout=45, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     for words in SAYS[example]:
         assert words in done.stdout
 
 
 def test_every_example_is_tried() -> None:
-    found = {path.stem for path in (ROOT / "agents_examples").glob("*.py")} - {"__init__"}
+    found = {path.stem for path in (ROOT / "agents_examples").glob("*.py")} - {"__init__", "local_model"}
     assert found == set(SAYS)
 
 
