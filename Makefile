@@ -70,7 +70,7 @@ interop: $(READY) $(SDK_READY) ## the official Python SDK against our hub
 
 setup-services: ## install nats-server, redis-server and chromium where a test needs them (Debian, root)
 	@command -v apt-get >/dev/null || { echo "setup-services knows Debian only; install nats-server, redis-server and chromium by hand" >&2; exit 1; }
-	@apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nats-server redis-server >/dev/null
+	@apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nats-server redis-server chromium >/dev/null
 
 clean: ## remove what the targets made
 	@rm -rf $(VENV) .venv-interop .venv-autogen .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist

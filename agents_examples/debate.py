@@ -1,4 +1,4 @@
-"""Debate: two debaters argue and a judge decides, all on one budget of tokens. It ends when that is used up."""
+"""Debate: two debaters argue and a judge decides, all on one budget of tokens, and until that is used up."""
 
 import asyncio
 

@@ -15,6 +15,7 @@ from agentbus import (
     Decide,
     ListPending,
     MemoryStore,
+    PendingApproval,
     Request,
     Streaming,
     approved,
@@ -105,11 +106,18 @@ def script(talk: list[Message]) -> str:
     return {"history": f"{topic} are old", "economy": f"{topic} are cheap"}[role]
 
 
+async def first_of(desk: AgentRef) -> PendingApproval:
+    """Look at the desk until there is a request."""
+    while True:
+        for request in await desk.ask(ListPending(), timeout=10):
+            return request
+        await asyncio.sleep(0.05)
+
+
 async def person(desk: AgentRef) -> None:
     """Approve the first request: a program does here what a person does on a page."""
-    while not (pending := await desk.ask(ListPending(), timeout=10)):
-        await asyncio.sleep(0.05)
-    [request] = pending
+    async with asyncio.timeout(30):
+        request = await first_of(desk)
     print(f"asked: may I {request.action} {request.payload}?")
     decision = Decide(key=request.key, approve=True, by="Ada", digest=request.digest)
     verdict = await desk.ask(decision, timeout=10)

@@ -32,7 +32,11 @@ SAYS = {
         "against: one more thing to run.",
         "no more: tokens wanted",
         "judge: After",
-        "without a budget there is no debate: tokens wanted 400, left 10",
+        "no debate on less: tokens wanted 400, left 10",
+    ],
+    "bridge": [
+        "counter: Ada, that has 4 words",
+        "Ada: @nobody hello\nAda: @echo is anybody there?\necho: IS ANYBODY THERE?",
     ],
     "reconnect_observer": ["coming back", "connected again", "heard: the hub is back"],
 }
