@@ -32,7 +32,7 @@ MAX_TEXT = 500
 PAGE = """<!doctype html>
 <meta charset="utf-8"><title>The lobby</title>
 <ul id="said"></ul>
-<form><input id="who" value="Ada" size="8"> <input id="text" size="60" placeholder="@counter how long is this?">
+<form><input id="who" value="Ada" size="8"> <input id="text" size="60" placeholder="@counter hello">
 <button>Say</button></form>
 <script src="realtime.js"></script>
 <script>
@@ -84,7 +84,7 @@ class Echo(AsyncAgentActor):
 
 
 async def reply_to(agents: Bus, data: object) -> Said | None:
-    """Ask the agent that is addressed with @name; people may send anything, and that is no news to anybody."""
+    """Ask the agent that is addressed with @name. What else people may send is ignored."""
     try:
         said = msgspec.convert(data, Said)
     except msgspec.ValidationError:

@@ -58,22 +58,15 @@ def script(talk: list[Message]) -> str:
     turns = str(talk[1]["content"]).count("\n")
     if "judge" in str(talk[0]["content"]):
         return f"After {turns} statements: the bus wins."
-    argument = (
-        "one address book for all",
-        "one more thing to run",
-        "it comes along in the process",
-        "so it does",
-    )
-    return f"{argument[min(turns, 3)]}."
+    arguments = ("one address book for all", "one more thing to run", "it comes along in the process")
+    return f"{arguments[turns]}." if turns < len(arguments) else "As I said."
 
 
 async def main() -> None:
     async with endpoint(script) as url, Bus() as bus:
         model = Model(MODEL, base_url=url)
-        debaters = [
-            bus.spawn(Speaker, model, f"You argue {side} the motion.", name=side)
-            for side in ("for", "against")
-        ]
+        sides = ("for", "against")
+        debaters = [bus.spawn(Speaker, model, f"You argue {side} the motion.", name=side) for side in sides]
         judge = bus.spawn(Speaker, model, "You are the judge: say who wins.", name="judge")
         chair = bus.spawn(Chair, debaters, judge, name="chair")
         debate = Debate(motion="Agents should talk over a bus.")
@@ -81,9 +74,7 @@ async def main() -> None:
         try:
             await chair.ask(debate, budget=Budget(tokens=10), timeout=60)
         except BudgetExhausted as error:
-            print(
-                f"without a budget there is no debate: {error.what} wanted {error.wanted}, left {error.left}"
-            )
+            print(f"no debate on less: {error.what} wanted {error.wanted}, left {error.left}")
         await model.close()
 
 

@@ -18,5 +18,5 @@ def test_the_tutorial_runs_and_prints_what_it_says(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=45, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     printed = re.findall(r"^ *# prints (.*)$", "\n".join(blocks), flags=re.MULTILINE)
-    assert len(printed) == 5
+    assert len(printed) == 7
     assert done.stdout.splitlines() == printed

@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
@@ -25,13 +25,19 @@ from agentbus.agents.approvals.messages import (
 from agentbus.agents.approvals.register import AuditEntry
 from agentbus.agents.handlers import handles
 from agentbus.agents.lives.store import Store
+from agentbus.agents.message import Request
 from agentbus.agents.ref import AgentRef
-from agentbus.errors import ApprovalError, TooManyApprovalsError
+from agentbus.errors import AgentFailed, AgentRestarted, AgentStopped, ApprovalError, TooManyApprovalsError
 from agentbus.runtime import RestartMode, RestartPolicy
+
+Reply = TypeVar("Reply")
 
 MAX_WAITING = 1000
 SPARE_HANDS = 50
 """Messages that are served beside those that wait for a verdict."""
+
+ANSWERS = (ApprovalError, AgentFailed, AgentRestarted, AgentStopped)
+"""What askers get as it is: a book that fails is restarted, and its desk does not fall with it."""
 
 audit_log = logging.getLogger("agentbus.audit")
 
@@ -89,12 +95,12 @@ class ApprovalDesk(AsyncAgentActor):
 
     # -- askers ----------------------------------------------------------------------------------------------
 
-    @handles(raises=(ApprovalError,))
+    @handles(raises=ANSWERS)
     async def request(self, request: RequestApproval) -> Ticket:
         """Take a request; it is durable when the answer leaves."""
-        return await self._turn(request)
+        return await self._put(request)
 
-    @handles(raises=(ApprovalError,))
+    @handles(raises=ANSWERS)
     async def wait(self, question: AwaitVerdict) -> Verdict:
         """Wait for what becomes of a request."""
         if sum(map(len, self._waiting.values())) >= MAX_WAITING:
@@ -103,7 +109,7 @@ class ApprovalDesk(AsyncAgentActor):
         settled: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         waiting.append(settled)
         try:
-            verdict: Verdict = await self._turn(question)
+            verdict = await self._put(question)
             return verdict if verdict.status != "pending" else await settled
         finally:
             waiting.remove(settled)
@@ -112,15 +118,15 @@ class ApprovalDesk(AsyncAgentActor):
 
     # -- people ----------------------------------------------------------------------------------------------
 
-    @handles(raises=(ApprovalError,))
+    @handles(raises=ANSWERS)
     async def list_pending(self, question: ListPending) -> list[PendingApproval]:
         """Show what waits for a decision."""
-        return await self._turn(question)
+        return await self._put(question)
 
-    @handles(raises=(ApprovalError,))
+    @handles(raises=ANSWERS)
     async def decide(self, decision: Decide) -> Verdict:
         """Take a decision; it is durable when the answer leaves."""
-        return await self._turn(decision)
+        return await self._put(decision)
 
     @handles
     async def overdue(self, _news: Overdue) -> None:
@@ -129,10 +135,15 @@ class ApprovalDesk(AsyncAgentActor):
 
     # -- the book --------------------------------------------------------------------------------------------
 
-    async def _turn(self, message: Any) -> Any:
-        """Put a message to the book; log and pass on what is new, one turn after the other."""
+    async def _put(self, message: Request[Reply]) -> Reply:
+        """Put a message to the book; who gives up meanwhile keeps the news from nobody."""
+        sender = None if self.sender is None else str(self.sender)
+        answer: Reply = await self.shield(self._turn(message, sender))
+        return answer
+
+    async def _turn(self, message: Any, sender: str | None = None) -> Any:
+        """Have the book answer, log and pass on what is new; one turn after the other."""
         async with self._turns:
-            sender = None if message is None or self.sender is None else str(self.sender)
             page = await self._book.ask(Turn(message, sender, self._logged))
             self._take(page)
         if page.error is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -15,6 +16,7 @@ from agentbus import (
     Budget,
     Bus,
     Decide,
+    Future,
     ListPending,
     MemoryStore,
     Request,
@@ -24,6 +26,8 @@ from agentbus import (
     handles,
 )
 from agentbus.agents.approvals.book import Turn
+from agentbus.agents.approvals.desk import MAX_WAITING
+from agentbus.agents.lives.store import Commit
 from agentbus.errors import (
     ApprovalDenied,
     ApprovalExpired,
@@ -31,6 +35,8 @@ from agentbus.errors import (
     NoSuchApprovalError,
     NotTrustedError,
     PayloadChanged,
+    StoreError,
+    TooManyApprovalsError,
 )
 from agentbus.testing import World, simulate
 
@@ -277,5 +283,72 @@ def test_waiting_costs_an_asker_next_to_nothing_of_its_budget() -> None:
         at.open()
         await at.decide()
         assert (await paid).status == "approved"
+
+    simulate(scenario)
+
+
+def test_a_decision_whose_maker_gives_up_is_told_to_who_waits_if_it_was_made() -> None:
+    async def scenario(world: World) -> None:
+        at = await office(world)
+        desk, made = at.there.ref("desk"), 0
+        for turns in range(30):
+            key = f"k{turns}"
+            ticket = await desk.ask(RequestApproval(key=key, action="pay", payload=turns, ttl=HOUR))
+            waiting = desk.ask(AwaitVerdict(key=key))
+            await world.sleep(0.1)
+            decision = desk.ask(Decide(key=key, approve=True, by="Ada", digest=ticket.digest))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            decision.cancel()
+            await world.sleep(0.1)
+            heard = waiting.done()
+            assert heard == (key not in [each.key for each in await desk.ask(ListPending())])
+            made += heard
+        assert 0 < made < 30
+
+    simulate(scenario)
+
+
+def test_a_desk_is_served_while_as_many_wait_as_may() -> None:
+    async def scenario(world: World) -> None:
+        at = await office(world)
+        desk = at.there.ref("desk")
+        ticket = await desk.ask(RequestApproval(key="k", action="pay", payload=1, ttl=HOUR))
+        waiting = [desk.ask(AwaitVerdict(key="k")) for _ in range(MAX_WAITING)]
+        await world.sleep(1)
+        with pytest.raises(TooManyApprovalsError):
+            await desk.ask(AwaitVerdict(key="k"))
+        await desk.ask(Decide(key="k", approve=True, by="Ada", digest=ticket.digest))
+        assert {(await each).by for each in waiting} == {"Ada"}
+
+    simulate(scenario)
+
+
+class FullDisk(MemoryStore):
+    """Can't write for a while."""
+
+    full = True
+
+    def commit(self, commit: Commit) -> Future[Any]:
+        return Future.failed(StoreError("no space is left")) if self.full else super().commit(commit)
+
+
+def test_a_disk_that_is_full_for_a_while_holds_a_request_up_and_loses_nothing() -> None:
+    async def scenario(world: World) -> None:
+        (bus,) = await world.join("one")
+        store = FullDisk()
+        store.full = False
+        desk = bus.spawn(ApprovalDesk, store, name="desk")
+        await desk.ask(ListPending())
+        store.full = True
+        waiting = asyncio.ensure_future(approved(desk, action="pay", payload=1, key="k", ttl=HOUR))
+        await world.sleep(1)
+        assert not waiting.done()
+        store.full = False
+        await world.until(lambda: not waiting.done(), within=1)
+        while not (pending := await desk.ask(ListPending())):
+            await world.sleep(0.5)
+        await desk.ask(Decide(key="k", approve=True, by="Ada", digest=pending[0].digest))
+        assert (await waiting).status == "approved"
 
     simulate(scenario)
