@@ -40,13 +40,15 @@ class Tab:
         while True:
             answer: dict[str, Any] = json.loads(await self._connection.recv())
             if answer.get("id") == number:
+                assert "error" not in answer, answer["error"]
                 return answer["result"]
 
     async def open(self, url: str) -> None:
-        """Go to a page."""
-        target = await self.call("Target.createTarget", url=url)
+        """Go to a page; scripts run in it from now on, whether it is loaded or not."""
+        target = await self.call("Target.createTarget", url="about:blank")
         attached = await self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
         self._session = attached["sessionId"]
+        await self.call("Page.navigate", url=url)
 
     async def evaluate(self, expression: str) -> Any:
         """Give what JavaScript gives; promises are awaited."""
