@@ -36,6 +36,8 @@ MAX_REPORTS = 20_000
 """Runs of receipts that may wait. Only a peer that sends and never acks gets there; it learns no more of the
 oldest, as if we had died before we could tell."""
 SPARE_REPORTS = 1000
+MAX_SECONDS = 1e9
+"""A later deadline is none: 30 years."""
 MIN_PIECE = 4096
 """A smaller rest of a frame is not worth a part of its own."""
 
@@ -177,8 +179,7 @@ class LinkSender:
             return Item(sent.sequence, 0.0, part=sent.part)
         if not fits:
             return Item(sent.sequence, part=sent.part)
-        # rounded up: the other side must not give up before we do
-        left = None if sent.deadline is None else math.ceil((sent.deadline - now) * 1000) / 1000
+        left = None if sent.deadline is None else _seconds_left(sent.deadline - now)
         return Item(sent.sequence, left, sent.envelope, sent.receipts, sent.part)
 
     def _fill_window(self, room: int, frame: int, now: float) -> bool:
@@ -324,6 +325,11 @@ class LinkSender:
         self._cursor = self._next_sequence
         self._window_bytes = 0
         return unsent
+
+
+def _seconds_left(seconds: float) -> float | None:
+    """Round up, so that the other side does not give up before we do; who waits for ever has no deadline."""
+    return math.ceil(seconds * 1000) / 1000 if seconds <= MAX_SECONDS else None
 
 
 def _merged(reports: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:

@@ -119,6 +119,8 @@ class Reception:
             self._bury(self._address(""), "undecodable", inbound.envelope, None, "", error)
             self._answer(stamp, None, inbound.sequence, Outcome.DEAD_LETTERED)
             return
+        if not trusted and envelope.chain:  # nobody asks a guest's agents, so none of ours waits for them
+            envelope = msgspec.structs.replace(envelope, chain=())
         if not trusted and envelope.kind not in self._open_to_guests:
             self._refuse(stamp, inbound.sequence, envelope, "not_trusted", _not_trusted())
         elif envelope.kind in {Kind.REPLY, Kind.ERROR}:

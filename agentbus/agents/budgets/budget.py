@@ -74,7 +74,8 @@ def to_units(money: Money) -> int:
         raise TypeError(f'money is exact: say "{money}" or Decimal("{money}") instead of a float')
     try:
         amount = Decimal(money)
-        units = int(amount.scaleb(MONEY_DIGITS, _EXACT)) if amount.is_finite() else -1
+        known = amount.is_finite() and 0 <= amount <= MAX_UNITS  # a few characters can say 10^999999
+        units = int(amount.scaleb(MONEY_DIGITS, _EXACT)) if known else -1
     except InvalidOperation:
         units = -1
     if not 0 <= units <= MAX_UNITS or from_units(units) != Decimal(money):

@@ -7,7 +7,7 @@ from decimal import Decimal
 import msgspec
 
 from agentbus.agents.budgets.account import BudgetAccount
-from agentbus.agents.budgets.budget import MAX_UNITS, from_units, to_units
+from agentbus.agents.budgets.budget import MAX_TOKENS, MAX_UNITS, from_units, to_units
 
 
 class Grant(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -48,7 +48,7 @@ def account_of(grant: Grant, deadline: float | None) -> BudgetAccount:
         grant: what its envelope says.
         deadline: the message's own, on this node's clock.
     """
-    tokens = None if grant.tokens is None else max(0, grant.tokens)
+    tokens = None if grant.tokens is None else max(0, min(grant.tokens, MAX_TOKENS))
     money = None if grant.money is None else _units(grant.money, 0)
     wall_at = None if grant.wall is None or deadline is None else deadline + max(0.0, grant.wall)
     return BudgetAccount({"tokens": tokens, "money": money}, hops=grant.hops, wall_at=wall_at)
@@ -64,7 +64,7 @@ def amounts_of(spent: Spent | None) -> dict[str, int] | None:
     """Read what an answer has cost; None if it does not say, or says what can't be."""
     if spent is None or spent.tokens < 0:
         return None
-    return {"tokens": spent.tokens, "money": _units(spent.money, MAX_UNITS)}
+    return {"tokens": min(spent.tokens, MAX_TOKENS), "money": _units(spent.money, MAX_UNITS)}
 
 
 def _units(money: Decimal, otherwise: int) -> int:
