@@ -113,7 +113,10 @@ class Agent:
         )
 
     def restore(self, state: Any) -> None:
-        """Take over what `snapshot` gave last, before `on_start`; not called if nothing was stored yet."""
+        """Take over what `snapshot` gave: before `on_start`, if anything was stored, and to undo a message.
+
+        A message is undone that was cancelled, or too late, while it was handled.
+        """
         raise NotImplementedError(
             f"{type(self).__qualname__} has a store, so it needs snapshot() and restore()"
         )

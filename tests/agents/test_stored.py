@@ -217,6 +217,36 @@ def test_a_stall_that_is_restarted_leaves_no_trace_in_the_state() -> None:
     simulate(scenario)
 
 
+@pytest.mark.parametrize("timeout", [None, 1.0])
+def test_a_message_that_is_cut_off_leaves_no_trace_in_the_state(timeout: float | None) -> None:
+    async def scenario(cluster: Cluster) -> None:
+        bus = await one(cluster)
+        ref = bus.spawn(Ledger, name="ledger", store=MemoryStore())
+        for total in (5, 10):
+            cut_off = ref.ask(Deposit(7, seconds=5.0), timeout=timeout).quiet()
+            await virtual_sleep(2.0)
+            cut_off.cancel()
+            assert await ref.ask(Deposit(5)) == Balance(total)
+
+    simulate(scenario)
+
+
+def test_a_cancel_while_the_state_is_written_takes_nothing_back() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        bus, store = await one(cluster), SlowStore([])
+        ref = bus.spawn(Ledger, name="ledger", store=store)
+        asked = ref.ask(Deposit(7))
+        await virtual_sleep(1.0)
+        asked.cancel()
+        await virtual_sleep(1.0)
+        second = ref.ask(Deposit(5))
+        await virtual_sleep(1.0)
+        store.release()
+        assert await second == Balance(12)
+
+    simulate(scenario)
+
+
 def test_what_cannot_be_stored_is_refused() -> None:
     class Wide(Ledger):
         concurrency = 2

@@ -48,6 +48,7 @@ class StoredBehaviour:
         self._agent = agent
         self._store = store
         self._name = context.name
+        self._last: bytes | None = None
         self._awaits = isinstance(agent.agent, AsyncAgentActor)
 
     # -- hooks -----------------------------------------------------------------------------------------------
@@ -98,18 +99,37 @@ class StoredBehaviour:
             answer: Answer | None = yield self._store.find(self._name, key)
             if answer is not None:
                 return self._answer_again(delivery, answer)
+        if self._last is None:
+            self._last = self._snapshot()
         stand_in = StandIn(delivery)
-        result = stand_in.run(self._inner.on_message)
-        if inspect.iscoroutine(result):
-            result = yield from _awaited(stand_in.scoped(result))
+        try:
+            result = stand_in.run(self._inner.on_message)
+            if inspect.iscoroutine(result):
+                result = yield from _awaited(stand_in.scoped(result))
+        except BaseException as error:
+            if stand_in.gave_in(error):
+                self._undo()
+            raise
         if stand_in.outcome is Outcome.DELIVERED:
-            yield self._store.commit(self._commit(stand_in, result))
+            commit = self._commit(stand_in, result)
+            self._last = commit.state  # it is on its way, whoever stops waiting for it
+            yield self._store.commit(commit)
+        elif stand_in.outcome is Outcome.DEAD_LETTERED:
+            self._undo()
         return stand_in.pass_on(result)
 
     def _commit(self, stand_in: StandIn, result: Any) -> Commit:
-        state = msgspec.json.encode(self._agent.in_scope(self._agent.agent.snapshot))
         key = stand_in.delivery.headers.key
-        return Commit(self._name, state, key, None if key is None else stand_in.answer(result))
+        answer = None if key is None else stand_in.answer(result)
+        return Commit(self._name, self._snapshot(), key, answer)
+
+    def _snapshot(self) -> bytes:
+        return msgspec.json.encode(self._agent.in_scope(self._agent.agent.snapshot))
+
+    def _undo(self) -> None:
+        """Take back what a message has changed that was not handled to its end."""
+        if self._last is not None:
+            self._agent.in_scope(self._agent.agent.restore, msgspec.json.decode(self._last))
 
     def _answer_again(self, delivery: Delivery, answer: Answer) -> Any:
         """Give the answer that was given before."""
@@ -151,6 +171,11 @@ class StandIn:
 
     def _settled(self, outcome: Outcome) -> None:
         self.outcome = outcome
+
+    def gave_in(self, error: BaseException) -> bool:
+        """Whether the handler was cut off, and its agent goes on all the same."""
+        job = self._outer_job
+        return isinstance(error, asyncio.CancelledError) or (job is not None and job.gave_in(error))
 
     def run(self, handle: Any) -> Any:
         """Hand the message to the inner behaviour."""
