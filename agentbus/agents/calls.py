@@ -74,6 +74,10 @@ class Call(Protocol):
         """Whether nobody waits any more."""
         ...
 
+    def withdrawn(self) -> None:
+        """It was given up before it left."""
+        ...
+
     def settle(self, outcome: Outcome) -> None:
         """Take the link's word of what became of it."""
         ...
@@ -95,6 +99,9 @@ class Tell:
     def over(self) -> bool:
         """Whether nobody waits any more."""
         return self._future.done()
+
+    def withdrawn(self) -> None:
+        """It was given up before it left: who does that has settled it."""
 
     def settle(self, outcome: Outcome) -> None:
         """Take the link's word of what became of it."""
@@ -161,8 +168,13 @@ class Ask:
     def fail(self, error: Exception, outcome: Outcome) -> None:
         """It never left, or never will."""
         del outcome
-        self._settle_budget(Spent())
+        self.withdrawn()
         self.future.try_set_exception(error)
+
+    def withdrawn(self) -> None:
+        """It was given up before it left."""
+        if self._budget is not None:
+            self._budget.never_left()
 
     def sent(self, number: str, stamp: Stamp) -> None:
         """Note that it is on its way: under which number, and to which life of the node."""

@@ -66,6 +66,7 @@ class Cancels:
         if link is None:
             return
         if link.withdraw(ask.place):
+            ask.withdrawn()
             self._answer(link.there, None, None, None)
             return
         if ask.tells_its_end:

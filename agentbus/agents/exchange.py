@@ -139,6 +139,7 @@ class Exchange:
     def _post(self, link: Link, parcel: Parcel) -> None:
         call = parcel.call
         if call is not None and call.over:
+            call.withdrawn()
             return
         if isinstance(call, Ask) and self._too_many_asks(parcel.kind):
             self.fail(parcel, "mailbox_full", MailboxFullError(self.link_options.max_asks))
@@ -313,7 +314,8 @@ class Exchange:
         link = self._link_to(stamp)
         for each in unsent:
             if each.token.over:
-                continue  # its sender gave up meanwhile
+                each.token.withdrawn()  # its sender gave up meanwhile
+                continue
             try:
                 place = link.post(
                     bytes(each.envelope), deadline=each.deadline, token=each.token, agent=each.agent
@@ -336,6 +338,7 @@ class Exchange:
             self._leave_limbo()
         for parcel in self._limbo.take_late(now):
             if parcel.call is not None:
+                parcel.call.withdrawn()
                 parcel.call.settle(Outcome.EXPIRED)
 
     def _look_for_silence(self, now: float) -> None:

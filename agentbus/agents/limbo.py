@@ -37,7 +37,12 @@ class Limbo:
         if now < self._sweep_at:
             return False
         self._sweep_at = now + LIMBO_INTERVAL
-        self._parcels = [parcel for parcel in self._parcels if parcel.call is None or not parcel.call.over]
+        parcels, self._parcels = self._parcels, []
+        for parcel in parcels:
+            if parcel.call is not None and parcel.call.over:
+                parcel.call.withdrawn()
+            else:
+                self._parcels.append(parcel)
         return len(self._parcels) < self.capacity
 
     def take(self) -> list[Parcel]:

@@ -174,6 +174,7 @@ class Negotiation:
                 self._held[address] = deque(parcel for parcel in held if not _is_late(parcel, now))
             for parcel in late:
                 if parcel.call is not None:
+                    parcel.call.withdrawn()
                     parcel.call.settle(Outcome.EXPIRED)
 
     def next_deadline(self) -> float | None:

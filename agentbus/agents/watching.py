@@ -78,6 +78,9 @@ class WatchCall:
     def __init__(self, down: Callable[[str], object]) -> None:
         self._down = down
 
+    def withdrawn(self) -> None:
+        """Nobody gives it up."""
+
     def settle(self, outcome: Outcome) -> None:
         """Take the link's word."""
         if outcome is Outcome.DEAD_LETTERED:

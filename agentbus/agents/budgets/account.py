@@ -49,6 +49,7 @@ class BudgetAccount:
         "_purse",
         "_reserved",
         "_unsettled",
+        "_written_off",
         "away",
         "hops",
         "wall_at",
@@ -68,6 +69,7 @@ class BudgetAccount:
         self._parts: dict[BudgetAccount, None] = {}
         self._answer: Future[Any] | None = None
         self._unsettled = [None]
+        self._written_off: list[None] = []
         self._now: Callable[[], float] | None = None
         self.hops = hops
         self.wall_at = wall_at
@@ -184,8 +186,18 @@ class BudgetAccount:
             self._unsettled.pop()
         except IndexError:
             return
+        if spent is None:
+            self._written_off.append(None)
         if self._parent is not None:
             self._parent._take_back(self, spent)
+
+    def never_left(self) -> None:
+        """Give everything back, also what was written off: the message went nowhere, and never will."""
+        nothing = {"tokens": 0, "money": 0}
+        self.settle(nothing)
+        if self._written_off and self._parent is not None:
+            self._written_off.clear()
+            self._parent._take_back(self, nothing)
 
     def _take_back(self, part: BudgetAccount, spent: Mapping[str, int] | None) -> None:
         self._parts.pop(part, None)

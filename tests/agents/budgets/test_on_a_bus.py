@@ -550,3 +550,39 @@ def test_an_answer_that_is_not_awaited_still_gives_back() -> None:
             await one.ref("two/nobody").ask(Left(), budget=Budget(tokens=10))
 
     simulate(scenario)
+
+
+class Impatient(AsyncAgentActor):
+    """Asks, and gives up."""
+
+    @handles
+    async def delegate(self, task: Delegate) -> dict[str, Any]:
+        asked = self.bus.ref(task.to).ask(task.spend, budget=Budget(tokens=task.part))
+        await virtual_sleep(1.0)
+        asked.cancel()
+        await virtual_sleep(0.5)
+        return {"tokens": self.budget.left.tokens}
+
+
+def test_an_ask_that_is_taken_back_before_it_left_costs_nothing() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        one, _ = await spenders(cluster)
+        ref = one.spawn(Impatient, name="impatient")
+        with cluster.network.refusing("one"):
+            cluster.network.cut("one")
+            await virtual_sleep(1.0)
+            asked = ref.ask(Delegate("two/other", Spend(tokens=1), part=30), budget=Budget(tokens=100))
+            assert await asked == {"tokens": 100}
+
+    simulate(scenario)
+
+
+def test_an_ask_that_is_given_up_after_it_left_costs_its_whole_part() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        one, _ = await spenders(cluster)
+        ref = one.spawn(Impatient, name="impatient")
+        spend = Spend(tokens=1, seconds=9)
+        asked = ref.ask(Delegate("two/other", spend, part=30), budget=Budget(tokens=100))
+        assert await asked == {"tokens": 70}
+
+    simulate(scenario)
