@@ -164,6 +164,11 @@ class AskedHere:
         for key in [key for key in self._tombstones if key[0] == stamp]:
             del self._tombstones[key]
 
+    def new_life(self) -> None:
+        """Cancel what everybody has asked: nobody waits for replies of a life that is over."""
+        for stamp in list(self._open):
+            self.node_dead(stamp)
+
     def close(self) -> None:
         """End: no deadline is watched any more."""
         self._deadlines.clear()

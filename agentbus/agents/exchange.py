@@ -33,6 +33,8 @@ from agentbus.runtime import Loop
 
 LOOK_INTERVAL = 5.0
 PACKET_BYTES = 1000
+LIFE_SPAN = 1 << 48
+"""What arrived on a link of an earlier life of ours has a sequence number that is so much lower."""
 
 
 class Host(Protocol):
@@ -87,6 +89,7 @@ class Exchange:
         self.guest_assembly_room = AssemblyRoom(link_options.max_guest_assembly_bytes)
         self._now = loop.clock.monotonic
         self._numbers = 0
+        self._lives = 0
         self._asks = OpenAsks(loop.call_soon, give_up)
         self._limbo = Limbo()
         self._orphans: dict[str, list[Unsent]] = {}
@@ -215,8 +218,10 @@ class Exchange:
             if envelope.kind == Kind.ERROR and self._needs_parts(encode_envelope(envelope)):
                 outcome = Outcome.DELIVERED  # the word of its failure would overtake the error itself
         if sequence is not None and outcome is not None:
-            link.settle(sequence, outcome, self._now())
-            self._traffic.touch(link, self._now())
+            life, number = divmod(sequence, LIFE_SPAN)
+            if life == self._lives:
+                link.settle(number, outcome, self._now())
+                self._traffic.touch(link, self._now())
 
     # -- in --------------------------------------------------------------------------------------------------
 
@@ -232,12 +237,22 @@ class Exchange:
                 return
         elif self._membership.nodes.get(packet.source.node) is not None:
             return  # a guest that borrows the name of a node
-        elif not self._guests.heard(packet.source, peer, now):
+        elif not self._guest_heard(packet, peer, now):
             return
         link = self._link_to(packet.source, guest=not trusted)
         for inbound in link.receive(packet, now):
+            if self._lives:
+                sequence = inbound.sequence + self._lives * LIFE_SPAN
+                inbound = msgspec.structs.replace(inbound, sequence=sequence)  # noqa: PLW2901 -- the same one
             self._host.take(packet.source, inbound, trusted=trusted)
         self._traffic.touch(link, now)
+
+    def _guest_heard(self, packet: Packet, peer: str, now: float) -> bool:
+        """Note a guest; one whose link was forgotten begins a new life: its numbers mean nothing here."""
+        if packet.ack and self._traffic.link(packet.source) is None:
+            self._membership.fence(packet.source, peer)
+            return False
+        return self._guests.heard(packet.source, peer, now)
 
     def replied(self, stamp: Stamp, envelope: Envelope) -> None:
         """Take a reply or an error from the node that was asked."""
@@ -283,6 +298,7 @@ class Exchange:
 
     def new_life(self) -> None:
         """Begin all links anew, after this node was declared dead: what left before is unknown."""
+        self._lives += 1
         for link in self._traffic.links():
             unsent = self._close_link(link.there)
             self._asks.life_over(link.there, unsent)

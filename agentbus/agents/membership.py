@@ -88,6 +88,10 @@ class Membership(Standing):
         """Answer a peer that takes us for an earlier life of ourselves."""
         self._introduce(want=None, peer=peer)
 
+    def fence(self, stamp: Stamp, peer: str) -> None:
+        """Tell a peer that its life is over here, so that it goes on as a new one."""
+        self._tell(Direct(peer, Fenced(self.namespace, stamp)))
+
     def heard(self, stamp: Stamp, peer: str, now: float) -> bool:
         """Take a trusted packet as a sign of life; False if it comes from a life that is over, or is news."""
         record = self.nodes.get(stamp.node)

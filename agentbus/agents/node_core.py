@@ -141,13 +141,13 @@ class NodeCore(LoopActor):
 
     def _arrived(self, arrival: Arrival) -> None:
         parts, event = self._parts, arrival.event
-        parts.arrived(event, self.clock.monotonic())
+        parts.arrived(arrival, self.clock.monotonic())
         parts.membership.online(
             event.peer_id,
             arrival.roster,
             now=self.clock.monotonic(),
             twin_possible=event.expires_at is not None,
-            guest=arrival.metadata is not None and not parts.trust.is_node(arrival.metadata),
+            guest=parts.is_guest(arrival),
         )
         self._flush_soon()
 
@@ -254,8 +254,7 @@ class NodeCore(LoopActor):
     def _begin_new_life(self) -> None:
         incarnation = self.runtime.new_id()
         self._parts.membership.begin_new_life(incarnation, self.clock.monotonic())
-        self._parts.exchange.new_life()
-        self._parts.streams.new_life()
+        self._parts.new_life()
         self._report(NodeReborn(self._parts.membership.stamp.node, incarnation))
 
     def _node_up(self, event: NodeUp) -> None:

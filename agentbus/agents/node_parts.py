@@ -31,7 +31,7 @@ from agentbus.agents.standing import MembershipOptions
 from agentbus.agents.streams.desk import StreamDesk
 from agentbus.agents.traffic import Outgoing, Traffic
 from agentbus.agents.trust import Trust
-from agentbus.agents.uplink import Uplink
+from agentbus.agents.uplink import Arrival, Uplink
 from agentbus.agents.watching import Watching
 from agentbus.client import ConnectedEvent
 from agentbus.runtime import Future, Loop
@@ -147,8 +147,15 @@ class NodeParts:
         """Publish a dead letter for what will not leave."""
         self._bury(str(parcel.address), reason, parcel.message, parcel.headers.sender, parcel.type, error)
 
+    def new_life(self) -> None:
+        """Begin everything with others anew, after this node was declared dead."""
+        self.exchange.new_life()
+        self.reception.new_life()
+        self.streams.new_life()
+
     def guest_gone(self, stamp: Stamp) -> None:
         """Stop working for a guest that is gone."""
+        self.reception.node_dead(stamp)
         self.streams.node_dead(stamp)
 
     def never_left(self, stamp: Stamp, envelope: Envelope, reason: str, error: Exception) -> None:
@@ -160,12 +167,18 @@ class NodeParts:
 
     # -- the connection --------------------------------------------------------------------------------------
 
-    def arrived(self, event: ConnectedEvent, now: float) -> None:
+    def is_guest(self, arrival: Arrival) -> bool:
+        """Whether the other nodes don't trust us."""
+        return arrival.metadata is not None and not self.trust.is_node(arrival.metadata)
+
+    def arrived(self, arrival: Arrival, now: float) -> None:
         """Begin on a new connection, within its limits."""
+        event = arrival.event
         announced = _announced_pace(event)
         pace = self.options.pace or announced
+        beats = pace is None or self.is_guest(arrival)  # who is in no directory is known by its packets alone
         self.exchange.link_options = msgspec.structs.replace(
-            self.options.link, beat_interval=self.options.beat_interval if pace is None else None
+            self.options.link, beat_interval=self.options.beat_interval if beats else None
         )
         self.traffic.pacer.renew(pace or Pace(), now)
         for _channel in self.uplink.client.subscriptions:

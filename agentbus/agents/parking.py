@@ -108,6 +108,11 @@ class Parking:
         for told in self._told.values():
             told.pop(stamp, None)
 
+    def new_life(self) -> None:
+        """Forget who was told: on the links of a new life nobody was."""
+        for told in self._told.values():
+            told.clear()
+
     # -- out -------------------------------------------------------------------------------------------------
 
     def _wait(self, agent: FullAgent) -> None:

@@ -323,6 +323,11 @@ class Reception:
         for key in [key for key in self._watchers if key[0] == stamp]:
             del self._watchers[key]
 
+    def new_life(self) -> None:
+        """Cancel what everybody has asked: this node was declared dead, and they know."""
+        self.asked.new_life()
+        self.parking.new_life()
+
     def close(self) -> None:
         """End: nobody waits for answers any more."""
         self.asked.close()

@@ -15,13 +15,16 @@ from agentbus.agents.bus import Bus
 from agentbus.agents.calls import Ask, Parcel
 from agentbus.agents.envelope import Envelope
 from agentbus.agents.handlers import handles
+from agentbus.agents.outcome import Outcome
+from agentbus.errors import OutcomeUnknownError
 from agentbus.runtime import Future, virtual_sleep
-from tests.agents.agents import Echo, Sleep, Text, Worker
+from tests.agents.agents import Echo, Note, Sleep, Text, Worker
 from tests.agents.cluster import Cluster, simulate
 
 
 class Open(Worker):
     public = True
+    concurrency = 9
 
 
 class Desk(AsyncAgentActor):
@@ -118,13 +121,38 @@ def test_a_forged_chain_lets_nobody_in() -> None:
     simulate(scenario)
 
 
+async def _pass(cluster: Cluster, seconds: int) -> None:
+    """Let time pass in which the node has something to do."""
+    (other,) = await cluster.join("other", trust="tokens", token=cluster.token("other"))
+    for _ in range(seconds // 10):
+        await other.ref("node/open").ask(Echo("z"), timeout=5)
+        await virtual_sleep(10)
+
+
 def test_a_guest_that_was_silent_for_long_is_heard_again() -> None:
     async def scenario(cluster: Cluster) -> None:
         node, guest = await _pair(cluster)
         node.spawn(Open, name="open")
         assert await guest.ref("node/open").ask(Echo("x"), timeout=5) == Text("x")
-        await virtual_sleep(300)
-        assert await guest.ref("node/open").ask(Echo("y"), timeout=30) == Text("y")
+        await _pass(cluster, 200)
+        assert await guest.ref("node/open").ask(Echo("y"), timeout=5) == Text("y")
+
+    simulate(scenario)
+
+
+def test_a_guest_that_was_cut_off_for_long_begins_a_new_life() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        node, guest = await _pair(cluster)
+        node.spawn(Open, name="open")
+        sleeping = guest.ref("node/open").ask(Sleep(900))
+        assert await guest.ref("node/open").tell(Note(1)) is Outcome.DELIVERED
+        with cluster.network.refusing("guest"):
+            cluster.network.cut("guest")
+            await _pass(cluster, 200)
+            assert len(cluster.parts(node).reception.asked) == 0
+        with pytest.raises(OutcomeUnknownError):
+            await sleeping
+        assert await guest.ref("node/open").ask(Echo("y"), timeout=5) == Text("y")
 
     simulate(scenario)
 
