@@ -48,11 +48,15 @@ class Broadcasts:
         self._subscribing = Subscribing(uplink, traffic.pacer, now)
         self._seats: dict[str, Future[None]] = {}
         self._sent = 0
+        self._closed: Exception | None = None
 
     # -- listeners -------------------------------------------------------------------------------------------
 
     def listen(self, topic: str, key: object, listener: Listener, ready: Future[None]) -> None:
         """Enter a listener; `ready` is done once the hub, and where it matters other nodes, know of it."""
+        if self._closed is not None:
+            ready.try_set_exception(self._closed)
+            return
         part = self._topics.add(topic, key, listener)
         waits = self._waits(self._channels.carrier(topic) or self._carry(topic))
         if part is not None:
@@ -142,7 +146,8 @@ class Broadcasts:
         return self._subscribing.next_deadline()
 
     def close(self, error: Exception) -> None:
-        """Fail what waits."""
+        """Fail what waits, and whatever comes while the node says goodbye."""
+        self._closed = error
         self._subscribing.close(error)
         self._membership.announcing.fail(error)
         for cast in self._traffic.take_casts():
@@ -156,6 +161,9 @@ class Broadcasts:
         """Publish a message, and hand it to the listeners here."""
         self._sent += 1
         number = f"{self._membership.stamp.incarnation[:8]}.{self._sent:x}"
+        if self._closed is not None:
+            sent.try_set_exception(self._closed)
+            return
         cast = Cast(message.__wire_name__, message.__wire_version__, body, sender, number)
         try:
             if self._uplink.grants is not None:

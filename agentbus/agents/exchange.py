@@ -88,6 +88,7 @@ class Exchange:
         self.assembly_room = AssemblyRoom(link_options.max_assembly_bytes)
         self.guest_assembly_room = AssemblyRoom(link_options.max_guest_assembly_bytes)
         self._now = loop.clock.monotonic
+        self._closed: BusClosedError | None = None
         self._numbers = 0
         self._lives = 0
         self._asks = OpenAsks(loop.call_soon, give_up)
@@ -111,7 +112,9 @@ class Exchange:
         after that a node that is not in it does not exist.
         """
         record = self._membership.nodes.get(parcel.address.node)
-        if record is not None:
+        if self._closed is not None:
+            self.fail(parcel, "closed", self._closed)
+        elif record is not None:
             self._post(self._link_to(record.stamp), parcel)
         elif self.ready and not self._membership.may_appear(parcel.address.node, self._now()):
             self.fail(parcel, "no_such_agent", NoSuchAgentError(str(parcel.address)))
@@ -378,7 +381,8 @@ class Exchange:
         return at
 
     def close(self, error: BusClosedError) -> None:
-        """End: whoever still waits is told."""
+        """End: whoever still waits is told, and whoever sends while the node says goodbye."""
+        self._closed = error
         self._asks.close(error)
         for link in self._traffic.links():
             self._fail_unsent(link.there, self._close_link(link.there), "closed", error)

@@ -1,0 +1,36 @@
+"""What is sent while a bus closes has its end, too."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from agentbus.errors import BusClosedError
+from agentbus.runtime import virtual_sleep
+from tests.agents.agents import Echo, Note, Worker
+from tests.agents.cluster import Cluster, simulate
+
+
+@pytest.mark.parametrize("to", ["two/worker", "nowhere/worker"])
+def test_what_is_sent_while_a_bus_closes_has_its_end(to: str) -> None:
+    async def scenario(cluster: Cluster) -> None:
+        one, two = await cluster.join("one", "two")
+        two.spawn(Worker, name="worker")
+        ref = one.ref(to)
+        await one.ref("two/worker").ask(Echo("x"), timeout=5)
+        closing = one.close()
+        sent = []
+        while not closing.done():
+            sent += [ref.ask(Echo("y")).quiet(), ref.tell(Note(1)).quiet(), ref.stop().quiet()]
+            sent += [ref.stream(Echo("z")).future.quiet(), ref.pause().quiet()]
+            sent += [one.broadcast("topic", Note(1)).quiet()]
+            with suppress(BusClosedError):
+                sent += [one.listen("topic", Note, lambda _note: None).ready.quiet()]
+            await asyncio.sleep(0)
+        await virtual_sleep(60)
+        assert len(sent) > 8
+        assert [each for each in sent if not each.done()] == []
+
+    simulate(scenario)
