@@ -128,7 +128,9 @@ class Negotiation:
         if isinstance(error, OutcomeUnknownError) and subject[0] in self._held:
             self._ask(*subject)  # that life of the node is over; there may be another
         elif isinstance(error, NoSuchAgentError):
-            self._give_up(subject[0], error)
+            self._give_up(subject[0], "no_such_agent", lambda: NoSuchAgentError(str(subject[0])))
+        elif isinstance(error, MailboxFullError):  # of the link: what the agent reads is not known by that
+            self._give_up(subject[0], "mailbox_full", lambda: MailboxFullError(MAX_HELD))
         else:
             self._remember(subject, () if error is not None else _versions(answer.get()))
             self._release(subject[0])
@@ -149,9 +151,9 @@ class Negotiation:
             self._leave(held.popleft())
         self._held.pop(address, None)
 
-    def _give_up(self, address: Address, error: NoSuchAgentError) -> None:
+    def _give_up(self, address: Address, reason: str, error: Callable[[], Exception]) -> None:
         for parcel in self._take(address):
-            self._fail(parcel, "no_such_agent", NoSuchAgentError(error.address))
+            self._fail(parcel, reason, error())
 
     def _take(self, address: Address) -> deque[Parcel]:
         held = self._held.pop(address, deque())

@@ -15,7 +15,7 @@ from agentbus.agents.envelope import Kind, encode_body
 from agentbus.agents.handlers import decode_reply, handler_table
 from agentbus.agents.message import message_types
 from agentbus.agents.negotiation import Negotiation
-from agentbus.errors import NoSuchAgentError, UndecodableMessageError
+from agentbus.errors import MailboxFullError, NoSuchAgentError, UndecodableMessageError
 from agentbus.runtime import Future
 from tests.agents.cluster import Cluster, simulate
 
@@ -335,6 +335,20 @@ class Soon:
     def run(self) -> None:
         while self.calls:
             self.calls.pop(0)()
+
+
+def test_a_question_that_found_no_room_is_no_answer() -> None:
+    soon, sent, failed = Soon(), list[Parcel](), list[str]()
+    negotiation = Negotiation(sent.append, lambda _parcel, reason, _error: failed.append(reason), soon)
+    message = SearchToday(words=["a", "b"])
+    parcel = Parcel(AGENTS[0], Kind.TELL, encode_body(message), "versions.Search", 2, message=message)
+    negotiation.send(parcel)
+    assert isinstance(sent[0].call, Ask)
+    sent[0].call.fail(MailboxFullError(1), Outcome.DEAD_LETTERED)
+    soon.run()
+    assert failed == ["mailbox_full"]
+    negotiation.send(parcel)
+    assert [each.kind for each in sent] == [Kind.VERSIONS] * 2, "it is asked again"
 
 
 def test_what_waits_for_answers_is_bounded_and_answers_are_forgotten_oldest_first(
