@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from agentbus.errors import BusClosedError
-from agentbus.runtime import virtual_sleep
+from agentbus.runtime import Future, virtual_sleep
 from tests.agents.agents import Echo, Note, Worker
 from tests.agents.cluster import Cluster, simulate
 
@@ -21,7 +22,7 @@ def test_what_is_sent_while_a_bus_closes_has_its_end(to: str) -> None:
         ref = one.ref(to)
         await one.ref("two/worker").ask(Echo("x"), timeout=5)
         closing = one.close()
-        sent = []
+        sent: list[Future[Any]] = []
         while not closing.done():
             sent += [ref.ask(Echo("y")).quiet(), ref.tell(Note(1)).quiet(), ref.stop().quiet()]
             sent += [ref.stream(Echo("z")).future.quiet(), ref.pause().quiet()]
