@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import Context
 from random import Random
 from types import TracebackType
 
@@ -51,7 +52,9 @@ class Meter:
         tokens = self._set_aside()
         if self._limiter is not None:
             try:
-                permit = await self._limiter.ask(Acquire(tokens=self.prompt_tokens + tokens))
+                # outside the handler's scope: as a part of its work it would take its whole budget along
+                wanted = Acquire(tokens=self.prompt_tokens + tokens)
+                permit = await Context().run(self._limiter.ask, wanted)
             except BaseException:
                 self._pay(Usage())
                 raise

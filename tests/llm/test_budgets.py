@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from agentbus import AgentRef, AsyncAgentActor, Budget, Request, handles
 from agentbus.errors import BudgetExhausted
-from agentbus.llm import Model, Prices, Usage
+from agentbus.llm import Model, Prices, Quota, RateLimiter, Usage
 from agentbus.testing import World, simulate
 from tests.llm.endpoint import Endpoint, RefusalError, Reply, say
 
@@ -82,6 +83,31 @@ def test_who_cannot_pay_the_prompt_does_not_ask() -> None:
             await ref.ask(Write(), budget=Budget(tokens=10))
         assert caught.value.what == "tokens"
         assert endpoint.bodies == []
+
+    simulate(scenario)
+
+
+class Both(Request[int]):
+    pass
+
+
+class TwoAtOnce(Author):
+    @handles
+    async def both(self, _task: Both) -> int:
+        await asyncio.gather(*(self.model.complete("x" * 90) for _ in range(2)))
+        left = self.budget.left.tokens
+        assert left is not None
+        return left
+
+
+def test_requests_that_wait_for_a_permit_leave_the_budget_to_the_others() -> None:
+    endpoint = Endpoint(lambda _body: say(prompt=30, answer=20), delay=2.0)
+
+    async def scenario(world: World) -> None:
+        (bus,) = await world.join("one")
+        limiter = bus.spawn(RateLimiter, Quota(concurrency=1), name="limiter")
+        ref = bus.spawn(TwoAtOnce, Model("m", client=endpoint.client(), max_tokens=500, limiter=limiter))
+        assert await ref.ask(Both(), budget=Budget(tokens=5000)) == 4900
 
     simulate(scenario)
 
