@@ -114,6 +114,7 @@ class NodeParts:
             loop.call_soon,
             capacity=2 * options.link.window,
             capacity_bytes=options.link.max_parked_bytes,
+            is_guest=self.exchange.is_guest,
         )
         self.reception = Reception(
             house,

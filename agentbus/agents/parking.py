@@ -17,6 +17,7 @@ import msgspec
 
 from agentbus.agents.envelope import Kind, Stamp
 
+GUESTS_PART = 4
 VISIT_BYTES = 500
 """What a parked message takes beside its body."""
 
@@ -37,12 +38,14 @@ class Visit(msgspec.Struct, frozen=True):
         name: whom that node knows as the recipient.
         size: bytes of its body.
         enter: puts it into the mailbox; False if that is full.
+        guest: whether a guest sent it.
     """
 
     stamp: Stamp
     name: str
     size: int
     enter: Callable[[], bool]
+    guest: bool = False
 
 
 class Parking:
@@ -53,6 +56,7 @@ class Parking:
         on_loop: calls a function on the I/O loop, from any thread.
         capacity: messages of one node that may wait for one agent.
         capacity_bytes: bytes that may wait in all; beyond either, `put` refuses.
+        is_guest: whether a life is of no node: all such together have a quarter of the bytes.
     """
 
     def __init__(
@@ -62,11 +66,14 @@ class Parking:
         *,
         capacity: int,
         capacity_bytes: int,
+        is_guest: Callable[[Stamp], bool] = lambda _stamp: False,
     ) -> None:
         self._notify = notify
         self._on_loop = on_loop
         self._capacity = capacity
         self._capacity_bytes = capacity_bytes
+        self._is_guest = is_guest
+        self._guests_bytes = 0
         self._queues: dict[Any, deque[Visit]] = {}
         self._counts: dict[tuple[Any, Stamp], int] = {}
         self._full: dict[str, dict[Any, None]] = {}
@@ -89,6 +96,11 @@ class Parking:
         count = self._counts.get((agent, visit.stamp), 0)
         if count >= self._capacity or self.bytes + size > self._capacity_bytes:
             return False
+        if self._is_guest(visit.stamp):
+            if self._guests_bytes + size > self._capacity_bytes // GUESTS_PART:
+                return False
+            visit = msgspec.structs.replace(visit, guest=True)
+            self._guests_bytes += size
         self._counts[agent, visit.stamp] = count + 1
         self.bytes += size
         queue = self._queues.get(agent)
@@ -134,6 +146,7 @@ class Parking:
 
     def _forget(self, agent: FullAgent, visit: Visit) -> None:
         self.bytes -= visit.size + VISIT_BYTES
+        self._guests_bytes -= visit.size + VISIT_BYTES if visit.guest else 0
         left = self._counts.pop((agent, visit.stamp)) - 1
         if left:
             self._counts[agent, visit.stamp] = left

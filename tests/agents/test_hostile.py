@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from decimal import Decimal
 from typing import Any
@@ -15,9 +16,11 @@ from agentbus.agents.bus import Bus
 from agentbus.agents.calls import Ask, Parcel
 from agentbus.agents.envelope import Envelope
 from agentbus.agents.handlers import handles
+from agentbus.agents.link_queue import LinkOptions
+from agentbus.agents.node_parts import NodeOptions
 from agentbus.agents.outcome import Outcome
 from agentbus.errors import OutcomeUnknownError
-from agentbus.runtime import Future, virtual_sleep
+from agentbus.runtime import Future, MailboxOptions, Overflow, virtual_sleep
 from tests.agents.agents import Echo, Note, Sleep, Text, Worker
 from tests.agents.cluster import Cluster, simulate
 
@@ -117,6 +120,25 @@ def test_a_forged_chain_lets_nobody_in() -> None:
         assert not asked.done(), "it waits for its turn"
         await sleeping
         assert await asked == Text("in")
+
+    simulate(scenario)
+
+
+def test_guests_leave_room_for_what_nodes_send_to_full_agents() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        few = NodeOptions(link=LinkOptions(max_parked_bytes=20_000))
+        (node,) = await cluster.join("node", trust="tokens", token=cluster.token("node"), options=few)
+        (guest,) = await cluster.join("guest", trust="tokens", token=cluster.token("guest", node=False))
+        (other,) = await cluster.join("other", trust="tokens", token=cluster.token("other"))
+        mailbox = MailboxOptions(capacity=1, overflow=Overflow.BLOCK)
+        node.spawn(Desk, name="open", mailbox=mailbox)
+        node.spawn(Worker, name="closed", mailbox=mailbox)
+        guest.ref("node/open").tell(Sleep(1000))
+        for _ in range(40):
+            guest.ref("node/open").ask(Echo("x" * 1000)).quiet()
+        await virtual_sleep(3)
+        assert 0 < cluster.parts(node).parking.bytes <= 5000
+        assert await asyncio.gather(*(other.ref("node/closed").ask(Sleep(5)) for _ in range(5))) == [1] * 5
 
     simulate(scenario)
 
