@@ -46,6 +46,7 @@ from agentbus.agents.events import (
     ProcessStarted,
 )
 from agentbus.agents.handlers import handles
+from agentbus.agents.link_queue import LinkOptions
 from agentbus.agents.lives.store_memory import MemoryStore
 from agentbus.agents.lives.store_sqlite import SqliteStore
 from agentbus.agents.message import Message, Request, Streaming
@@ -55,6 +56,7 @@ from agentbus.agents.outcome import Outcome
 from agentbus.agents.ref import AgentRef
 from agentbus.agents.routing import Route, RouteToAll
 from agentbus.agents.silence import ReceiveTimeout
+from agentbus.agents.standing import MembershipOptions
 from agentbus.agents.status import AgentInfo, AgentStatus
 from agentbus.agents.streams.attachment import Attachment
 from agentbus.agents.streams.stream import AgentStream, StreamStatus
@@ -92,7 +94,9 @@ __all__ = [
     "DeadLetter",
     "DeathReason",
     "Decide",
+    "LinkOptions",
     "ListPending",
+    "MembershipOptions",
     "MemoryStore",
     "Message",
     "NodeBack",
