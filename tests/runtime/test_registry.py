@@ -79,7 +79,8 @@ def test_it_broadcasts(runtime: Runtime) -> None:
         runtime.registry.broadcast(sign, target)
         for ref in refs:
             ref.ask("settled", timeout=TIMEOUT)
-        assert sign.urns == [ref.actor_urn for ref in expected]
+        # Each actor has its own mailbox: nothing orders what two of them do.
+        assert sorted(sign.urns) == sorted(ref.actor_urn for ref in expected)
 
 
 def test_broadcasting_passes_over_who_ends_meanwhile(runtime: Runtime) -> None:
