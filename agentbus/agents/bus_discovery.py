@@ -192,8 +192,10 @@ class BusDiscovery(BusCore):
         """
         if by not in _BY:
             raise ValueError(f"a route goes by one of {', '.join(_BY)}, not {by!r}")
-        if (by == "sticky") != bool(key):
-            raise ValueError('a key goes with by="sticky", and nothing else')
+        if by == "sticky" and not key:
+            raise ValueError('by="sticky" needs key=: the key, or a function that gives it for a message')
+        if key and by != "sticky":
+            raise ValueError(f'key= goes with by="sticky", not with by="{by}"')
         if wait_timeout < 0 or (wait_timeout and by == "all"):
             raise ValueError('wait_timeout is seconds, and does not go with by="all": see wait_for(count=…)')
         query = Query(name, capability, metadata or {})

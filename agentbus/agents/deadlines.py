@@ -20,6 +20,22 @@ def too_late() -> AskTimeoutError:
     return AskTimeoutError("the deadline passed before the reply")
 
 
+def deadline_after(now: float, timeout: float) -> float:
+    """Give the deadline of a message.
+
+    Args:
+        now: seconds, on the clock of deadlines.
+        timeout: seconds from now.
+
+    Raises:
+        TypeError: that is no number.
+    """
+    try:
+        return now + timeout
+    except TypeError:
+        raise TypeError(f"timeout= is a number of seconds, or None, not {timeout!r}") from None
+
+
 class Deadlines:
     """Fail futures in time. `add` is for any thread; the rest happens on the loop.
 

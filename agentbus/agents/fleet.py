@@ -254,7 +254,12 @@ class ProcessFleet:
 
 def _launch(command: list[str], environment: Mapping[str, str], node: str) -> subprocess.Popen[bytes]:
     variables = {**os.environ, **environment, "AGENTBUS_NODE": node}
-    return subprocess.Popen(command, stdin=subprocess.PIPE, env=variables)  # noqa: S603 -- our own interpreter
+    return subprocess.Popen(  # noqa: S603 -- our own interpreter
+        command,
+        stdin=subprocess.PIPE,
+        env=variables,
+        process_group=0,  # a Ctrl-C is the parent's, who ends its children; they might still be importing
+    )
 
 
 def _attend(

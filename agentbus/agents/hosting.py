@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -10,10 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import pykka
 
 from agentbus.agents.address import Address
-from agentbus.agents.agent import Agent, AgentActor, AgentContext, AsyncAgentActor, check_receive_timeout
+from agentbus.agents.agent import AgentContext, AsyncAgentActor
 from agentbus.agents.behaviour import AgentBehaviour, PykkaBehaviour
 from agentbus.agents.delivery import Delivery
 from agentbus.agents.directory import AgentCondition, AgentEntry, MetadataValue, check_entry
@@ -27,7 +25,7 @@ from agentbus.agents.events import (
     AgentStarted,
     BusEvent,
 )
-from agentbus.agents.handlers import HandlerTable, handler_table
+from agentbus.agents.handlers import HandlerTable
 from agentbus.agents.headers import PLAIN
 from agentbus.agents.hosted import Hosted, Listing, LocalAgent, ReplicaGroup, condition_of
 from agentbus.agents.lives.layers import stored, watch_for, watched
@@ -36,9 +34,10 @@ from agentbus.agents.processes.behaviour import ProcessBehaviour
 from agentbus.agents.processes.spec import ProcessSpec, process_spec
 from agentbus.agents.query import Query
 from agentbus.agents.silence import ReceiveTimeout, Silence
+from agentbus.agents.spawnable import check_arguments, table_of
 from agentbus.agents.spawning import DEFAULT_MAILBOX, SpawnOptions
 from agentbus.errors import AgentStopped, MailboxFullError
-from agentbus.runtime import LoopActor, Overflow, Runtime
+from agentbus.runtime import Overflow, Runtime
 from agentbus.runtime.cell import Behaviour, CellOptions, start_cell
 from agentbus.runtime.cell_context import CellContext
 from agentbus.runtime.cell_core import agent_failed
@@ -142,12 +141,14 @@ class House:
         """Start an agent, or several under one name.
 
         Raises:
-            TypeError: the class is none that can be spawned, its handlers are unusable, or its metadata.
+            TypeError: the class is none that can be spawned, its handlers are unusable, or its metadata; or
+                its constructor does not take these arguments.
             ValueError: the name is taken, or the entry is too large for the directory.
             InvalidNameError: the name breaks the rules.
         """
-        table = _table_of(cls)
+        table = table_of(cls)
         options.check(cls)
+        check_arguments(cls, args, kwargs)
         name = options.name or f"{cls.__name__.lower()}-{self._runtime.new_id()[:8]}"
         entry = _entry_of(cls, name, options.metadata or {})
         spec = self._process_spec(cls, args, kwargs, options)
@@ -311,48 +312,6 @@ def _construct(
     agent._context = context
     agent.__init__(*args, **kwargs)
     return agent
-
-
-def _table_of(cls: type[Any]) -> HandlerTable | None:
-    """Give the handlers of a class; None for a plain pykka actor.
-
-    Raises:
-        TypeError: it can't be spawned.
-    """
-    if issubclass(cls, Agent):
-        if not issubclass(cls, AgentActor | AsyncAgentActor):
-            raise TypeError(f"{cls.__qualname__} is neither an AgentActor nor an AsyncAgentActor")
-        table = handler_table(cls)
-        if cls.receive_timeout is not None:
-            check_receive_timeout(cls, table)
-        if issubclass(cls, AgentActor):
-            _check_sync(cls, table)
-        return table
-    if issubclass(cls, pykka.Actor) and not issubclass(cls, LoopActor):
-        return None
-    raise TypeError(
-        f"{cls.__qualname__} can't be spawned: subclass AgentActor or AsyncAgentActor, or give a pykka actor"
-    )
-
-
-_HOOKS = ("on_start", "on_stop", "on_failure", "on_child_lost", "on_control")
-
-
-def _check_sync(cls: type[Any], table: HandlerTable) -> None:
-    if getattr(cls, "reentrant", False):
-        raise TypeError(
-            f"{cls.__qualname__} has a thread of its own, which can't be entered; use AsyncAgentActor"
-        )
-    hooks = [name for name in _HOOKS if _is_async(cls, name)]
-    found = [*hooks, *(handler.method for handler in table.handlers if handler.asynchronous)]
-    if found:
-        raise TypeError(
-            f"{cls.__qualname__} has a thread of its own, so {found[0]} can't be async; use AsyncAgentActor"
-        )
-
-
-def _is_async(cls: type[Any], name: str) -> bool:
-    return inspect.iscoroutinefunction(getattr(cls, name))
 
 
 def _failure_of(address: str, event: Any) -> BusEvent:

@@ -9,7 +9,7 @@ from agentbus.agents.address import Address
 from agentbus.agents.budgets.budget import Budget
 from agentbus.agents.budgets.reserving import reserved
 from agentbus.agents.control import PAUSE, RESUME, Order, carry_out, steer_order
-from agentbus.agents.deadlines import too_late
+from agentbus.agents.deadlines import deadline_after, too_late
 from agentbus.agents.headers import HOP_LIMIT, Headers, inherited, keyed, waited_for
 from agentbus.agents.hosted import Hosted, LocalAgent
 from agentbus.agents.message import Message, Request, Streaming
@@ -91,8 +91,11 @@ class AgentRef:
         Returns:
             The future of what became of it, for those who care. It fails only with `BusClosedError` or
             `EncodeError`.
+
+        Raises:
+            TypeError: the timeout is no number.
         """
-        deadline = None if timeout is None else self._post.now() + timeout
+        deadline = None if timeout is None else deadline_after(self._post.now(), timeout)
         scope = current_scope.get()
         headers = inherited(scope, deadline)
         if key is not None:
@@ -161,7 +164,7 @@ class AgentRef:
             that has asked.
 
         Raises:
-            TypeError: that can't be attached.
+            TypeError: that can't be attached, or the timeout is no number.
         """
         if attach is not None:
             check_attachable(attach)
@@ -281,7 +284,7 @@ class AgentRef:
         return agent
 
     def _deadline(self, timeout: float | None, scope: Scope | None) -> float | None:
-        own = None if timeout is None else self._post.now() + timeout
+        own = None if timeout is None else deadline_after(self._post.now(), timeout)
         delivery = None if scope is None or shielded.get() else scope.delivery
         outer = None if delivery is None else delivery.headers.deadline
         if own is None or outer is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import UnionType
 from typing import Any, cast
 
 import msgspec
@@ -18,6 +19,17 @@ from agentbus.runtime.cell_group import CellGroup
 DEFAULT_MAILBOX = MailboxOptions(capacity=100_000)
 ROOT_POLICY = RestartPolicy(mode=RestartMode.STOP)
 REPLICA_POLICY = RestartPolicy(mode=RestartMode.RESTART)
+
+
+_KINDS: dict[str, tuple[type | UnionType, str]] = {
+    "name": (str, "a text"),
+    "replicas": (int, "a whole number"),
+    "supervision": (RestartPolicy, "a RestartPolicy, say RestartPolicy(mode=RestartMode.RESTART)"),
+    "group": (CellGroup, "what bus.group(…) gives"),
+    "mailbox": (MailboxOptions, "MailboxOptions(…)"),
+    "stall_timeout": (int | float, "a number of seconds"),
+    "metadata": (Mapping, "a dictionary"),
+}
 
 
 class SpawnOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,8 +90,10 @@ class SpawnOptions(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises:
             ValueError: see above.
-            TypeError: a plain pykka actor, which can be neither watched nor stored nor moved.
+            TypeError: an option of the wrong kind, or a plain pykka actor, which can be neither watched nor
+                stored nor moved.
         """
+        self._check_kinds()
         if self.replicas < 1:
             raise ValueError(f"there is at least one replica, not {self.replicas}")
         if self.group is not None and self.supervision is not None:
@@ -92,6 +106,12 @@ class SpawnOptions(msgspec.Struct, frozen=True, kw_only=True):
         layered = timeout is not None or self.store is not None or self.process
         if layered and not issubclass(cls, Agent):
             raise TypeError(f"{cls.__qualname__} is a pykka actor: no stall_timeout=, store= or process=")
+
+    def _check_kinds(self) -> None:
+        for name, (kind, example) in _KINDS.items():
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kind):
+                raise TypeError(f"spawn(…, {name}=…) takes {example}, not {value!r}")
 
     def _check_store(self, cls: type[Any]) -> None:
         if self.store is None:

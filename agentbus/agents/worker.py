@@ -48,7 +48,8 @@ def load_target(target: str) -> type[Any]:
     for part in path.split("."):
         found = getattr(found, part, None)
     if not isinstance(found, type):
-        raise ValueError(f"there is no class {path!r} in {module_name!r}")  # noqa: TRY004 -- of the text
+        hint = ': does it stand behind `if __name__ == "__main__":`?' if module_name == "__main__" else ""
+        raise ValueError(f"there is no class {path!r} in {module_name!r}{hint}")  # noqa: TRY004 -- of the text
     return found
 
 

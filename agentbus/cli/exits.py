@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import typer
 
 from agentbus import errors
@@ -20,6 +22,7 @@ _MISUSE = (
     errors.InvalidUrlError,
     errors.OversizedPayloadError,
 )
+_CLASS = re.compile(r"^\w+(?:[Ee]rror|Exception): ")
 _EXTRAS = {
     "jwt": "hub",
     "markdown_it": "demo",
@@ -60,6 +63,8 @@ def describe(error: errors.AgentBusError) -> str:
         return f"the hub refused the request ({error.code}){said}"
     if isinstance(error, errors.SignallingConnectError):
         return _describe_refusal(error)
+    if isinstance(error, errors.HubConfigError) and error.key == "host and port":
+        return error.problem  # as given on the command line, or in the file: not worth two names
     if isinstance(error, errors.TokenProviderError) and error.__cause__ is not None:
         return f"{error}: {error.__cause__}"
     return str(error)
@@ -70,9 +75,24 @@ def _describe_refusal(error: errors.SignallingConnectError) -> str:
     if error.http_status is not None:
         return f"no connection: the upgrade was answered with HTTP status {error.http_status}"
     if code is CloseCode.ABNORMAL:  # never on the wire: the reason is this side's own
-        return f"no connection: {error.reason or code.explanation}; `agentbus doctor` tries step by step"
+        return f"no connection: {_plain(error.reason) or code.explanation}; `agentbus doctor` tries each step"
     said = f"; the hub said: {error.reason}" if error.reason else ""
     return f"no connection: closed with {int(code)}, {code.explanation}{said}"
+
+
+def describe_unreached(error: errors.SignallingConnectError, url: str) -> str | None:
+    """One line about a hub that was not reached, and what to do; None if something else was the matter."""
+    if CloseCode.of(error.close_code) is not CloseCode.ABNORMAL or error.http_status is not None:
+        return None
+    problem = _plain(error.reason) or CloseCode.ABNORMAL.explanation
+    if "refused" in problem.lower():
+        problem = "refused, nothing listens there; is the hub running? `agentbus serve --dev` starts one"
+    return f"no connection to {url}: {problem}; `agentbus doctor {url}` tries each step"
+
+
+def _plain(reason: str) -> str:
+    """Leave out the class of an error: its words are enough for people."""
+    return "timed out" if reason == "TimeoutError" else _CLASS.sub("", reason)
 
 
 def missing_extra(error: ModuleNotFoundError) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from agentbus.cli.console import say
+from agentbus.cli.exits import describe_unreached, failed
 from agentbus.cli.options import Access
 from agentbus.client import DisconnectedEvent, SignallingClient
 from agentbus.errors import SignallingConnectError
@@ -29,7 +30,8 @@ def connected(access: Access, *, auto_reconnect: bool = False) -> Generator[Sign
     """Connect for the length of a block.
 
     Raises:
-        SignallingConnectError: the hub is not there, or refuses the credential.
+        SignallingConnectError: the hub refuses the credential.
+        typer.Exit: the hub is not there.
     """
     client = make_client(access, auto_reconnect=auto_reconnect)
     try:
@@ -43,7 +45,8 @@ def connect(client: SignallingClient, access: Access) -> None:
     """Connect; say which credential was assumed if that is what the hub refused.
 
     Raises:
-        SignallingConnectError: the hub is not there, or refuses the credential.
+        SignallingConnectError: the hub refuses the credential.
+        typer.Exit: the hub is not there.
     """
     try:
         client.connect().get()
@@ -52,6 +55,9 @@ def connect(client: SignallingClient, access: Access) -> None:
             say(
                 f"no credential was named, so {access.key} was tried, which only `agentbus serve --dev` knows"
             )
+        unreached = describe_unreached(error, access.origin.text)
+        if unreached is not None:
+            raise failed(unreached) from None
         raise
 
 

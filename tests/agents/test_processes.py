@@ -268,7 +268,7 @@ def test_what_cannot_go_to_a_process_is_refused_at_once(bus: Bus) -> None:
         with pytest.raises(kind, match=match):
             bus.spawn(cls, *args, process=True, **options)
 
-    refused(ValueError, "import", Local)
+    refused(TypeError, "import", Local)
     refused(TypeError, "pickle", Prisoner, threading.Lock())
     refused(ValueError, "SqliteStore", Prisoner, name="p", store=MemoryStore())
     refused(TypeError, "pykka", pykka.ThreadingActor)

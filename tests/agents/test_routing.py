@@ -182,7 +182,7 @@ def test_who_drains_gets_nothing_and_who_waits_gets_it_if_there_is_nobody_else()
 def test_arguments_that_do_not_go_together_are_refused(arguments: dict[str, Any]) -> None:
     async def scenario(cluster: Cluster) -> None:
         (a,) = await cluster.join("a")
-        with pytest.raises(ValueError, match=r"goes with|goes by|wait_timeout"):
+        with pytest.raises(ValueError, match=r"needs key=|goes with|goes by|wait_timeout"):
             a.route(**arguments)
 
     simulate(scenario)

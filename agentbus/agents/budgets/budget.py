@@ -50,8 +50,9 @@ class Budget:
         Raises:
             ValueError: an amount is negative, there are more than 2^53 tokens, or money has more than 15
                 digits before the point or more than 12 behind it.
-            TypeError: money is a float.
+            TypeError: money is a float, tokens or hops are no whole number, or wall is no number.
         """
+        _check_kinds(wall, tokens, hops)
         for name, amount in (("wall", wall), ("tokens", tokens), ("hops", hops)):
             if amount is not None and not amount >= 0:
                 raise ValueError(f"a budget's {name} is at least 0, not {amount}")
@@ -61,6 +62,14 @@ class Budget:
         object.__setattr__(self, "tokens", tokens)
         object.__setattr__(self, "money", None if money is None else from_units(to_units(money)))
         object.__setattr__(self, "hops", hops)
+
+
+def _check_kinds(wall: object, tokens: object, hops: object) -> None:
+    if wall is not None and not isinstance(wall, int | float):
+        raise TypeError(f"a budget's wall is a number of seconds, not {wall!r}")
+    for name, amount in (("tokens", tokens), ("hops", hops)):
+        if amount is not None and not isinstance(amount, int):
+            raise TypeError(f"a budget's {name} are a whole number, not {amount!r}")
 
 
 def to_units(money: Money) -> int:

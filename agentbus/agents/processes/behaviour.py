@@ -67,6 +67,7 @@ class ProcessBehaviour:
             bus.namespace,
             node,
             bus.trust,
+            self._spec.main,
         )
         child = await Child.launch(begin, Owner(self._marked, self._progress, bus.invitation, self._gone))
         self._cell.loop.create_task(self._follow(child, node), name=f"process of {self._context.address}")

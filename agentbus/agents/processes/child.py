@@ -248,7 +248,12 @@ def _attend(its: socket.socket, started: Future[subprocess.Popen[bytes]], exited
     command = [sys.executable, "-m", PROGRAM]
     with its:
         try:
-            process = subprocess.Popen(command, stdin=its.fileno(), env=variables)  # noqa: S603 -- our own code
+            process = subprocess.Popen(  # noqa: S603 -- our own code
+                command,
+                stdin=its.fileno(),
+                env=variables,
+                process_group=0,  # a Ctrl-C is the parent's, also while this one is importing
+            )
         except OSError as error:
             started.set_exception(error)
             return

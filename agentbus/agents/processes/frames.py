@@ -11,6 +11,7 @@ import struct
 import msgspec
 
 from agentbus.agents.envelope import NOTHING
+from agentbus.agents.processes.main_module import MainModule
 from agentbus.errors import BodyTooLargeError
 
 HEAD = struct.Struct("!I")
@@ -32,6 +33,7 @@ class Begin(msgspec.Struct, frozen=True, tag="begin"):
         namespace: of the bus.
         node: id of the child's own node, should it join the bus.
         trust: whom that node believes.
+        main: how to import the parent's program, where the class lives there.
     """
 
     target: str
@@ -41,6 +43,7 @@ class Begin(msgspec.Struct, frozen=True, tag="begin"):
     namespace: str
     node: str
     trust: str
+    main: MainModule | None = None
 
 
 class Handle(msgspec.Struct, frozen=True, tag="handle"):

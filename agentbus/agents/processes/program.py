@@ -29,6 +29,7 @@ from agentbus.agents.processes.frames import (
     encode_frame,
 )
 from agentbus.agents.processes.guest import GuestBus, Host
+from agentbus.agents.processes.main_module import import_main
 from agentbus.agents.worker import load_target
 from agentbus.errors import FutureTimeoutError
 from agentbus.runtime import Future, default_runtime
@@ -52,6 +53,8 @@ def main() -> int:
     if not isinstance(begin, Begin):
         raise TypeError(f"the parent said {begin!r} before it began")
     try:
+        if begin.main is not None:
+            import_main(begin.main)
         cls = load_target(begin.target)
         spec: Any = pickle.loads(begin.spec)  # noqa: S301 -- from our parent, which wrote it for us
     except Exception as error:  # noqa: BLE001 -- whatever an import raises, the parent is to know

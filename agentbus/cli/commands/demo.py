@@ -26,7 +26,9 @@ Folder = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", min=1, max=MOST_WORKERS, help="Processes. [default: one per core]"),
+    typer.Option(
+        "--workers", min=1, max=MOST_WORKERS, metavar="N", help="Processes. [default: one per core]"
+    ),
 ]
 ModelUrl = Annotated[
     str | None,

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from agentbus.cli import console
 from agentbus.cli.exits import misused
+from agentbus.cli.help import Command
 from agentbus.cli.options import Json
 from agentbus.hub.core.config import AppId
 from agentbus.hub.server.keys import new_publishable_key, new_secret_pair
@@ -62,7 +63,7 @@ class KeySet(Struct, frozen=True):
 App = Annotated[str, typer.Option("--app", metavar="ID", help="The app's id.")]
 
 
-@keys.command("new")
+@keys.command("new", cls=Command)
 def new(*, app: App = "main", json: Json = False) -> None:
     """Print a fresh set of keys, as a section for a hub.toml."""
     made = make_keys(app)
@@ -73,9 +74,11 @@ def new(*, app: App = "main", json: Json = False) -> None:
         console.data(line)
 
 
-@keys.command("init")
+@keys.command("init", cls=Command)
 def init(
-    file: Annotated[Path, typer.Argument(metavar="FILE", show_default=True)] = Path("hub.toml"),
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Where to write it.", show_default=True)
+    ] = Path("hub.toml"),
     *,
     app: App = "main",
     json: Json = False,

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 import msgspec
 
-from agentbus.cli.exits import misused
-
 STDIN = "-"
+
+
+class NotJsonError(ValueError):
+    """What should have been sent is not JSON; says where it stood."""
 
 
 def payloads(argument: str) -> Iterator[msgspec.Raw]:
@@ -19,7 +21,7 @@ def payloads(argument: str) -> Iterator[msgspec.Raw]:
         argument: one JSON value, or `-` for one per line of standard input; empty lines are skipped.
 
     Raises:
-        typer.Exit: something is not JSON; what came before it was yielded.
+        NotJsonError: something is not JSON; what came before it was yielded.
     """
     if argument != STDIN:
         yield _checked(argument.encode(errors="surrogateescape"), "the message")
@@ -34,5 +36,5 @@ def _checked(text: bytes, where: str) -> msgspec.Raw:
         msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         hint = " (text needs quotes: '\"text\"')" if where == "the message" else ""
-        raise misused(f"{where} is not JSON: {error}{hint}") from None
+        raise NotJsonError(f"{where} is not JSON: {error}{hint}") from None
     return msgspec.Raw(text)

@@ -17,7 +17,7 @@ from agentbus.protocol import check_channel
 
 
 def peers(
-    channel: Annotated[str, typer.Argument(metavar="CHANNEL")],
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="Whose subscribers to print.")],
     *,
     url: Url = DEFAULT_URL,
     key: Key = None,

@@ -10,7 +10,8 @@ import msgspec
 import typer
 
 from agentbus.cli import console
-from agentbus.cli.commands.messages import payloads
+from agentbus.cli.commands.messages import STDIN, NotJsonError, payloads
+from agentbus.cli.exits import misused
 from agentbus.cli.options import DEFAULT_URL, Json, Key, Token, Url, access
 from agentbus.cli.session import connected
 from agentbus.protocol import check_channel, check_peer_id
@@ -24,7 +25,7 @@ Message = Annotated[
 
 
 def publish(
-    channel: Annotated[str, typer.Argument(metavar="CHANNEL")],
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="Where to publish.")],
     message: Message,
     *,
     url: Url = DEFAULT_URL,
@@ -68,11 +69,17 @@ def _pass_on(message: str, call: Callable[[msgspec.Raw], Future[None]]) -> int:
             count += 1
             if len(waiting) == IN_FLIGHT:
                 waiting.popleft().get()
-    except typer.Exit:
+    except NotJsonError as error:
         _wait_for_all(waiting)
-        raise
+        raise misused(f"{error}{_before(message, count)}") from None
     _wait_for_all(waiting)
     return count
+
+
+def _before(message: str, count: int) -> str:
+    if message != STDIN:
+        return ""
+    return f"; {count or 'no'} message{' was' if count == 1 else 's were'} sent before it, nothing after it"
 
 
 def _wait_for_all(waiting: deque[Future[None]]) -> None:

@@ -28,13 +28,17 @@ Shown = ChannelMessage | DirectMessage | PresenceEvent
 
 
 def subscribe(
-    channels: Annotated[list[str] | None, typer.Argument(metavar="CHANNEL")] = None,
+    channels: Annotated[
+        list[str] | None, typer.Argument(metavar="CHANNEL", help="What to subscribe to.")
+    ] = None,
     *,
     url: Url = DEFAULT_URL,
     key: Key = None,
     token: Token = None,
     json: Json = False,
-    count: Annotated[int, typer.Option("--count", "-n", min=0, help="End after that many; 0: never.")] = 0,
+    count: Annotated[
+        int, typer.Option("--count", "-n", min=0, metavar="N", help="End after that many; 0: never.")
+    ] = 0,
     presence: Annotated[bool, typer.Option("--presence", help="Also print who comes and goes.")] = False,
     direct: Annotated[bool, typer.Option("--direct", help="Also print messages sent to this peer.")] = False,
     metadata: Annotated[bool, typer.Option("--metadata", help="Ask for the senders' metadata.")] = False,

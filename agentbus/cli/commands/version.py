@@ -5,10 +5,19 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
+import typer
+
 from agentbus.cli import console
 from agentbus.cli.options import Json
 
 _PARTS = ("pykka", "websockets", "msgspec", "uvloop", "uvicorn", "nats-py")
+
+
+def print_version(wanted: bool) -> None:
+    """Print one line and end, for `agentbus --version`."""
+    if wanted:
+        console.data(f"agentbus {_version('agentbus')}")
+        raise typer.Exit
 
 
 def show_version(*, json: Json = False) -> None:

@@ -27,29 +27,44 @@ def worker(
     url: Url = DEFAULT_URL,
     key: Key = None,
     token: Token = None,
-    name: Annotated[str | None, typer.Option("--name", help="The agent's; default: its class's.")] = None,
-    replicas: Annotated[int, typer.Option("--replicas", min=1, help="How many share the name.")] = 1,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="The agent's; default: its class's.")
+    ] = None,
+    replicas: Annotated[
+        int, typer.Option("--replicas", min=1, metavar="N", help="How many share the name.")
+    ] = 1,
     namespace: Annotated[
-        str, typer.Option("--namespace", envvar="AGENTBUS_NAMESPACE", help="Agents of others never meet it.")
+        str,
+        typer.Option(
+            "--namespace", envvar="AGENTBUS_NAMESPACE", metavar="NAME", help="Agents of others never meet it."
+        ),
     ] = "default",
     node: Annotated[
         str | None,
-        typer.Option("--node", envvar="AGENTBUS_NODE", help="This node's id; default: a fresh one."),
+        typer.Option(
+            "--node", envvar="AGENTBUS_NODE", metavar="ID", help="This node's id; default: a fresh one."
+        ),
     ] = None,
     trust: Annotated[
         Trust | None, typer.Option("--trust", envvar="AGENTBUS_TRUST", help="Whom to believe.")
     ] = None,
 ) -> None:
     """Host an agent until Ctrl-C or SIGTERM; connects again for as long as that takes."""
-    from agentbus.agents.worker import run_worker
+    from agentbus.agents.spawnable import table_of
+    from agentbus.agents.worker import load_target, run_worker
 
     wanted = access(url, key, token)
     given = wanted.token
     sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: the class is the caller's own
+    try:
+        cls = load_target(target)
+        table_of(cls)
+    except (ValueError, ImportError, TypeError) as error:
+        raise misused(f"{target}: {error}") from None
     console.say(f"agentbus worker: {target} at {wanted.origin.text}, namespace {namespace}; Ctrl-C ends")
     try:
         code = run_worker(
-            target,
+            cls,
             wanted.origin.text,
             api_key=wanted.key,
             token_provider=None if given is None else lambda: given,

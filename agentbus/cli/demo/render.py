@@ -24,9 +24,8 @@ def render(digest: Digest) -> Iterator[RenderableType]:
     """Yield the parts of a digest, top to bottom."""
     index = digest.index
     sentences = sum(document.sentences for document in index.documents)
-    yield Rule(
-        f"{clean(digest.folder)}: {len(index.documents)} documents, {sentences:,} sentences", style="bold"
-    )
+    size = f"{_count(len(index.documents), 'document')}, {_count(sentences, 'sentence')}"
+    yield Rule(f"{clean(digest.folder)}: {size}", style="bold")
     if index.themes:
         yield _heading("Main themes")
         for number, theme in enumerate(index.themes, start=1):
@@ -51,11 +50,18 @@ def _heading(text: str) -> RenderableType:
 def _theme(number: int, theme: Theme) -> Iterator[RenderableType]:
     line = Text(f"{number}. ")
     line.append(clean(" · ".join(theme.terms)), style="bold cyan")
-    files = "1 file" if theme.files == 1 else f"{theme.files} files"
-    line.append(f"   in {files}, {theme.share:.0%}", style="dim")
+    line.append(f"   in {_files(theme.files)}, {theme.share:.0%}", style="dim")
     yield line
     for quote in theme.quotes:
         yield Padding(_quote(quote), (0, 0, 0, 3))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count:,} files"
 
 
 def _quote(quote: Quote) -> Text:
@@ -103,7 +109,7 @@ def _notes(notes: tuple[Note, ...], others: int) -> Iterator[RenderableType]:
         if len(same) > _NOTES_EACH:
             yield Text(f"and {len(same) - _NOTES_EACH} more: {clean(problem)}", style="dim")
     if others:
-        yield Text(f"{others} files of other types", style="dim")
+        yield Text(f"{_files(others)} of other types", style="dim")
 
 
 def _account(account: Account) -> RenderableType:

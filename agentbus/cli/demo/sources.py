@@ -99,7 +99,9 @@ def find_sources(root: Path, limits: Limits, formats: Collection[str] = FORMATS.
             sources.append(Source(_name(root, path), kind))
     kept = sorted(sources, key=lambda source: source.path)[: limits.files]
     if len(sources) > len(kept):
-        notes.append(Note(".", f"{len(sources) - len(kept)} more documents left out (limit {limits.files})"))
+        notes.append(
+            Note(".", f"{len(sources) - len(kept)} more documents: the demo reads {limits.files:,} at most")
+        )
     return Found(tuple(kept), tuple(sorted(notes, key=lambda note: note.path)), others)
 
 
@@ -179,7 +181,14 @@ def _is_binary(data: bytes) -> bool:
 
 
 def _too_large(size: int, cap: int) -> str:
-    return f"too large ({size / 1e6:.1f} MB, limit {cap / 1e6:.1f} MB)"
+    return f"too large: {_in_units(size)}, and the demo reads up to {_in_units(cap)}"
+
+
+def _in_units(size: int) -> str:
+    for unit, size_bytes in (("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if size >= size_bytes:
+            return f"{size / size_bytes:.3g} {unit}"
+    return f"{size} bytes"
 
 
 def _name(root: Path, path: Path) -> str:

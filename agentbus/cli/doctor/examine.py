@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from email.utils import parsedate_to_datetime
 
 from agentbus.cli.doctor import explain, steps
-from agentbus.cli.doctor.finding import Finding
+from agentbus.cli.doctor.finding import Finding, not_tried
 from agentbus.cli.doctor.token import inspect_token
 from agentbus.cli.options import Access
 from agentbus.cli.session import make_client
@@ -34,17 +34,27 @@ class Examination:
         self._wall = wall
 
     async def findings(self) -> Findings:
-        """Try each step; the first that stops the way is the last."""
-        if self._access.token:
-            yield inspect_token(self._access.token, self._wall())
+        """Try each step; what can't be tried because an earlier one failed says so."""
+        token = inspect_token(self._access.token, self._wall()) if self._access.token else None
+        if token is not None:
+            yield token
         proxy = steps.proxy_for(self._origin)
         way = self._through(proxy) if proxy else self._direct()
         async for finding in way:
             yield finding
             if not finding.ok and finding.step != "clock":
+                for step in self._after(finding.step):
+                    yield not_tried(step, finding.step)
                 return
+        if token is not None and not token.ok:
+            yield not_tried("credential", token.step)
+            return
         async for finding in self._credential():
             yield finding
+
+    def _after(self, step: str) -> list[str]:
+        way = ["name", "tcp", *(["tls"] if self._origin.secure else []), "http", "credential"]
+        return way[way.index(step) + 1 :]
 
     async def _through(self, proxy: str) -> Findings:
         yield Finding("proxy", ok=True, fact=f"the environment names {proxy}, which does the steps up to TLS")

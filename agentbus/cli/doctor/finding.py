@@ -10,12 +10,17 @@ class Finding(Struct, frozen=True):
 
     Attributes:
         step: "name", "tcp", "tls", "http", "credential", "clock", "proxy" or "token".
-        ok: whether the way goes on from here; a remark that stops nothing is ok, too.
+        ok: whether the way goes on from here; a remark that stops nothing is ok, too. None: it was not tried.
         fact: what was seen. It may hold text from a server.
         advice: what to do about it, if something is wrong.
     """
 
     step: str
-    ok: bool
+    ok: bool | None
     fact: str
     advice: str | None = None
+
+
+def not_tried(step: str, failed: str) -> Finding:
+    """Say that a step was left out because an earlier one failed."""
+    return Finding(step, ok=None, fact=f"not tried, because of {failed}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 import ssl
 from collections.abc import Callable, Generator
@@ -163,9 +164,7 @@ class HubServer:
             family, _, _, _, address = found[0]
             listener = socket.create_server(address[:2], family=family, backlog=LISTEN_BACKLOG)
         except OSError as error:
-            raise HubConfigError(
-                "server", "host and port", f"{host}:{port}: {error.strerror or error}"
-            ) from None
+            raise HubConfigError("server", "host and port", _why_not(error, host, port)) from None
         listener.setblocking(False)  # noqa: FBT003 -- its only argument
         return listener
 
@@ -216,3 +215,14 @@ class HubServer:
         return cast(
             "type[asyncio.Protocol]", UpgradedConnection
         )  # buffered, of which uvicorn's types know nothing
+
+
+def _why_not(error: OSError, host: str, port: int) -> str:
+    """Say why nobody can listen there, and what to do about it."""
+    if error.errno == errno.EADDRINUSE:
+        return f"{host}:{port} is in use: stop what listens there, or name another port (0 picks a free one)"
+    if error.errno == errno.EACCES:
+        return f"{host}:{port} is not permitted: ports below 1024 are for root; name a higher one"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{host}:{port}: no network interface of this machine has that address"
+    return f"{host}:{port}: {error.strerror or error}"

@@ -34,7 +34,7 @@ def server(answer: Callable[[socket.socket], None]) -> Generator[str]:
     thread.join(timeout=5)
 
 
-def steps(out: str) -> list[tuple[str, bool]]:
+def steps(out: str) -> list[tuple[str, bool | None]]:
     return [(one["step"], one["ok"]) for one in map(msgspec.json.decode, out.splitlines())]
 
 
@@ -56,21 +56,29 @@ def test_a_bad_token_is_seen_before_the_hub_is_asked(run: Run, hub_url: str) -> 
     ran = run("doctor", hub_url, "--token", "nonsense")
     assert ran.code == 1
     assert ran.out.startswith("FAIL  token")
+    assert ran.out.count("FAIL") == 1
+    assert "ok    tcp" in ran.out  # what does not depend on the token is tried
+    assert ran.out.endswith("-     credential  not tried, because of token\n")
 
 
 def test_nobody_there(run: Run) -> None:
     ran = run("doctor", "ws://127.0.0.1:9", "--json")
-    assert (ran.code, steps(ran.out)) == (1, [("name", True), ("tcp", False)])
+    assert ran.code == 1
+    assert steps(ran.out) == [("name", True), ("tcp", False), ("http", None), ("credential", None)]
+    assert "-     http        not tried, because of tcp" in run("doctor", "ws://127.0.0.1:9").out
 
 
 def test_a_name_that_does_not_exist(run: Run) -> None:
     ran = run("doctor", "wss://no-such-host.invalid", "--key", "k", "--json")
-    assert (ran.code, steps(ran.out)) == (1, [("name", False)])
+    assert ran.code == 1
+    left_out: list[tuple[str, bool | None]] = [(step, None) for step in ("tcp", "tls", "http", "credential")]
+    assert steps(ran.out) == [("name", False), *left_out]
 
 
 def test_a_port_that_speaks_no_tls(run: Run, hub_url: str) -> None:
     ran = run("doctor", hub_url.replace("ws:", "wss:"), "--json")
-    assert (ran.code, steps(ran.out)[-1]) == (1, ("tls", False))
+    assert ran.code == 1
+    assert steps(ran.out)[-3:] == [("tls", False), ("http", None), ("credential", None)]
     assert "not TLS" in ran.out
 
 

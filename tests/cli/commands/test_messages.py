@@ -57,6 +57,7 @@ def test_a_line_that_is_no_json_is_named_once_what_came_before_it_has_arrived(
     code, _, err = run("pub", "pub/bad", "-", "--url", hub_url)
     assert code == 2
     assert "line 3 is not JSON" in err
+    assert "; 2 messages were sent before it, nothing after it" in err
     assert [events.get(timeout=5).data for _ in range(2)] == [1, 2]
     gc.collect()
     assert "nobody looked at it" not in caplog.text
@@ -77,6 +78,7 @@ def test_text_without_quotes_gets_a_hint(run: Run, hub_url: str) -> None:
     code, _, err = run("pub", "pub/bad", "hello", "--url", hub_url)
     assert code == 2
     assert "text needs quotes" in err
+    assert "before it" not in err
 
 
 def test_send_reaches_one_peer(run: Run, hub_url: str, listener: SignallingClient) -> None:

@@ -39,6 +39,19 @@ def test_two_configurations_are_one_too_many(run: Run) -> None:
 
 def test_a_port_that_is_taken_is_said_in_words(run: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        code, _, err = run("serve", "--dev", "--port", str(taken.getsockname()[1]))
+        port = taken.getsockname()[1]
+        code, _, err = run("serve", "--dev", "--port", str(port))
     assert code == 2
-    assert "Address already in use" in err
+    assert err == (
+        f"agentbus: 127.0.0.1:{port} is in use: stop what listens there, or name another port "
+        "(0 picks a free one)\n"
+    )
+
+
+def test_an_address_of_another_machine_is_said_in_words(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "hub.toml"
+    path.write_text('[[apps]]\nid = "a"\n')
+    code, _, err = run("serve", "--config", str(path), "--host", "192.0.2.1")
+    assert code == 2
+    assert "no network interface of this machine has that address" in err
+    assert "attempting to bind" not in err

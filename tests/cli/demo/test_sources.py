@@ -48,7 +48,7 @@ def test_what_cannot_be_opened_is_one_note_each(tmp_path: Path) -> None:
     assert [source.path for source in found.sources] == ["real.md"]
     assert found.notes == (
         Note("bad\\udcff.md", "its name is not UTF-8"),
-        Note("big.txt", "too large (0.0 MB, limit 0.0 MB)"),
+        Note("big.txt", "too large: 2.93 KiB, and the demo reads up to 1.95 KiB"),
         Note("link.md", "a symbolic link, not followed"),
         Note("pipe.txt", "not a regular file"),
     )
@@ -59,7 +59,7 @@ def test_more_files_than_the_limit_are_counted_in_a_note(tmp_path: Path) -> None
         write(tmp_path, f"{i}.md")
     found = find_sources(tmp_path, Limits(files=2))
     assert [source.path for source in found.sources] == ["0.md", "1.md"]
-    assert found.notes == (Note(".", "3 more documents left out (limit 2)"),)
+    assert found.notes == (Note(".", "3 more documents: the demo reads 2 at most"),)
 
 
 @pytest.mark.parametrize(("name", "error"), [("missing", FileNotFoundError), ("file", NotADirectoryError)])
