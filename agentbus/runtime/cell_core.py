@@ -29,6 +29,7 @@ from agentbus.runtime.cell_job import Job
 from agentbus.runtime.cell_life import Ending, Failure, Life, SiblingFailure, live
 from agentbus.runtime.dead_letters import DeadLetterReason
 from agentbus.runtime.envelope import Again
+from agentbus.runtime.failure_line import failure_line
 from agentbus.runtime.faults import ActorGoneError, RelayedFailure
 from agentbus.runtime.mailbox import Mailbox
 from agentbus.runtime.ref import LoopActorRef
@@ -253,15 +254,21 @@ class CellCore:
         if isinstance(failure, SiblingFailure):
             return failure.verdict
         job = failure.job
-        _log.error("%s failed", self.name, exc_info=failure.error)
         self._emit(Failed(self.name, failure.error, None if job is None else job.message))
         now = self.runtime.clock.monotonic()
         verdict = (
             self._tracker.failed(now) if self._group is None else self._group.failed(self, failure.error, now)
         )
+        self._log_failure(failure.error, verdict)
         if job is not None:
             self.settle(job, failure.error, retry=isinstance(verdict, Restart))
         return verdict
+
+    def _log_failure(self, error: BaseException, verdict: Restart | GiveUp) -> None:
+        """Say in one line what is dealt with; the event has the traceback, and so does the debug line."""
+        then = f"restarts in {verdict.delay:.2g} s" if isinstance(verdict, Restart) else "stops"
+        _log.warning("%s failed and %s: %s", self.name, then, failure_line(error))
+        _log.debug("%s failed", self.name, exc_info=error)
 
     def sibling_failed(self, failure: SiblingFailure) -> None:
         """Learn of another member's failure; from any thread."""
