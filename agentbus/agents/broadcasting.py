@@ -21,15 +21,21 @@ class TopicSubscription:
     Args:
         ready: done once the hub knows that somebody here listens; fails with `MissingPermission`.
         undo: removes the handler.
+        topic: what it listens to.
 
     Attributes:
         ready: see above; where topics share a channel, and for a member of a group, once the other nodes
             have been told, too. What is broadcast before may be missed.
     """
 
-    def __init__(self, ready: Future[None], undo: Callable[[], object]) -> None:
+    def __init__(self, ready: Future[None], undo: Callable[[], object], topic: str) -> None:
         self.ready = ready
+        self._topic = topic
         self._undo: Callable[[], object] | None = undo
+
+    def __repr__(self) -> str:
+        state = "cancelled" if self._undo is None else "listening" if self.ready.done() else "not ready yet"
+        return f"<TopicSubscription to {self._topic!r}, {state}>"
 
     def cancel(self) -> None:
         """Listen no more; idempotent."""

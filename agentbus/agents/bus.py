@@ -109,6 +109,13 @@ class Bus(BusDiscovery):
             del api_key, url  # a traceback shows the locals of this frame, and secrets were among them
         super().__init__(way, namespace=namespace, node=node, options=options, runtime=runtime, loop=loop)
 
+    def __repr__(self) -> str:
+        if "closed" in self._once or self._node.ended.done():
+            state = "closed"
+        else:
+            state = "started" if self._node.started.done() else "not started"
+        return f"<Bus {self.namespace}/{self.node} at {self.url or 'a hub in memory'}, {state}>"
+
     # -- agents ----------------------------------------------------------------------------------------------
 
     def spawn(
@@ -288,7 +295,7 @@ class Bus(BusDiscovery):
             if lane is not None:
                 lane.close()
 
-        return TopicSubscription(ready, undo)
+        return TopicSubscription(ready, undo, topic)
 
     # -- the hub ---------------------------------------------------------------------------------------------
 

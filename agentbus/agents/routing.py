@@ -72,7 +72,7 @@ class Route:
         self._wait_timeout = wait_timeout
 
     def __repr__(self) -> str:
-        return f"<Route by {self._by} to {self._query}>"
+        return f"<Route to {self._query}, by {self._by}>"
 
     def tell(self, message: Message | Any, *, timeout: float | None = None) -> Future[Outcome]:
         """Send a message to one agent and don't wait; see `AgentRef.tell`.
@@ -223,7 +223,7 @@ class RouteToAll:
         self._query = query
 
     def __repr__(self) -> str:
-        return f"<RouteToAll {self._query}>"
+        return f"<Route to all of {self._query}>"
 
     def tell(self, message: Message | Any, *, timeout: float | None = None) -> list[Future[Outcome]]:
         """Send a message to all and don't wait: a future each.

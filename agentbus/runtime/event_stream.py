@@ -43,6 +43,9 @@ class Subscription:
     def __init__(self, undo: Callable[[], object]) -> None:
         self._undo: Callable[[], object] | None = undo
 
+    def __repr__(self) -> str:
+        return f"<Subscription {'cancelled' if self._undo is None else 'listening'}>"
+
     def cancel(self) -> None:
         """Listen no more; idempotent."""
         undo, self._undo = self._undo, None

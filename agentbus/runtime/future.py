@@ -47,7 +47,10 @@ class Future(Settling[T]):
         return future
 
     def __repr__(self) -> str:
-        return f"<agentbus.Future {NAMES.get(self._state, 'pending')}>"
+        result = self._result  # its value may be a secret: the class is enough
+        told = result.error if self._state == FAILED else result
+        what = f": {type(told).__qualname__}" if self._state in (VALUE, FAILED) and told is not None else ""
+        return f"<agentbus.Future {NAMES.get(self._state, 'pending')}{what}>"
 
     # -- the producer's side --------------------------------------------------------------------------------
 

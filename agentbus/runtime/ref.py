@@ -78,7 +78,7 @@ class LoopActorRef(pykka.ActorRef[A]):
         return f"{self.name or self.actor_class.__name__} ({self.actor_urn})"
 
     @property
-    def actor_inbox(self) -> Any:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # read only
+    def actor_inbox(self) -> Any:  # type: ignore[override]  # read only
         """The mailbox; `tell` and `ask` are the way to put something there."""
         return self._mailbox
 

@@ -26,7 +26,7 @@ class Pair:
     """Two links, two directions, and a network that obeys the test."""
 
     def __init__(self, **limits: float) -> None:
-        options = LinkOptions(**limits)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        options = LinkOptions(**limits)  # pyright: ignore[reportArgumentType]
         self.now = 100.0
         self.halves = AssemblyRoom(1 << 30)
         self.a, self.b = (Link(*ends, options, self.now, self.halves) for ends in ((A, B), (B, A)))

@@ -99,8 +99,8 @@ def test_an_undecodable_body_is_an_error_and_a_dead_letter_never_a_crash() -> No
         a, b = await cluster.join("a", "b")
         a.spawn(Worker, name="worker")
 
-        class Echoed(Echo, wire_name="Echo"):  # type: ignore[call-arg]  # mypy does not know the metaclass
-            text: int  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleVariableOverride] -- the point
+        class Echoed(Echo, wire_name="Echo"):  # mypy does not know the metaclass
+            text: int  # pyright: ignore[reportIncompatibleVariableOverride] -- the point
 
         with pytest.raises(UndecodableMessageError):
             await b.ref("a/worker").ask(Echoed(3))

@@ -81,7 +81,7 @@ def test_a_wait_can_be_given_up_and_ends_with_the_bus() -> None:
             await forever
 
     async def _wait(future: object) -> None:
-        await future  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues] -- our own awaitable
+        await future  # pyright: ignore[reportGeneralTypeIssues] -- our own awaitable
 
     simulate(scenario)
 

@@ -38,7 +38,7 @@ class Station:
     def post(self, node: str, count: int = 1, size: int = 0, **arguments: object) -> None:
         link = self.link(node)
         for _ in range(count):
-            link.post(encode_envelope(Envelope(id="x" * (size or 1))), **arguments)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+            link.post(encode_envelope(Envelope(id="x" * (size or 1))), **arguments)  # pyright: ignore[reportArgumentType]
         self.traffic.touch(link, self.now)
 
     def frames(self) -> list[str | None]:

@@ -36,4 +36,4 @@ def test_anything_else_is_a_strangers(metadata: Any) -> None:
 
 def test_there_are_two_modes() -> None:
     with pytest.raises(ValueError, match="tokens"):
-        Trust("some", "prod")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] -- the test
+        Trust("some", "prod")  # pyright: ignore[reportArgumentType] -- the test

@@ -60,7 +60,7 @@ def test_close_codes_survive_a_pickle_and_a_copy(code: CloseCode) -> None:
 
 def test_what_is_no_number_is_no_close_code() -> None:
     with pytest.raises(ValueError, match="4001"):
-        CloseCode("4001")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] -- the point
+        CloseCode("4001")
 
 
 def test_every_code_is_explained_in_words_of_its_own() -> None:
@@ -98,7 +98,7 @@ def test_unknown_error_codes_pass_through_verbatim() -> None:
 
 def test_what_is_no_string_is_no_error_code() -> None:
     with pytest.raises(ValueError, match="7"):
-        ErrorCode(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] -- the point
+        ErrorCode(7)
 
 
 def test_the_protocol_page_tells_the_same_rules() -> None:

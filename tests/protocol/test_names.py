@@ -57,7 +57,7 @@ def test_half_a_surrogate_pair_is_refused(check: Check, most: int) -> None:
 def test_only_strings_are_names(check: Check, most: int) -> None:
     for value in (None, 7, b"name", ["a"]):
         with pytest.raises(InvalidNameError, match=type(value).__name__):
-            check(value)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] -- the point
+            check(value)  # pyright: ignore[reportArgumentType] -- the point
 
 
 @given(name=st.text(st.characters(exclude_categories=()), max_size=300))

@@ -327,8 +327,8 @@ def test_repr_shows_the_state_and_never_the_value() -> None:
     futures.append(futures[0].map(str))
     assert [repr(future) for future in futures] == [
         "<agentbus.Future pending>",
-        "<agentbus.Future done>",
-        "<agentbus.Future failed>",
+        "<agentbus.Future done: str>",
+        "<agentbus.Future failed: KeyError>",
         "<agentbus.Future computed on demand>",
     ]
 

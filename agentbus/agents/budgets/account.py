@@ -75,6 +75,12 @@ class BudgetAccount:
         self.wall_at = wall_at
         self.away = False
 
+    def __repr__(self) -> str:
+        left = self.left
+        amounts = {"wall": left.wall, "tokens": left.tokens, "money": left.money, "hops": left.hops}
+        limited = ", ".join(f"{name}={amount}" for name, amount in amounts.items() if amount is not None)
+        return f"<BudgetAccount with {limited} left>" if limited else "<BudgetAccount without limits>"
+
     # -- for handlers ----------------------------------------------------------------------------------------
 
     @property

@@ -49,12 +49,12 @@ def test_what_is_no_amount_is_refused(amounts: dict[str, Any]) -> None:
 
 def test_money_is_never_a_float() -> None:
     with pytest.raises(TypeError, match=r'say "0\.1"'):
-        Budget(money=0.1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] -- the test
+        Budget(money=0.1)  # pyright: ignore[reportArgumentType] -- the test
 
 
 def test_budgets_do_not_change() -> None:
     with pytest.raises(AttributeError):
-        Budget(tokens=1).tokens = 2  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue] -- the test
+        Budget(tokens=1).tokens = 2  # pyright: ignore[reportAttributeAccessIssue] -- the test
 
 
 @given(tokens, st.none() | monies.filter(bool), st.none() | st.integers(1, 500))

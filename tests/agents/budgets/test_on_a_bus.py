@@ -322,7 +322,7 @@ def test_a_peer_that_knows_no_budgets_has_spent_all_of_it() -> None:
             del account
             plain(*args)
 
-        reception.answered = without_budget  # type: ignore[method-assign]  # pyright: ignore[reportAttributeAccessIssue] -- an earlier version's answers
+        reception.answered = without_budget  # pyright: ignore[reportAttributeAccessIssue] -- an earlier version's answers
         assert await delegate(one, "two/spender", Spend(tokens=1), part=account_of_ask.tokens) == (None, 90)
 
     simulate(scenario)

@@ -260,7 +260,7 @@ def test_what_can_t_be_attached_is_refused_at_once() -> None:
     async def scenario(_cluster: Cluster, ref: AgentRef, _log: list[str]) -> None:
         for nonsense in ("text", 5):
             with pytest.raises(TypeError, match="attach="):
-                ref.ask(Total(), attach=nonsense)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+                ref.ask(Total(), attach=nonsense)  # pyright: ignore[reportArgumentType, reportCallIssue]
         with pytest.raises(AgentFailed, match="without attach="):
             await ref.ask(Total())
 

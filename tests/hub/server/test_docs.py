@@ -26,11 +26,9 @@ def load(text: str) -> Any:
 
 
 def defaults(settings: type[msgspec.Struct]) -> dict[str, Any]:
-    return {
-        field.name: list(field.default) if isinstance(field.default, tuple) else field.default
-        for field in msgspec.structs.fields(settings)
-        if field.default is not msgspec.NODEFAULT
-    }
+    fields: dict[str, Any] = {field.name: field.default for field in msgspec.structs.fields(settings)}
+    fields = {name: value for name, value in fields.items() if value is not msgspec.NODEFAULT}
+    return {name: [*value] if isinstance(value, tuple) else value for name, value in fields.items()}
 
 
 def names(settings: type[msgspec.Struct]) -> set[str]:
