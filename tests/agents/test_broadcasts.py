@@ -151,6 +151,7 @@ def test_a_group_works_before_the_bus_has_joined_and_alone() -> None:
         await publish(a, range(5))
         await listening
         await cluster.until(lambda: len(ears.heard) == 5)
+        assert set(ears.shares()) == {"a"}
 
     simulate(scenario)
 

@@ -278,6 +278,7 @@ def test_listeners_are_there_again_after_a_cut_and_broadcasts_wait_for_a_connect
         await cluster.until(lambda: bool(cluster.seen("a", BusDisconnected)))
         await a.broadcast("news", News("after the cut"))
         await cluster.until(lambda: bool(heard))
+        assert heard == ["after the cut"]
 
     simulate(scenario)
 

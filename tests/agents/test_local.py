@@ -384,8 +384,10 @@ def test_children_stop_with_their_parent() -> None:
         bus = await one(cluster)
         ref = bus.spawn(Parent, [], name="p")
         child = bus.ref(await ref.ask(Spawn()))
+        assert bus.find(name=child.name) == [child]
         await ref.stop()
         await cluster.until(lambda: not bus.find(name=child.name), within=1)
+        assert bus.find() == []
 
     simulate(scenario)
 
