@@ -110,6 +110,8 @@ class Bus(BusDiscovery):
         super().__init__(way, namespace=namespace, node=node, options=options, runtime=runtime, loop=loop)
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_once"):  # its constructor failed, and a traceback shows the locals there
+            return "<Bus, not made>"
         if "closed" in self._once or self._node.ended.done():
             state = "closed"
         else:

@@ -513,13 +513,18 @@ def test_replicas_of_which_one_s_name_is_taken_leave_nothing_behind() -> None:
     simulate(scenario)
 
 
+class Unmade(Worker):
+    def __init__(self) -> None:
+        raise OSError("no disk")
+
+
 def test_a_constructor_that_raises_is_a_failure_of_the_agent() -> None:
     async def scenario(cluster: Cluster) -> None:
         bus = await one(cluster)
-        ref = bus.spawn(Worker, "too", "many", "arguments", name="w")
+        ref = bus.spawn(Unmade, name="w")
         with pytest.raises((AgentStopped, NoSuchAgentError)):
             await ref.ask(Echo("x"))
-        assert "TypeError" in cluster.seen("a", AgentFailure)[0].error
+        assert "OSError: no disk" in cluster.seen("a", AgentFailure)[0].error
         assert bus.find(name="w") == []
 
     simulate(scenario)

@@ -162,7 +162,7 @@ def test_a_taken_port_is_one_clear_error() -> None:
     async def main() -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
-            with pytest.raises(HubConfigError, match=rf"host and port: 127.0.0.1:{port}: .+in use"):
+            with pytest.raises(HubConfigError, match=rf"host and port: 127.0.0.1:{port} is in use"):
                 async with serving(Listen(port=port)):
                     pass
 
