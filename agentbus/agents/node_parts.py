@@ -114,7 +114,7 @@ class NodeParts:
             loop.call_soon,
             capacity=2 * options.link.window,
             capacity_bytes=options.link.max_parked_bytes,
-            is_guest=self.exchange.is_guest,
+            is_guest=lambda stamp: self.exchange.guest_peer(stamp) is not None,
         )
         self.reception = Reception(
             house,
@@ -123,6 +123,7 @@ class NodeParts:
             down=self._agent_down,
             bury=bury,
             parking=self.parking,
+            guest_peer=self.exchange.guest_peer,
             here=(namespace, stamp.node),
             loop=loop,
         )

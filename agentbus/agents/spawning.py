@@ -78,7 +78,8 @@ class SpawnOptions(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises:
             ValueError: see above.
-            TypeError: a plain pykka actor, which can be neither watched nor stored nor moved.
+            TypeError: a plain pykka actor, which can be neither watched nor stored nor moved; an agent with a
+                store that does not say how its state is kept.
         """
         if self.replicas < 1:
             raise ValueError(f"there is at least one replica, not {self.replicas}")
@@ -98,5 +99,11 @@ class SpawnOptions(msgspec.Struct, frozen=True, kw_only=True):
             return
         if self.name is None:
             raise ValueError("a stored agent is found again by its name: give it one with name=")
+        if issubclass(cls, Agent):
+            missing = [name for name in ("snapshot", "restore") if getattr(cls, name) is getattr(Agent, name)]
+            if missing:
+                raise TypeError(
+                    f"{cls.__qualname__} has a store, so it needs {' and '.join(missing)}: see `Agent.snapshot`"
+                )
         if issubclass(cls, AsyncAgentActor) and (cls.concurrency > 1 or cls.reentrant):
             raise ValueError("a stored agent handles one message at a time: what it stores is whole then")
