@@ -102,8 +102,7 @@ class SpawnOptions(msgspec.Struct, frozen=True, kw_only=True):
         if issubclass(cls, Agent):
             missing = [name for name in ("snapshot", "restore") if getattr(cls, name) is getattr(Agent, name)]
             if missing:
-                raise TypeError(
-                    f"{cls.__qualname__} has a store, so it needs {' and '.join(missing)}: see `Agent.snapshot`"
-                )
+                wanted = " and ".join(f"{name}()" for name in missing)
+                raise TypeError(f"{cls.__qualname__} has a store, so it needs {wanted}: see `Agent.snapshot`")
         if issubclass(cls, AsyncAgentActor) and (cls.concurrency > 1 or cls.reentrant):
             raise ValueError("a stored agent handles one message at a time: what it stores is whole then")

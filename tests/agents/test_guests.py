@@ -19,7 +19,6 @@ from agentbus.errors import MailboxFullError
 from agentbus.runtime import virtual_sleep
 from tests.agents.cluster import Cluster, simulate
 
-
 STORES: list[Callable[[Path], Store]] = [
     lambda _folder: MemoryStore(journal_size=8),
     lambda folder: SqliteStore(folder / "state.db", journal_size=8),
