@@ -272,6 +272,8 @@ class Exchange:
     def settle_calls(self) -> None:
         """Tell senders what links have learned since the last time."""
         for settled in self._traffic.settled():
+            if settled.never_left:
+                settled.token.withdrawn()
             settled.token.settle(settled.outcome)
 
     # -- nodes come, move and go -----------------------------------------------------------------------------

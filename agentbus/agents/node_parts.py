@@ -129,7 +129,7 @@ class NodeParts:
         )
         self.streams = StreamDesk(self.reception, self.exchange, answer, loop)
         self.watching = Watching(self.exchange.send)
-        self.waiters = Waiters(self.finder.find)
+        self.waiters = Waiters(self.finder.find, loop.call_soon)
         self.broadcasts = Broadcasts(uplink, self.traffic, self.membership, loop.clock.monotonic)
         self._bury = bury
         self.reception.serve(Kind.HOLD, pressure.on_hold)
