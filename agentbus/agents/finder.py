@@ -125,7 +125,7 @@ class Waiters:
         return len(self._waiting)
 
     def add(self, waiter: Waiter) -> None:
-        """Tell somebody once enough agents are there; who gives up, by cancelling the future, is forgotten."""
+        """Tell somebody once enough agents are there; who cancels the future is forgotten."""
         if self._told(waiter):
             return
         if len(self._waiting) >= MAX_WAITERS:
