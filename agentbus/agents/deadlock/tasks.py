@@ -7,7 +7,8 @@ version is not seen: then the deadline has to do.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any, TypeGuard
 
 MAX_NESTING = 16
 """Groups in groups that are looked through."""
@@ -49,9 +50,13 @@ def _awaits(other: Task, task: Task) -> bool:
 
 def _last_pending(awaited: Any) -> Task | None:
     """Give the only task that has to end for an awaited future to be done, if it is one."""
-    children: Any = getattr(awaited, "_children", (awaited,))
-    pending: list[object] = [child for child in children if child is not None and not child.done()]
-    return cast("Task", pending[0]) if len(pending) == 1 and isinstance(pending[0], asyncio.Task) else None
+    children: Sequence[Any] = getattr(awaited, "_children", (awaited,))
+    pending = [child for child in children if child is not None and not child.done()]
+    return pending[0] if len(pending) == 1 and _is_task(pending[0]) else None
+
+
+def _is_task(value: object) -> TypeGuard[Task]:
+    return isinstance(value, asyncio.Task)
 
 
 def _group_parent(task: Task) -> Task | None:
