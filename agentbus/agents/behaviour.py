@@ -72,7 +72,7 @@ class AgentBehaviour:
 
     def on_start(self) -> Any:
         """Run the agent's hook."""
-        return self._in_scope(self._idle, self._agent.on_start)
+        return self._in_scope(Scope(self._context, None, starting=True), self._agent.on_start)
 
     def on_stop(self) -> Any:
         """Run the agent's hook."""

@@ -155,8 +155,8 @@ class Bus(BusDiscovery):
             kwargs: for its constructor.
 
         Raises:
-            TypeError: the class can't be spawned, its handlers are unusable, or its metadata, or its
-                arguments don't pickle.
+            TypeError: the class can't be spawned, its handlers are unusable, or its metadata, its arguments
+                don't pickle, or it has a store and no `snapshot` and `restore`.
             ValueError: there is an agent of that name, capabilities and metadata are over 2000 bytes, or
                 options that don't go together.
             InvalidNameError: the name has no place in an address.

@@ -81,7 +81,8 @@ class BusDiscovery(BusCore):
             count: how many.
 
         Returns:
-            The future of their refs; it waits for ever, so `.get(timeout=…)`. It fails with `BusClosedError`.
+            The future of their refs; it waits for ever, so `.get(timeout=…)`, and `.cancel()` if nobody will
+            look again. It fails with `BusClosedError`, and with `MailboxFullError` if 10 000 wait already.
         """
         return self._wait_for(Query(name, capability, metadata or {}), count)
 

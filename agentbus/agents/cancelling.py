@@ -13,7 +13,6 @@ Lives on the I/O loop.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -23,14 +22,9 @@ from agentbus.agents.calls import Ask
 from agentbus.agents.deadlines import Deadlines
 from agentbus.agents.envelope import NOTHING, Envelope, Kind, Stamp, encode_body
 from agentbus.agents.outcome import Outcome
+from agentbus.agents.tombstones import Tombstones
 from agentbus.agents.traffic import Traffic
 from agentbus.runtime import Future, Loop
-
-MAX_TOMBSTONES = 1024
-"""Cancels that came before what they cancel; the oldest is forgotten, and its ask would start after all."""
-
-TOMBSTONE_SECONDS = 60.0
-"""After so long a cancelled ask does not come any more: it was answered before."""
 
 IDS_PER_ENVELOPE = 500
 
@@ -89,13 +83,15 @@ class AskedHere:
 
     Args:
         loop: the I/O loop.
+        guest_peer: gives the peer id of a guest; None for a node.
     """
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: Loop, guest_peer: Callable[[Stamp], str | None]) -> None:
+        self._guest_peer = guest_peer
         self._now = loop.clock.monotonic
         self._deadlines = Deadlines(loop)
         self._open: dict[Stamp, dict[str, Future[Any]]] = {}
-        self._tombstones: OrderedDict[tuple[Stamp, str], float] = OrderedDict()
+        self._tombstones = Tombstones()
 
     def __len__(self) -> int:
         """Count the asks that have no answer yet."""
@@ -104,7 +100,7 @@ class AskedHere:
     @property
     def tombstones(self) -> int:
         """Count the cancels that came before what they cancel."""
-        self._clear_old_tombstones()
+        self._tombstones.clear_old(self._now())
         return len(self._tombstones)
 
     @property
@@ -114,7 +110,7 @@ class AskedHere:
 
     def is_cancelled(self, stamp: Stamp, number: str) -> bool:
         """Whether an ask that has just come was cancelled before; its tombstone is used up."""
-        return bool(self._tombstones) and self._tombstones.pop((stamp, number), None) is not None
+        return bool(self._tombstones) and self._tombstones.take(stamp, number)
 
     def opened(self, stamp: Stamp, number: str, future: Future[Any], deadline: float | None) -> None:
         """Note an ask that waits for its agent.
@@ -147,22 +143,15 @@ class AskedHere:
                 future.cancel()
 
     def _bury(self, stamp: Stamp, number: str) -> None:
-        self._clear_old_tombstones()
-        self._tombstones[stamp, number] = self._now() + TOMBSTONE_SECONDS
-        if len(self._tombstones) > MAX_TOMBSTONES:
-            self._tombstones.popitem(last=False)
-
-    def _clear_old_tombstones(self) -> None:
         now = self._now()
-        while self._tombstones and next(iter(self._tombstones.values())) <= now:
-            self._tombstones.popitem(last=False)
+        self._tombstones.clear_old(now)
+        self._tombstones.bury(stamp, number, self._guest_peer(stamp), now)
 
     def node_dead(self, stamp: Stamp) -> None:
         """Cancel what a life has asked that is over: nobody waits for the replies."""
         for future in list(self._open.pop(stamp, {}).values()):
             future.cancel()
-        for key in [key for key in self._tombstones if key[0] == stamp]:
-            del self._tombstones[key]
+        self._tombstones.forget(stamp)
 
     def new_life(self) -> None:
         """Cancel what everybody has asked: nobody waits for replies of a life that is over."""

@@ -265,13 +265,15 @@ class Exchange:
         """Give the ask of that number to that life, if somebody waits for it."""
         return self._asks.get(stamp, number)
 
-    def is_guest(self, stamp: Stamp) -> bool:
-        """Whether a life is of a peer without a node's token."""
-        return self._guests.peer(stamp) is not None
+    def guest_peer(self, stamp: Stamp) -> str | None:
+        """Give the peer id of a guest, as the hub stamps it; None for a node."""
+        return self._guests.peer(stamp)
 
     def settle_calls(self) -> None:
         """Tell senders what links have learned since the last time."""
         for settled in self._traffic.settled():
+            if settled.never_left:
+                settled.token.withdrawn()
             settled.token.settle(settled.outcome)
 
     # -- nodes come, move and go -----------------------------------------------------------------------------

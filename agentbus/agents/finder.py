@@ -15,6 +15,7 @@ from agentbus.agents.membership import Membership
 from agentbus.agents.nodes import NodeState
 from agentbus.agents.query import Query
 from agentbus.agents.status import AgentStatus, read_status
+from agentbus.errors import MailboxFullError
 from agentbus.runtime import Future
 
 
@@ -87,7 +88,11 @@ class Finder:
         ]
 
 
-class Waiter(msgspec.Struct, frozen=True):
+MAX_WAITERS = 10_000
+"""Waits for agents that may be open at a time on one bus; one more fails with `MailboxFullError`."""
+
+
+class Waiter(msgspec.Struct, frozen=True, eq=False):
     """Somebody who waits for agents to be there.
 
     Attributes:
@@ -106,11 +111,13 @@ class Waiters:
 
     Args:
         find: gives the agents that are there.
+        on_loop: calls a function on the I/O loop, from any thread.
     """
 
-    def __init__(self, find: Callable[[Query], list[Address]]) -> None:
+    def __init__(self, find: Callable[[Query], list[Address]], on_loop: Callable[..., object]) -> None:
         self._find = find
-        self._waiting: list[Waiter] = []
+        self._on_loop = on_loop
+        self._waiting: dict[Waiter, None] = {}
 
     @property
     def waiting(self) -> int:
@@ -118,25 +125,31 @@ class Waiters:
         return len(self._waiting)
 
     def add(self, waiter: Waiter) -> None:
-        """Tell somebody once enough agents are there."""
-        self._waiting.append(waiter)
-        self.look()
+        """Tell somebody once enough agents are there; who cancels the future is forgotten."""
+        if self._told(waiter):
+            return
+        if len(self._waiting) >= MAX_WAITERS:
+            waiter.future.try_set_exception(MailboxFullError(MAX_WAITERS))
+            return
+        self._waiting[waiter] = None
+        waiter.future.add_done_callback(lambda _future: self._on_loop(self._waiting.pop, waiter, None))
 
     def look(self) -> None:
-        """Tell those whose agents are there; forget those who gave up."""
-        waiting: list[Waiter] = []
-        for waiter in self._waiting:
-            if waiter.future.done():
-                continue
-            found = self._find(waiter.query)
-            if len(found) >= waiter.count:
-                waiter.future.try_set(found)
-            else:
-                waiting.append(waiter)
-        self._waiting = waiting
+        """Tell those whose agents are there."""
+        for waiter in [waiter for waiter in self._waiting if self._told(waiter)]:
+            self._waiting.pop(waiter, None)
+
+    def _told(self, waiter: Waiter) -> bool:
+        if waiter.future.done():
+            return True
+        found = self._find(waiter.query)
+        if len(found) < waiter.count:
+            return False
+        waiter.future.try_set(found)
+        return True
 
     def close(self, error: Exception) -> None:
         """Fail all."""
-        for waiter in self._waiting:
+        for waiter in list(self._waiting):
             waiter.future.try_set_exception(error)
         self._waiting.clear()

@@ -27,6 +27,9 @@ MAX_CHAIN = 64
 MAX_KEY = 200
 """Characters of a message's key."""
 
+GUESTS_KEY = "guest:"
+"""How the keys of peers without a node's token begin, once they are here; no other key begins so."""
+
 Waiting = tuple[str, str]
 """An agent's address as text, and the number of the ask whose answer it waits for."""
 
@@ -89,10 +92,12 @@ def keyed(headers: Headers, key: str) -> Headers:
     """Give headers a key.
 
     Raises:
-        ValueError: no text, or one that is longer than 200 characters.
+        ValueError: no text, one that is longer than 200 characters, or one that begins as guests' do.
     """
-    if not 0 < len(key) <= MAX_KEY:
-        raise ValueError(f"a key is a text of 1 to {MAX_KEY} characters")
+    if not 0 < len(key) <= MAX_KEY or key.startswith(GUESTS_KEY):
+        raise ValueError(
+            f"a key is a text of 1 to {MAX_KEY} characters that does not begin with {GUESTS_KEY!r}"
+        )
     return msgspec.structs.replace(headers, key=key)
 
 

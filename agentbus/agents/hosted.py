@@ -18,6 +18,7 @@ from agentbus.agents.status import AgentStatus, status_of, status_of_all
 from agentbus.errors import AgentStopped, MailboxFullError
 from agentbus.runtime import Future
 from agentbus.runtime.cell import CellRef
+from agentbus.runtime.cell_events import CellState
 
 
 class Listing(Protocol):
@@ -128,15 +129,23 @@ class LocalAgent:
 
     def ask(self, delivery: Delivery) -> Future[Any]:
         """Put a message into the mailbox; the future is of the reply."""
-        chain = delivery.headers.chain
-        cycle = cycle_at(self.address, chain, concurrency=self.concurrency) if chain else ()
+        cycle = self._cycle(delivery) if delivery.headers.chain else ()
         if not cycle:
             return self._started_cell().ask(delivery)
-        if self.reentrant:
+        if self.reentrant and not self._starting:
             return self._let_in(Reentry(delivery))
-        future = self._started_cell().ask(delivery)
+        future = self._started_cell().ask_now(delivery)  # who may be waited for here must not wait here
         self._listing.suspect(cycle, future)
         return future
+
+    @property
+    def _starting(self) -> bool:
+        return self.cell is not None and self.cell.state is CellState.STARTING
+
+    def _cycle(self, delivery: Delivery) -> tuple[Waiting, ...]:
+        """Give what an ask may close; while it starts, one wait is enough, whatever its concurrency."""
+        hands = 1 if self._starting else self.concurrency
+        return cycle_at(self.address, delivery.headers.chain, concurrency=hands)
 
     def _let_in(self, entry: Reentry) -> Future[Any]:
         if not self._started_cell().tell_control(entry):
@@ -156,8 +165,7 @@ class LocalAgent:
 
     def comes_back(self, delivery: Delivery) -> bool:
         """Whether an ask may close a cycle here: what waits for its answer must not make it wait."""
-        chain = delivery.headers.chain
-        return bool(chain and cycle_at(self.address, chain, concurrency=self.concurrency))
+        return bool(delivery.headers.chain and self._cycle(delivery))
 
     def stop(self, *, now: bool = False) -> Future[bool]:
         """Ask it to end."""

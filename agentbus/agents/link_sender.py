@@ -48,10 +48,12 @@ class Settled(msgspec.Struct, frozen=True):
     Attributes:
         token: what was given to `post`.
         outcome: exactly one per token.
+        never_left: it was given up while it waited here.
     """
 
     token: Any
     outcome: Outcome
+    never_left: bool = False
 
 
 class _Sent(msgspec.Struct):
@@ -298,7 +300,8 @@ class LinkSender:
     def expire(self, now: float) -> None:
         """Settle what waits in the queue and is too late."""
         for unsent in self.queue.expire(now):
-            self._settled_now(unsent.token, Outcome.EXPIRED)
+            if unsent.token is not None:
+                self._settled.append(Settled(unsent.token, Outcome.EXPIRED, never_left=True))
 
     def _settled_now(self, token: Any, outcome: Outcome) -> None:
         if token is not None:

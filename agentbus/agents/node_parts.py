@@ -22,11 +22,10 @@ from agentbus.agents.link import Inbound
 from agentbus.agents.link_queue import LinkOptions
 from agentbus.agents.membership import Membership
 from agentbus.agents.negotiation import Negotiation
-from agentbus.agents.outcome import Outcome
 from agentbus.agents.pacer import Pace, Pacer, pace_below
 from agentbus.agents.parking import Parking
 from agentbus.agents.pressure import Pressure
-from agentbus.agents.reception import Reception
+from agentbus.agents.reception import Answer, Reception
 from agentbus.agents.standing import MembershipOptions
 from agentbus.agents.streams.desk import StreamDesk
 from agentbus.agents.traffic import Outgoing, Traffic
@@ -90,7 +89,7 @@ class NodeParts:
         *,
         bury: Bury,
         loop: Loop,
-        answer: Callable[[Stamp, Envelope | None, int | None, Outcome | None], None],
+        answer: Answer,
         flush: Callable[[], object],
     ) -> None:
         now = loop.clock.monotonic()
@@ -108,31 +107,39 @@ class NodeParts:
             self.membership, self.traffic, self, options.link, loop, self._cancels.give_up
         )
         self.negotiation = Negotiation(self.exchange.send, self.exchange.fail, loop)
+        self._bury = bury
         pressure = Pressure(self.traffic, loop.clock.monotonic, flush)
-        self.parking = Parking(
+        self.parking = self._make_parking(pressure, loop)
+        self.reception = self._make_reception(stamp, answer, loop)
+        self.reception.serve(Kind.HOLD, pressure.on_hold)
+        self.reception.serve(Kind.RELEASE, pressure.on_release)
+        self.streams = StreamDesk(self.reception, self.exchange, answer, loop)
+        self.watching = Watching(self.exchange.send)
+        self.waiters = Waiters(self.finder.find, loop.call_soon)
+        self.broadcasts = Broadcasts(uplink, self.traffic, self.membership, loop.clock.monotonic)
+
+    def _make_parking(self, pressure: Pressure, loop: Loop) -> Parking:
+        link = self.options.link
+        return Parking(
             pressure.notify,
             loop.call_soon,
-            capacity=2 * options.link.window,
-            capacity_bytes=options.link.max_parked_bytes,
-            is_guest=self.exchange.is_guest,
+            capacity=2 * link.window,
+            capacity_bytes=link.max_parked_bytes,
+            is_guest=lambda stamp: self.exchange.guest_peer(stamp) is not None,
         )
-        self.reception = Reception(
-            house,
+
+    def _make_reception(self, stamp: Stamp, answer: Answer, loop: Loop) -> Reception:
+        return Reception(
+            self.house,
             answer=answer,
             replied=self.exchange.replied,
             down=self._agent_down,
-            bury=bury,
+            bury=self._bury,
             parking=self.parking,
-            here=(namespace, stamp.node),
+            guest_peer=self.exchange.guest_peer,
+            here=(self._namespace, stamp.node),
             loop=loop,
         )
-        self.streams = StreamDesk(self.reception, self.exchange, answer, loop)
-        self.watching = Watching(self.exchange.send)
-        self.waiters = Waiters(self.finder.find)
-        self.broadcasts = Broadcasts(uplink, self.traffic, self.membership, loop.clock.monotonic)
-        self._bury = bury
-        self.reception.serve(Kind.HOLD, pressure.on_hold)
-        self.reception.serve(Kind.RELEASE, pressure.on_release)
 
     def _route(self, stamp: Stamp) -> str | None:
         return self.exchange.route(stamp)

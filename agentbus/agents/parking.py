@@ -16,8 +16,8 @@ from typing import Any, Protocol
 import msgspec
 
 from agentbus.agents.envelope import Kind, Stamp
+from agentbus.agents.shares import GUESTS_PART
 
-GUESTS_PART = 4
 VISIT_BYTES = 500
 """What a parked message takes beside its body."""
 

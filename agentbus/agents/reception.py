@@ -22,6 +22,7 @@ from agentbus.agents.control import carry_out, decode_order
 from agentbus.agents.delivery import Body, Delivery
 from agentbus.agents.envelope import Envelope, Kind, Stamp, decode_envelope, encode_body
 from agentbus.agents.failures import describe
+from agentbus.agents.guests import as_guest
 from agentbus.agents.headers import headers_of
 from agentbus.agents.hosted import Hosted, LocalAgent
 from agentbus.agents.hosting import House
@@ -59,6 +60,7 @@ class Reception:
         down: told that an agent of another node is dead.
         bury: told of messages that nobody handles.
         parking: where messages for full agents wait.
+        guest_peer: gives the peer id of a guest; None for a node.
         here: this node's namespace and id.
         loop: the I/O loop.
     """
@@ -72,6 +74,7 @@ class Reception:
         down: Callable[[Address, str], None],
         bury: Bury,
         parking: Parking,
+        guest_peer: Callable[[Stamp], str | None],
         here: tuple[str, str],
         loop: Loop,
     ) -> None:
@@ -84,7 +87,8 @@ class Reception:
         self._namespace, self._node = here
         self._loop = loop
         self._watchers: dict[tuple[Stamp, str], None] = {}
-        self.asked = AskedHere(loop)
+        self._guest_peer = guest_peer
+        self.asked = AskedHere(loop, guest_peer)
         self._followed: dict[str, Hosted] = {}
         self._kinds: dict[str, OnKind] = {
             Kind.TELL: self._on_tell,
@@ -119,8 +123,8 @@ class Reception:
             self._bury(self._address(""), "undecodable", inbound.envelope, None, "", error)
             self._answer(stamp, None, inbound.sequence, Outcome.DEAD_LETTERED)
             return
-        if not trusted and envelope.chain:  # nobody asks a guest's agents, so none of ours waits for them
-            envelope = msgspec.structs.replace(envelope, chain=())
+        if not trusted:
+            envelope = as_guest(envelope, self._namespace, self._guest_peer(stamp) or "")
         if not trusted and envelope.kind not in self._open_to_guests:
             self._refuse(stamp, inbound.sequence, envelope, "not_trusted", _not_trusted())
         elif envelope.kind in {Kind.REPLY, Kind.ERROR}:

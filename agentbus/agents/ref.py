@@ -176,7 +176,7 @@ class AgentRef:
             headers = self._paid(headers, scope, budget)
         except (HopLimitError, BudgetExhausted) as error:
             return Future.failed(error)
-        if scope is not None and scope.delivery is not None:
+        if scope is not None and scope.waits:
             number = self._post.waits.open(scope)
             future = self._ask(message, waited_for(headers, scope, number), attach)
             self._post.waits.follow(number, future)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar, overload
 
 from agentbus.agents.address import Address
+from agentbus.agents.budgets.budget import Budget
 from agentbus.agents.candidates import OneBy, pick, that_stay
 from agentbus.agents.finder import Sighting
 from agentbus.agents.message import Message, Request
@@ -99,10 +100,14 @@ class Route:
         told.add_done_callback(partial(_pass_on, outcome))
 
     @overload
-    def ask(self, message: Request[Reply], *, timeout: float | None = None) -> Future[Reply]: ...
+    def ask(
+        self, message: Request[Reply], *, timeout: float | None = None, budget: Budget | None = None
+    ) -> Future[Reply]: ...
     @overload
-    def ask(self, message: Message | Any, *, timeout: float | None = None) -> Future[Any]: ...
-    def ask(self, message: Any, *, timeout: float | None = None) -> Future[Any]:
+    def ask(
+        self, message: Message | Any, *, timeout: float | None = None, budget: Budget | None = None
+    ) -> Future[Any]: ...
+    def ask(self, message: Any, *, timeout: float | None = None, budget: Budget | None = None) -> Future[Any]:
         """Ask one agent; see `AgentRef.ask`.
 
         If the agent goes before the message has reached it, the next one is asked. If the message may have
@@ -111,12 +116,14 @@ class Route:
         Args:
             message: see `AgentRef.ask`.
             timeout: seconds to wait, for an agent and for the reply together.
+            budget: see `AgentRef.ask`; an agent that the message has not reached has cost nothing.
 
         Returns:
             The future of the reply. It fails with `NoSuchAgentError` where nobody is there, after
             `wait_timeout` if the route has one, and with what `AgentRef.ask` fails with.
         """
-        asking = RoutedAsk(self, message, None if timeout is None else self._sender.now() + timeout)
+        deadline = None if timeout is None else self._sender.now() + timeout
+        asking = RoutedAsk(self, message, deadline, budget)
         asking.start(self._wait_timeout)
         return asking.future
 
@@ -154,16 +161,18 @@ class RoutedAsk:
         route: chooses.
         message: what is asked.
         deadline: on the bus's clock, or None.
+        budget: see `AgentRef.ask`.
 
     Attributes:
         future: of the reply.
     """
 
-    def __init__(self, route: Route, message: Any, deadline: float | None) -> None:
+    def __init__(self, route: Route, message: Any, deadline: float | None, budget: Budget | None) -> None:
         self.future: Future[Any] = Future(cancellable_by_waiter=True)
         self._route = route
         self._message = message
         self._deadline = deadline
+        self._budget = budget
         self._context: Context = copy_context()
         self._tried: frozenset[Address] = frozenset()
         self._asked: Future[Any] | None = None
@@ -195,7 +204,8 @@ class RoutedAsk:
 
     def _ask(self, ref: AgentRef) -> None:
         self._tried |= {ref.address}
-        self._asked = ref.ask(self._message, timeout=self._route.time_left(self._deadline))
+        left = self._route.time_left(self._deadline)
+        self._asked = ref.ask(self._message, timeout=left, budget=self._budget)
         self._asked.add_done_callback(partial(self._answered, ref))
 
     def _answered(self, ref: AgentRef, asked: Future[Any]) -> None:

@@ -19,13 +19,15 @@ class Scope:
         agent: which.
         delivery: the message that it handles; None in its hooks.
         task: the task that it works in; None on a thread.
+        waits: whether messages wait until this is done with: the agent handles one, or starts.
     """
 
-    __slots__ = ("agent", "delivery", "task")
+    __slots__ = ("agent", "delivery", "task", "waits")
 
-    def __init__(self, agent: AgentContext, delivery: Delivery | None) -> None:
+    def __init__(self, agent: AgentContext, delivery: Delivery | None, *, starting: bool = False) -> None:
         self.agent = agent
         self.delivery = delivery
+        self.waits = starting or delivery is not None
         self.task: asyncio.Task[Any] | None = None
 
     @property

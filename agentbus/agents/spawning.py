@@ -90,8 +90,8 @@ class SpawnOptions(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises:
             ValueError: see above.
-            TypeError: an option of the wrong kind, or a plain pykka actor, which can be neither watched nor
-                stored nor moved.
+            TypeError: an option of the wrong kind; a plain pykka actor, which can be neither watched nor
+                stored nor moved; an agent with a store that does not say how its state is kept.
         """
         self._check_kinds()
         if self.replicas < 1:
@@ -118,5 +118,10 @@ class SpawnOptions(msgspec.Struct, frozen=True, kw_only=True):
             return
         if self.name is None:
             raise ValueError("a stored agent is found again by its name: give it one with name=")
+        if issubclass(cls, Agent):
+            missing = [name for name in ("snapshot", "restore") if getattr(cls, name) is getattr(Agent, name)]
+            if missing:
+                wanted = " and ".join(f"{name}()" for name in missing)
+                raise TypeError(f"{cls.__qualname__} has a store, so it needs {wanted}: see `Agent.snapshot`")
         if issubclass(cls, AsyncAgentActor) and (cls.concurrency > 1 or cls.reentrant):
             raise ValueError("a stored agent handles one message at a time: what it stores is whole then")

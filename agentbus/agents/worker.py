@@ -99,15 +99,21 @@ def run_worker(
         )
     finally:
         del api_key  # a traceback shows the locals of this frame
+    over = _end_of(bus, follow_stdin=follow_stdin)
+    bus.start()
+    with suppress(BusClosedError):  # the hub may have refused us already: then `_work` says so
+        bus.spawn(cls, name=name or cls.__name__.lower(), replicas=replicas)
+    return _work(bus, over)
+
+
+def _end_of(bus: Bus, *, follow_stdin: bool) -> Future[str]:
+    """Give the future of what ends the work, from the main thread."""
     over: Future[str] = Future()
     _on_signals(over)
     if follow_stdin:
         threading.Thread(target=_follow_stdin, args=(over,), name="agentbus-parent", daemon=True).start()
     bus.ended.add_done_callback(lambda _ended: over.try_set(ENDED))
-    bus.start()
-    with suppress(BusClosedError):  # the hub may have refused us already: then `_work` says so
-        bus.spawn(cls, name=name or cls.__name__.lower(), replicas=replicas)
-    return _work(bus, over)
+    return over
 
 
 def _on_signals(over: Future[str]) -> None:

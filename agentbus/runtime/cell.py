@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from agentbus.errors import MailboxFullError
+from agentbus.errors import ActorStoppedError, MailboxFullError
 from agentbus.runtime.cell_context import CellContext
 from agentbus.runtime.cell_control import MAX_CONTROLS, Control, Steer, Switch
 from agentbus.runtime.cell_core import CellCore, CellStatus
@@ -20,6 +20,7 @@ from agentbus.runtime.cell_group import CellGroup
 from agentbus.runtime.cell_loop import LoopCell
 from agentbus.runtime.cell_thread import ThreadCell
 from agentbus.runtime.down import StartOptions
+from agentbus.runtime.envelope import Ask
 from agentbus.runtime.future import Future
 from agentbus.runtime.mailbox import Mailbox, MailboxOptions
 from agentbus.runtime.ref import LoopActorRef
@@ -128,6 +129,15 @@ class CellRef:
         It fails with what `tell` raises, and with `AgentFailed`, `AgentRestarted` or `AgentStopped`.
         """
         return self.actor_ref.ask(message, block=False)
+
+    def ask_now(self, message: Any) -> Future[Any]:
+        """Send a message like `ask`, but never wait for room: it fails with `MailboxFullError` then."""
+        future: Future[Any] = Future(cancellable_by_waiter=True)
+        try:
+            self._mailbox.put_now(Ask(message, future))
+        except (ActorStoppedError, MailboxFullError) as error:
+            future.set_exception(error)
+        return future
 
     def when_room(self, callback: Callable[[], object]) -> bool:
         """Call back once the mailbox has room, or takes nothing any more; False, no call, if that is now."""

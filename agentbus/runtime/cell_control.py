@@ -42,6 +42,19 @@ class Switch(Control):
         self.paused = paused
 
 
+class Refusal:
+    """What `on_control` gives for advice that never reached the agent: who steers is told, all goes on.
+
+    Attributes:
+        error: why.
+    """
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
 class Steer(Control):
     """A message for the behaviour's `on_control`.
 

@@ -12,7 +12,7 @@ from typing import Any
 from agentbus.errors import FutureCancelledError
 from agentbus.runtime.actor import LoopActor
 from agentbus.runtime.cell_context import Timer
-from agentbus.runtime.cell_control import Control, Steer, Switch
+from agentbus.runtime.cell_control import Control, Refusal, Steer, Switch
 from agentbus.runtime.cell_core import CellCore, agent_failed, cell_gone
 from agentbus.runtime.cell_job import Job, current_job
 from agentbus.runtime.cell_life import (
@@ -329,7 +329,7 @@ class LoopCell(LoopActor):
         self._steering = steer
         self._run(partial(self._core.steer, steer), partial(self._steered, steer))
 
-    def _steered(self, steer: Steer, _value: Any, error: BaseException | None) -> None:
+    def _steered(self, steer: Steer, value: Any, error: BaseException | None) -> None:
         if self._steering is not steer:
             return  # the cell went on without it
         serving = isinstance(self._step, Serve)
@@ -337,7 +337,9 @@ class LoopCell(LoopActor):
             self._steering_cut_off()
             return
         self._steering = None
-        if error is None:
+        if isinstance(value, Refusal):
+            steer.future.try_set_exception(value.error)
+        elif error is None:
             steer.future.try_set(value=True)
         elif isinstance(error, asyncio.CancelledError):
             steer.future.try_set_exception(FutureCancelledError("on_control was cancelled"))

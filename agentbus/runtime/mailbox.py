@@ -124,6 +124,10 @@ class Mailbox:
             self._idle = False
             self._wake()
 
+    def put_now(self, item: Any) -> None:
+        """Add an item like `put`, but never wait for room: there it is *reject*."""
+        self.put(item)
+
     def put_stop(self, stop: Stop) -> None:
         """Add a stop request at the end, whatever the capacity; raises like `put` if nothing is taken.
 
@@ -271,7 +275,19 @@ class BoundedMailbox(Mailbox):
         if dropped is not None:
             self._on_drop(dropped)
 
-    def _admit(self, item: Any) -> Any:
+    def put_now(self, item: Any) -> None:
+        """Add an item like `put`, but never wait for room: there it is *reject*."""
+        if self._refusal is not None:
+            raise self._refusal()
+        with self._lock:
+            dropped = self._admit(item, may_wait=False)
+        if dropped is not item and self._idle:
+            self._idle = False
+            self._wake()
+        if dropped is not None:
+            self._on_drop(dropped)
+
+    def _admit(self, item: Any, *, may_wait: bool = True) -> Any:
         """Append `item`; give what was dropped for it: None, an older item, or itself."""
         dropped = None
         if len(self.items) >= self._capacity:
@@ -281,7 +297,7 @@ class BoundedMailbox(Mailbox):
             if overflow is Overflow.DROP_OLDEST:
                 dropped = self._evict()
             else:
-                self._wait_for_room(may_wait=overflow is Overflow.BLOCK)
+                self._wait_for_room(may_wait=may_wait and overflow is Overflow.BLOCK)
         self.items.append(item)
         return dropped
 

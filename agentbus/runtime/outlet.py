@@ -25,13 +25,14 @@ class Outlet(Generic[T]):
         limit: credit from the beginning.
     """
 
-    __slots__ = ("_closed", "_credit", "_on_close", "_paused", "_put", "_waiters")
+    __slots__ = ("_closed", "_credit", "_forward", "_on_close", "_paused", "_put", "_waiters")
 
     def __init__(self, put: Callable[[T], object], limit: int = 0) -> None:
         self._put = put
         self._credit = CreditSender(limit)
         self._closed = False
         self._paused = False
+        self._forward: Callable[[int], object] | None = None
         self._waiters: deque[Wake] = deque()
         self._on_close: deque[Wake] = deque()
 
@@ -46,6 +47,11 @@ class Outlet(Generic[T]):
         return self._credit.available > 0 and not self._paused and not self._closed
 
     @property
+    def credit(self) -> int:
+        """How many chunks may still be put, whether the way to the consumer is full or not."""
+        return self._credit.available
+
+    @property
     def begun(self) -> bool:
         """Whether a chunk was put."""
         return self._credit.sent > 0
@@ -55,7 +61,19 @@ class Outlet(Generic[T]):
     def grant(self, limit: int) -> None:
         """Let the producer go up to this number of chunks."""
         self._credit.grant(limit)
+        if self._forward is not None:
+            self._forward(self._credit.limit)
         self._wake()
+
+    def forward(self, grant: Callable[[int], object]) -> None:
+        """Tell of every grant, and of those before, as the producer is somewhere else; see `grant`.
+
+        Args:
+            grant: takes the number up to which it may go, on the thread that grants; a number may come twice.
+        """
+        self._forward = grant
+        if self._credit.limit:
+            grant(self._credit.limit)
 
     def pause(self, *, paused: bool) -> None:
         """Hold the producer up whatever its credit, or let it go on: the way to the consumer is full."""

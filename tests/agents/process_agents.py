@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import ctypes
 import os
 import threading
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from agentbus.agents import AgentActor, AsyncAgentActor, Message, Request, handles
+from agentbus.agents import AgentActor, AsyncAgentActor, Message, Request, Streaming, handles
+from agentbus.errors import AttachmentFailed
 from tests.agents.agents import NotHereError
 
 NEVER = threading.Event()
@@ -121,3 +125,112 @@ class Witness(AsyncAgentActor):
     @handles
     async def where(self, _message: WhereAmI) -> list[str]:
         return ["here", str(self.ref), str(self.sender)]
+
+
+class Line(Message):
+    number: int
+    text: str = ""
+
+
+class Lines(Streaming[Line]):
+    """So many chunks; then end, fail, or leave the process."""
+
+    count: int
+    then: str = "end"
+
+
+class Measure(Request[list[int]]):
+    """How many bytes or chunks are attached, and their sum."""
+
+    at_most: int = 1_000_000
+
+
+class Shout(Streaming[str]):
+    """Each attached chunk, louder."""
+
+
+class Told(Request[list[Any]]):
+    """What the agent has been steered by, how many chunks it made, and how many generators have ended."""
+
+
+class Advice(Message):
+    text: str
+
+
+class Wait(Request[str]):
+    """Wait until advice comes."""
+
+
+class HoldTheLock(Request[None]):
+    """Do something for long that no other thread can go on beside."""
+
+    seconds: int
+
+
+class Teller(AsyncAgentActor):
+    concurrency = 10
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        self.made = self.ended = 0
+        self.advised = asyncio.Event()
+
+    async def on_control(self, message: Any) -> None:
+        if isinstance(message, Advice) and message.text == "fail":
+            raise ValueError("bad advice")
+        self.heard.append(message.text if isinstance(message, Advice) else message)
+        self.advised.set()
+
+    @handles
+    async def lines(self, message: Lines) -> AsyncIterator[Line]:
+        try:
+            for number in range(message.count):
+                self.made += 1
+                yield Line(number, "x" * 20)
+            if message.then == "fail":
+                raise ValueError("no more")
+            if message.then == "crash":
+                os._exit(9)
+        finally:
+            self.ended += 1
+
+    @handles(raises=(AttachmentFailed,))
+    async def measure(self, message: Measure) -> list[int]:
+        count = total = 0
+        async for chunk in self.attachment:
+            count += 1
+            total += len(chunk) if isinstance(chunk, bytes) else chunk
+            if count == message.at_most:
+                break
+        return [count, total]
+
+    @handles
+    async def shout(self, _message: Shout) -> AsyncIterator[str]:
+        async for chunk in self.attachment:
+            yield chunk.upper()
+
+    @handles
+    async def told(self, _message: Told) -> list[Any]:
+        return [self.heard, self.made, self.ended]
+
+    @handles
+    async def wait(self, _message: Wait) -> str:
+        await self.advised.wait()
+        return self.heard[-1]
+
+
+class SyncTeller(AgentActor):
+    @handles
+    def lines(self, message: Lines) -> Iterator[Line]:
+        for number in range(message.count):
+            yield Line(number)
+
+    @handles
+    def shout(self, _message: Shout) -> Iterator[str]:
+        for chunk in self.attachment:
+            yield chunk.upper()
+
+    @handles
+    def hold(self, message: HoldTheLock) -> None:
+        os.write(1, b"holding\n")
+        ctypes.PyDLL(None).sleep(message.seconds)  # unlike `CDLL`, it keeps the interpreter's lock

@@ -11,10 +11,10 @@ import msgspec
 import pytest
 
 from agentbus.agents import AsyncAgentActor, Bus, Message, Request, handles
-from agentbus.agents.cancelling import MAX_TOMBSTONES, TOMBSTONE_SECONDS
 from agentbus.agents.envelope import Envelope, Kind, Stamp, encode_body, encode_envelope
 from agentbus.agents.events import AgentEnded, AgentFailure
 from agentbus.agents.link import Inbound
+from agentbus.agents.tombstones import MAX_TOMBSTONES, TOMBSTONE_SECONDS
 from agentbus.errors import AskTimeoutError
 from agentbus.runtime import virtual_sleep
 from tests.agents.cluster import Cluster, simulate

@@ -11,7 +11,8 @@ import pytest
 from agentbus.agents.events import BusConnected, BusDisconnected, DeathReason, NodeDead
 from agentbus.agents.message import Message
 from agentbus.agents.watching import AgentDown
-from agentbus.errors import BusClosedError, InvalidNameError
+from agentbus.errors import BusClosedError, InvalidNameError, MailboxFullError
+from agentbus.runtime import virtual_sleep
 from tests.agents.agents import Echo, Fail, Note, SyncWorker, Text, Worker
 from tests.agents.cluster import Cluster, simulate
 
@@ -82,6 +83,28 @@ def test_a_wait_can_be_given_up_and_ends_with_the_bus() -> None:
 
     async def _wait(future: object) -> None:
         await future  # pyright: ignore[reportGeneralTypeIssues] -- our own awaitable
+
+    simulate(scenario)
+
+
+def test_a_wait_that_is_cancelled_is_forgotten_and_too_many_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("agentbus.agents.finder.MAX_WAITERS", 3)
+
+    async def scenario(cluster: Cluster) -> None:
+        (a,) = await cluster.join("a")
+        first, *others = [a.wait_for(name="later") for _ in range(3)]
+        with pytest.raises(MailboxFullError):
+            await a.wait_for(name="nobody")
+        first.cancel()
+        await virtual_sleep(0.01)
+        assert cluster.parts(a).waiters.waiting == 2
+        another = a.wait_for(name="later")
+        later = a.spawn(Worker, name="later")
+        assert [await each for each in (*others, another)] == [[later]] * 3
+        assert await a.wait_for(name="later") == [later]
+        assert cluster.parts(a).waiters.waiting == 0
 
     simulate(scenario)
 

@@ -25,6 +25,11 @@ class Watched(Idle):
 class Threaded(AgentActor):
     """Does nothing, on a thread of its own."""
 
+    def snapshot(self) -> None:
+        return None
+
+    def restore(self, state: object) -> None: ...
+
 
 def spawn_and_stop(bus: Bus, turns: int) -> None:
     """Keep a hundred under way, so that it is not the waiting that is measured."""

@@ -256,14 +256,21 @@ def test_what_cannot_be_stored_is_refused() -> None:
         async def add(self, message: Deposit) -> Balance:
             return Balance(message.amount)
 
+    class Half(Forgetful):
+        def snapshot(self) -> None:
+            return None
+
     async def scenario(cluster: Cluster) -> None:
         bus = await one(cluster)
         with pytest.raises(ValueError, match="name="):
             bus.spawn(Ledger, store=MemoryStore())
         with pytest.raises(ValueError, match="one message at a time"):
             bus.spawn(Wide, name="wide", store=MemoryStore())
-        with pytest.raises(AgentFailed, match="snapshot"):
-            await bus.spawn(Forgetful, name="forgetful", store=MemoryStore()).ask(Deposit(1))
+        with pytest.raises(TypeError, match=r"Forgetful .* needs snapshot\(\) and restore\(\)"):
+            bus.spawn(Forgetful, name="forgetful", store=MemoryStore())
+        with pytest.raises(TypeError, match=r"Half .* needs restore\(\):"):
+            bus.spawn(Half, name="half", store=MemoryStore())
+        assert bus.find() == []
         for key in ("", "k" * 201):
             with pytest.raises(ValueError, match="key"):
                 bus.ref("wide").tell(Deposit(1), key=key)

@@ -93,7 +93,7 @@ class Detector:
         except InvalidNameError:
             return  # a stranger's chain: nobody confirms it, and the deadline ends the ask
         if (address.namespace, address.node) == self._here:
-            self._waits.watch(wait, partial(suspicion.confirm, link))
+            self._waits.watch(address.agent, wait, partial(suspicion.confirm, link))
         elif suspicion in self._suspicions:
             number = self._waits.new_id()
             self._probes[number] = partial(suspicion.confirm, link)
@@ -111,7 +111,7 @@ class Detector:
             if inquiry is not None:
                 wait, number = inquiry
                 told = Envelope("", Kind.PROBED, correlation=number)
-                self._waits.watch(wait, lambda: answer(stamp, told, None, None))
+                self._waits.watch(envelope.recipient, wait, lambda: answer(stamp, told, None, None))
 
         def on_probed(stamp: Stamp, sequence: int, envelope: Envelope, _deadline: float | None) -> None:
             answer(stamp, None, sequence, Outcome.DELIVERED)

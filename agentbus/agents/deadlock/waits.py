@@ -16,6 +16,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
+from agentbus.agents.deadlock.tasks import holds_up
 from agentbus.agents.scope import Scope, current_scope
 from agentbus.runtime import Future, Loop
 from agentbus.runtime.blocking import running_loop
@@ -59,10 +60,7 @@ class Wait:
     def _is_own(self) -> bool:
         """Whether the handler itself waits, or a task that it awaits: not one that works beside it."""
         own = self.scope.task
-        if own is None or self._task is own:
-            return True
-        awaited = getattr(own, "_fut_waiter", None)  # of asyncio's tasks; without it the deadline has to do
-        return awaited is self._task or self._task in getattr(awaited, "_children", ())
+        return own is None or (self._task is not None and holds_up(self._task, own))
 
 
 class Waits:
@@ -113,10 +111,16 @@ class Waits:
 
     # -- who watches, on the I/O loop ------------------------------------------------------------------------
 
-    def watch(self, number: str, callback: Callable[[], object]) -> None:
-        """Call back once the handler is blocked by that ask; never, if that does not come about."""
+    def watch(self, agent: str, number: str, callback: Callable[[], object]) -> None:
+        """Call back once the handler is blocked by that ask; never, if that does not come about.
+
+        Args:
+            agent: its name. One in a process of its own has its waits there, under numbers of others here.
+            number: of the ask.
+            callback: on the I/O loop.
+        """
         wait = self._waits.get(number)
-        if wait is None or len(wait.watchers) >= MAX_WATCHERS:
+        if wait is None or wait.scope.agent.name != agent or len(wait.watchers) >= MAX_WATCHERS:
             return
         wait.watchers.append(callback)
         self._watched[number] = wait

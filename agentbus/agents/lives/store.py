@@ -13,10 +13,30 @@ from typing import Any, Protocol
 import msgspec
 
 from agentbus.agents.failures import Failure
+from agentbus.agents.headers import GUESTS_KEY
+from agentbus.agents.shares import GUESTS_PART
 from agentbus.runtime import Future
 
 JOURNAL_SIZE = 10_000
 """Keys that are remembered per agent; the oldest go first."""
+
+GUESTS_JOURNAL = "/guests"
+"""What names the journal of guests, after the agent's name."""
+
+
+def journal_of(agent: str, key: str, size: int) -> tuple[str, int]:
+    """Give the name and the size of the journal that a key belongs into.
+
+    The keys of guests have one of their own, a quarter as large: they push out none of others.
+
+    Args:
+        agent: the agent's name.
+        key: as the agent knows it.
+        size: keys that are remembered of others.
+    """
+    if key.startswith(GUESTS_KEY):
+        return agent + GUESTS_JOURNAL, max(1, size // GUESTS_PART)
+    return agent, size
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):

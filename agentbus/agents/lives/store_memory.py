@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
-from agentbus.agents.lives.store import JOURNAL_SIZE, Answer, Commit
+from agentbus.agents.lives.store import GUESTS_JOURNAL, JOURNAL_SIZE, Answer, Commit, journal_of
 from agentbus.runtime import Future
 
 
@@ -34,17 +34,18 @@ class MemoryStore:
 
     def find(self, agent: str, key: str) -> Future[Answer | None]:
         """Give what a message with that key was answered with; None if none is remembered."""
-        journal = self._journals.get(agent)
+        journal = self._journals.get(journal_of(agent, key, self._size)[0])
         return Future.completed(None if journal is None else journal.get(key))
 
     def commit(self, commit: Commit) -> Future[Any]:
         """Keep state and key."""
         self._states[commit.agent] = commit.state
         if commit.key is not None:
-            journal = self._journals.setdefault(commit.agent, OrderedDict())
+            name, size = journal_of(commit.agent, commit.key, self._size)
+            journal = self._journals.setdefault(name, OrderedDict())
             journal[commit.key] = commit.answer or Answer()
             journal.move_to_end(commit.key)
-            while len(journal) > self._size:
+            while len(journal) > size:
                 journal.popitem(last=False)
         return Future.completed(None)
 
@@ -52,6 +53,7 @@ class MemoryStore:
         """Drop an agent's state and journal."""
         self._states.pop(agent, None)
         self._journals.pop(agent, None)
+        self._journals.pop(agent + GUESTS_JOURNAL, None)
         return Future.completed(None)
 
     def close(self) -> Future[Any]:

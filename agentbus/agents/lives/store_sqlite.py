@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from agentbus.agents.lives.store import JOURNAL_SIZE, Answer, Commit
+from agentbus.agents.lives.store import GUESTS_JOURNAL, JOURNAL_SIZE, Answer, Commit, journal_of
 from agentbus.errors import StoreError
 from agentbus.runtime import Future
 
@@ -74,9 +74,10 @@ class SqliteStore:
 
     def find(self, agent: str, key: str) -> Future[Answer | None]:
         """Give what a message with that key was answered with. It fails with `StoreError`."""
+        journal, _size = journal_of(agent, key, self._size)
 
         def find(file: sqlite3.Connection) -> Answer | None:
-            found = _one(file, "SELECT answer FROM journal WHERE agent = ? AND key = ?", agent, key)
+            found = _one(file, "SELECT answer FROM journal WHERE agent = ? AND key = ?", journal, key)
             return None if found is None else msgspec.json.decode(found, type=Answer)
 
         return self._do(find)
@@ -89,15 +90,16 @@ class SqliteStore:
         file.execute("INSERT OR REPLACE INTO states VALUES (?, ?)", (commit.agent, commit.state))
         if commit.key is None:
             return
+        journal, size = journal_of(commit.agent, commit.key, self._size)
         answer = msgspec.json.encode(commit.answer or Answer())
         row = file.execute(
             "INSERT OR REPLACE INTO journal (agent, key, answer) VALUES (?, ?, ?)",
-            (commit.agent, commit.key, answer),
+            (journal, commit.key, answer),
         )
         file.execute(
             "DELETE FROM journal WHERE agent = ?1 AND number <= "
             "(SELECT number FROM journal WHERE agent = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)",
-            (commit.agent, self._size),
+            (journal, size),
         )
         row.close()
 
@@ -106,7 +108,7 @@ class SqliteStore:
 
         def forget(file: sqlite3.Connection) -> None:
             file.execute("DELETE FROM states WHERE agent = ?", (agent,))
-            file.execute("DELETE FROM journal WHERE agent = ?", (agent,))
+            file.execute("DELETE FROM journal WHERE agent IN (?, ?)", (agent, agent + GUESTS_JOURNAL))
 
         return self._do(forget)
 

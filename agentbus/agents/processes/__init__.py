@@ -9,5 +9,7 @@ So a process that ends is a failure of the behaviour, and everything that follow
     invitation  the parent's side: how an agent in a child reaches the hub
     frames      what goes through the socket pair: pure
     channel     frames over the socket pair
+    flows       both sides: chunks of streams and attachments
+    parent_death  the child's side: ends with the parent, whatever it is doing
     program     the child's side: `python -m agentbus.agents.processes.program`
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -10,20 +11,25 @@ from agentbus.agents.address import Address
 from agentbus.agents.agent import AgentContext
 from agentbus.agents.calls import Ask, Parcel, type_and_version
 from agentbus.agents.delivery import Body, Delivery
-from agentbus.agents.envelope import NOTHING, Kind, decode_envelope, encode_body, encode_envelope
+from agentbus.agents.envelope import NOTHING, Envelope, Kind, decode_envelope, encode_body, encode_envelope
 from agentbus.agents.events import AgentProgress, ProcessExited, ProcessStarted
+from agentbus.agents.failures import rebuild
 from agentbus.agents.handlers import HandlerTable
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.processes.child import Child, Owner
-from agentbus.agents.processes.frames import Begin, Handle, Progress, fitting
+from agentbus.agents.processes.flows import ParentFlow, StreamAsk
+from agentbus.agents.processes.frames import Answered, Begin, Flow, Handle, Progress, Steer, fitting
 from agentbus.agents.processes.spec import ProcessSpec
 from agentbus.errors import (
     AgentError,
+    AgentStopped,
     BodyTooLargeError,
     EncodeError,
     UndecodableMessageError,
     UnhandledMessageError,
 )
+from agentbus.runtime.cell_control import Refusal
+from agentbus.runtime.cell_core import agent_failed
 from agentbus.runtime.cell_job import current_job
 
 
@@ -52,6 +58,7 @@ class ProcessBehaviour:
         self._address = Address(context.bus.namespace, context.bus.node, context.name)
         self._child: Child | None = None
         self._deliveries: dict[int, Delivery] = {}
+        self._flows: dict[int, ParentFlow] = {}
 
     # -- a life, in order ------------------------------------------------------------------------------------
 
@@ -69,7 +76,8 @@ class ProcessBehaviour:
             bus.trust,
             self._spec.main,
         )
-        child = await Child.launch(begin, Owner(self._marked, self._progress, bus.invitation, self._gone))
+        owner = Owner(self._marked, self._progress, self._flow, bus.invitation, self._gone)
+        child = await Child.launch(begin, owner)
         self._cell.loop.create_task(self._follow(child, node), name=f"process of {self._context.address}")
         bus.report(ProcessStarted(0, child.process_id, node))
         try:
@@ -104,6 +112,11 @@ class ProcessBehaviour:
     def _progress(self, frame: Progress) -> None:
         self._context.bus.report(AgentProgress(self._context.address, frame.note, frame.done))
 
+    def _flow(self, frame: Flow) -> None:
+        flow = self._flows.get(frame.number)
+        if flow is not None:
+            flow.take(frame)
+
     def _gone(self, error: AgentError | None) -> None:
         """Take an end between two messages: the agent's own wish, or a failure without a message."""
         if error is None:
@@ -111,10 +124,37 @@ class ProcessBehaviour:
         elif self._child is not None:
             self._cell.ref.tell_control(Gone(self._child, error))
 
-    def on_control(self, message: Any) -> None:
-        """Fail with the end of the process."""
-        if isinstance(message, Gone) and message.child is self._child:
+    def on_control(self, message: Any) -> Any:
+        """Fail with the end of the process; hand on what somebody steers the agent by."""
+        if not isinstance(message, Gone):
+            return self._steer(message)
+        if message.child is self._child:
             raise message.error
+        return None
+
+    async def _steer(self, message: Any) -> Refusal | None:
+        """Have the agent take advice, and wait for that."""
+        child = self._child
+        if child is None:
+            raise AgentStopped(f"{self._context.address} has no process yet")
+        number = child.number()
+        try:
+            body = _encoded(message)
+            envelope = Envelope(str(number), type=body.type, version=body.version, body=body.json)
+            steer = Steer(number, fitting(encode_envelope(envelope)))
+        except (EncodeError, BodyTooLargeError) as error:
+            return Refusal(error)
+        answered = await child.handle(steer)
+        if answered.envelope != NOTHING:
+            failure = decode_envelope(answered.envelope).failure
+            return Refusal(
+                UndecodableMessageError("no reason was given") if failure is None else rebuild(failure)
+            )
+        if answered.outcome != Outcome.DELIVERED:
+            await (
+                asyncio.get_running_loop().create_future()
+            )  # the agent has ended: so will this cell, and say so
+        return None
 
     # -- messages --------------------------------------------------------------------------------------------
 
@@ -131,15 +171,39 @@ class ProcessBehaviour:
             return
         job = current_job.get()
         asked = None if job is None else job.future
-        handle = Handle(number, asked is not None, self._time_left(delivery), envelope)
+        credit = 0 if delivery.outlet is None else delivery.outlet.credit
+        attached = delivery.attachment is not None
+        handle = Handle(number, asked is not None, self._time_left(delivery), envelope, credit, attached)
+        make = Ask if delivery.outlet is None else StreamAsk
+        ask = None if asked is None else make(asked, delivery.message, delivery.headers.budget)
         self._deliveries[number] = delivery
         try:
-            answered = await self._child.handle(handle)
+            answered = await self._handle(self._child, handle, delivery, ask)
         finally:
             self._deliveries.pop(number, None)
-        if asked is not None:
-            _answer(Ask(asked, delivery.message, delivery.headers.budget), answered.envelope)
-        self._settle(delivery, Outcome(answered.outcome), told=asked is None)
+        if ask is not None:
+            _answer(ask, answered.envelope)
+        self._settle(delivery, Outcome(answered.outcome), told=ask is None)
+
+    async def _handle(self, child: Child, handle: Handle, delivery: Delivery, ask: Ask | None) -> Answered:
+        """Hand a message to the process, with the chunks beside it if there are any."""
+        if ask is None or not (handle.credit or handle.attached):
+            return await child.handle(handle)
+        loop, runtime = self._cell.loop, self._cell.runtime
+        flow = self._flows[handle.number] = ParentFlow(handle.number, delivery, ask, child.post, loop)
+        flow.begin(runtime)
+        try:
+            return await child.handle(handle)
+        except AgentError as error:
+            job = current_job.get()
+            if flow.begun and job is not None:
+                job.fail(
+                    agent_failed(error)
+                )  # a second try of the message would begin with the first chunk again
+            raise
+        finally:
+            del self._flows[handle.number]
+            flow.close()
 
     def _envelope(self, delivery: Delivery, number: int) -> msgspec.Raw:
         """Put a message into the form in which it goes between nodes.
@@ -149,19 +213,12 @@ class ProcessBehaviour:
             EncodeError: it has no JSON form.
             BodyTooLargeError: it has more bytes than a frame.
         """
-        if delivery.outlet is not None or delivery.attachment is not None:
-            raise UnhandledMessageError("an agent in a process of its own takes no streams")
-        body = delivery.message if isinstance(delivery.message, Body) else self._encoded(delivery.message)
+        body = delivery.message
+        if not isinstance(body, Body):
+            self._table.find(body.__class__)
+            body = _encoded(body)
         parcel = Parcel(self._address, Kind.TELL, body.json, body.type, body.version, delivery.headers)
         return fitting(encode_envelope(parcel.envelope(str(number))))
-
-    def _encoded(self, message: Any) -> Body:
-        self._table.find(message.__class__)
-        try:
-            encoded = encode_body(message)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise EncodeError(f"the message has no JSON form: {error}") from None
-        return Body(*type_and_version(message), encoded)
 
     def _time_left(self, delivery: Delivery) -> float | None:
         deadline = delivery.headers.deadline
@@ -185,6 +242,19 @@ _REASONS: dict[type[Exception], str] = {
     UnhandledMessageError: "unhandled",
     BodyTooLargeError: "body_too_large",
 }
+
+
+def _encoded(message: Any) -> Body:
+    """Put a message into the form in which it goes between nodes.
+
+    Raises:
+        EncodeError: it has no JSON form.
+    """
+    try:
+        encoded = encode_body(message)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise EncodeError(f"the message has no JSON form: {error}") from None
+    return Body(*type_and_version(message), encoded)
 
 
 def _answer(ask: Ask, data: msgspec.Raw) -> None:

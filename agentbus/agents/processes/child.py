@@ -21,12 +21,14 @@ from agentbus.agents.processes.frames import (
     Cancel,
     Ended,
     Failed,
+    Flow,
     Handle,
     Invite,
     Invited,
     Marked,
     Progress,
     Ready,
+    Steer,
     Stop,
     ToChild,
     ToParent,
@@ -47,12 +49,14 @@ class Owner(msgspec.Struct, frozen=True):
     Attributes:
         marked: the handling of a message, by its number, goes on.
         progress: the agent says how far it is.
+        flow: something beside a message has come.
         invite: it needs the bus; what comes back is sent to it.
         gone: the process has ended: the failure, or None if the agent stopped by itself.
     """
 
     marked: Callable[[int], object]
     progress: Callable[[Progress], object]
+    flow: Callable[[Flow], object]
     invite: Callable[[], Future[Invited]]
     gone: Callable[[AgentError | None], object]
 
@@ -119,8 +123,12 @@ class Child:
         self._numbers += 1
         return self._numbers
 
-    async def handle(self, message: Handle) -> Answered:
-        """Hand a message over, and wait for what becomes of it; who stops waiting cancels it.
+    def post(self, frame: ToChild) -> None:
+        """Send what nobody waits for."""
+        self._channel.post(frame)
+
+    async def handle(self, message: Handle | Steer) -> Answered:
+        """Hand a message over, or advice, and wait for what becomes of it; who stops waiting cancels it.
 
         Raises:
             AgentError: the agent failed with it, or the process is gone.
@@ -159,6 +167,8 @@ class Child:
         match frame:
             case Answered():
                 self._answered(frame)
+            case Flow():
+                self._owner.flow(frame)
             case Marked():
                 self._owner.marked(frame.number)
             case Progress():
@@ -243,9 +253,12 @@ def _relayed(frame: Failed) -> AgentError:
 
 
 def _attend(its: socket.socket, started: Future[subprocess.Popen[bytes]], exited: Future[int]) -> None:
-    """Start the process and wait for its end; on a thread of its own, as both may block."""
+    """Start the process and wait for its end; on a thread of its own, as both may block.
+
+    To Linux this thread is the process's parent: with its end that of the process comes.
+    """
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    command = [sys.executable, "-m", PROGRAM]
+    command = [sys.executable, "-m", PROGRAM, str(os.getpid())]
     with its:
         try:
             process = subprocess.Popen(  # noqa: S603 -- our own code

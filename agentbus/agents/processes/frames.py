@@ -54,16 +54,45 @@ class Handle(msgspec.Struct, frozen=True, tag="handle"):
         asked: whether somebody waits for a reply.
         left: seconds until its deadline; None without one.
         envelope: the message.
+        credit: chunks of a reply that may come at first; 0 where one reply is wanted.
+        attached: whether chunks follow the message.
     """
 
     number: int
     asked: bool
     left: float | None
     envelope: msgspec.Raw
+    credit: int = 0
+    attached: bool = False
+
+
+class Steer(msgspec.Struct, frozen=True, tag="steer"):
+    """To the child: a message for `on_control`, past the mailbox; answered like a message.
+
+    Attributes:
+        number: of it; messages and these are counted together.
+        envelope: the message.
+    """
+
+    number: int
+    envelope: msgspec.Raw
+
+
+class Flow(msgspec.Struct, frozen=True, tag="flow"):
+    """To either: what goes beside a message.
+
+    Attributes:
+        number: of the message.
+        envelope: to the parent CHUNK of the reply, and CREDIT for what is attached; to the child CHUNK and
+            END of what is attached, and CREDIT for the reply.
+    """
+
+    number: int
+    envelope: msgspec.Raw
 
 
 class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
-    """To the child: nobody wants that message handled any more."""
+    """To the child: nobody wants that message handled, or that advice taken, any more."""
 
     number: int
 
@@ -100,7 +129,7 @@ class Answered(msgspec.Struct, frozen=True, tag="answered", omit_defaults=True):
 
     Attributes:
         number: of the message.
-        outcome: an `Outcome`.
+        outcome: an `Outcome`; of advice: *delivered* once it is taken, *expired* if the agent ended before.
         envelope: the reply or error, if it was asked; else `NOTHING`.
         failed: whether that is the failure that `Failed` told of.
     """
@@ -146,8 +175,8 @@ class Ended(msgspec.Struct, frozen=True, tag="ended"):
     """To the parent: the agent has stopped by itself, and the process is about to end."""
 
 
-ToChild = Begin | Handle | Cancel | Stop | Invited
-ToParent = Ready | Answered | Failed | Marked | Progress | Invite | Ended
+ToChild = Begin | Handle | Steer | Flow | Cancel | Stop | Invited
+ToParent = Ready | Answered | Flow | Failed | Marked | Progress | Invite | Ended
 
 _encoder = msgspec.json.Encoder()
 

@@ -11,26 +11,30 @@ from agentbus.agents.budgets.account import BudgetAccount
 from agentbus.agents.budgets.wire import spent_of
 from agentbus.agents.bus import Bus
 from agentbus.agents.bus_core import BusCore
-from agentbus.agents.delivery import Body, Delivery
-from agentbus.agents.envelope import NOTHING, Envelope, decode_envelope, encode_envelope
+from agentbus.agents.delivery import Body, Delivery, FlowDelivery
+from agentbus.agents.envelope import NOTHING, Envelope, Kind, decode_envelope, encode_envelope
 from agentbus.agents.events import AgentFailure, AgentProgress, AgentStarted, BusEvent
+from agentbus.agents.handlers import decode_reply
 from agentbus.agents.headers import headers_of
 from agentbus.agents.hosted import LocalAgent
 from agentbus.agents.lives.store import Store
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.processes.channel import Channel
+from agentbus.agents.processes.flows import ChildFlow
 from agentbus.agents.processes.frames import (
     Answered,
     Begin,
     Cancel,
     Ended,
     Failed,
+    Flow,
     Handle,
     Invite,
     Invited,
     Marked,
     Progress,
     Ready,
+    Steer,
     Stop,
     ToChild,
     ToParent,
@@ -42,7 +46,7 @@ from agentbus.agents.trust import TrustMode
 from agentbus.agents.uplink import RECONNECT
 from agentbus.agents.way import Way
 from agentbus.client import SignallingClientOptions
-from agentbus.errors import AgentBusError, AgentFailed, BodyTooLargeError
+from agentbus.errors import AgentBusError, AgentFailed, BodyTooLargeError, UndecodableMessageError
 from agentbus.runtime import Future, Runtime
 
 
@@ -63,6 +67,7 @@ class Host:
         self._asked: dict[int, Future[Any]] = {}
         self._numbers: dict[Delivery, int] = {}
         self._deliveries: dict[int, Delivery] = {}
+        self._flows: dict[int, ChildFlow] = {}
         self._invitations: list[Future[Invited]] = []
         self._failed = False
         self._channel: Channel[ToChild] | None = None
@@ -129,18 +134,36 @@ class Host:
         match frame:
             case Handle():
                 self._handle(frame)
+            case Steer():
+                self._steer(frame)
+            case Flow():
+                self._flow(frame)
             case Cancel():
-                future = self._asked.get(frame.number)
-                if future is not None:
-                    future.cancel()
+                self._cancel(frame)
             case Stop():
-                if self._agent is not None:
-                    self._agent.stop(now=True)
+                self._stop()
             case Invited():
-                if self._invitations:
-                    self._invitations.pop(0).try_set(frame)
+                self._invited(frame)
             case Begin():
                 raise AgentBusError("the parent began twice")
+
+    def _flow(self, frame: Flow) -> None:
+        flow = self._flows.get(frame.number)
+        if flow is not None:
+            flow.take(frame)
+
+    def _cancel(self, frame: Cancel) -> None:
+        future = self._asked.get(frame.number)
+        if future is not None:
+            future.cancel()
+
+    def _stop(self) -> None:
+        if self._agent is not None:
+            self._agent.stop(now=True)
+
+    def _invited(self, frame: Invited) -> None:
+        if self._invitations:
+            self._invitations.pop(0).try_set(frame)
 
     def _agent_ended(self) -> None:
         own_wish = not self._failed and not self._over.done()  # a signal is nobody's wish here
@@ -167,11 +190,18 @@ class Host:
         deadline = None if frame.left is None else self._runtime.clock.monotonic() + frame.left
         body = Body(envelope.type, envelope.version, envelope.body)
         settled = None if frame.asked else partial(self._settled, frame.number)
-        delivery = Delivery(agent, body, headers_of(envelope, deadline), settled)
+        headers, flow = headers_of(envelope, deadline), None
+        if frame.credit or frame.attached:
+            flow = self._flows[frame.number] = ChildFlow(frame, self._post_now, self._loop)
+            delivery: Delivery = FlowDelivery(agent, body, headers, flow.outlet, flow.attachment)
+        else:
+            delivery = Delivery(agent, body, headers, settled)
         self._deliveries[frame.number] = delivery
         self._numbers[delivery] = frame.number
         if frame.asked:
             future = self._asked[frame.number] = agent.ask(delivery)
+            if flow is not None:
+                flow.begin(future)
             asked = msgspec.structs.replace(envelope, id=str(frame.number), body=NOTHING)
             future.add_done_callback(partial(self._answered, frame.number, asked, delivery.headers.budget))
         else:
@@ -193,10 +223,39 @@ class Host:
 
     def _let_out(self, frame: Answered) -> None:
         self._asked.pop(frame.number, None)
+        flow = self._flows.pop(frame.number, None)
+        if flow is not None:
+            flow.finish()
+            if flow.failure is not None:
+                error = Envelope("", Kind.ERROR, correlation=str(frame.number), failure=flow.failure)
+                frame = msgspec.structs.replace(frame, envelope=_encoded(error))
         delivery = self._deliveries.pop(frame.number, None)
         if delivery is not None:
             self._numbers.pop(delivery, None)
         self._post_now(frame)
+
+    # -- past the mailbox ------------------------------------------------------------------------------------
+
+    def _steer(self, frame: Steer) -> None:
+        """Have the agent take advice; if it fails with that, the end of this process is the answer."""
+        agent, envelope = self._agent, decode_envelope(frame.envelope)
+        if agent is None or agent.cell is None:
+            return
+        try:
+            message = decode_reply(envelope.type, envelope.version, envelope.body, expected=None, near=None)
+        except UndecodableMessageError as error:
+            refused = _encoded(error_envelope(str(frame.number), error))
+            self._post_now(Answered(frame.number, Outcome.DEAD_LETTERED, refused))
+            return
+        future = self._asked[frame.number] = agent.cell.steer(message)
+        future.add_done_callback(partial(self._steered, frame.number))
+
+    def _steered(self, number: int, future: Future[bool]) -> None:
+        if future.exception() is None:
+            outcome = Outcome.DELIVERED if future.get() else Outcome.EXPIRED
+            self._loop.call_soon(self._let_out, Answered(number, outcome))
+        elif future.cancelled():
+            self._loop.call_soon(self._asked.pop, number, None)
 
 
 def _encoded(envelope: Envelope) -> msgspec.Raw:

@@ -1,7 +1,8 @@
 """The child's side: `python -m agentbus.agents.processes.program`, started by a parent and by nobody else.
 
-Standard input is the socket to the parent. Its first frame says what to host; its end is the parent's, and
-then this process ends too, whatever the agent is doing.
+Standard input is the socket to the parent, and the argument the parent's process id. The first frame says
+what to host; the socket's end is the parent's, and then this process ends too. Where the agent holds the
+interpreter's lock, nothing here could notice that: so the kernel is asked to see to it, where it can (Linux).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from agentbus.agents.processes.frames import (
 )
 from agentbus.agents.processes.guest import GuestBus, Host
 from agentbus.agents.processes.main_module import import_main
+from agentbus.agents.processes.parent_death import end_with_parent
 from agentbus.agents.worker import load_target
 from agentbus.errors import FutureTimeoutError
 from agentbus.runtime import Future, default_runtime
@@ -45,6 +47,7 @@ def main() -> int:
         0 if it was asked to end or the agent stopped, 1 if the agent failed.
     """
     end = _take_socket()
+    end_with_parent(int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the parent's, who decides for its children
     logging.getLogger("agentbus.runtime").addHandler(logging.NullHandler())  # the parent logs its failures
     over: Future[int] = Future()

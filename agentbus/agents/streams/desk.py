@@ -23,6 +23,7 @@ from agentbus.agents.headers import headers_of
 from agentbus.agents.hosted import LocalAgent
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.reception import Answer, Reception
+from agentbus.agents.shares import Shares
 from agentbus.agents.streams.flow_ask import FlowAsk
 from agentbus.agents.streams.sender import RETRY_DELAY
 from agentbus.agents.streams.serving import Serving
@@ -30,7 +31,8 @@ from agentbus.errors import MailboxFullError
 from agentbus.runtime import Future, Loop
 
 MAX_SERVED = 10_000
-"""Streams for other nodes that are open here at a time; one more is refused as by a full mailbox."""
+"""Streams for other nodes that are open here at a time; one more is refused as by a full mailbox. Guests
+have a part of them: see `Shares`."""
 
 
 class StreamDesk:
@@ -50,6 +52,7 @@ class StreamDesk:
         self._loop = loop
         self._deadlines = Deadlines(loop)
         self._served: dict[tuple[Stamp, str], Serving] = {}
+        self._shares = Shares(MAX_SERVED)
         handlers: dict[str, Callable[[Stamp, int, Envelope, float | None], None]] = {
             Kind.STREAM: self._on_stream,
             Kind.CHUNK: self._on_chunk,
@@ -90,11 +93,13 @@ class StreamDesk:
         agent = self._reception.find(stamp, sequence, envelope)
         if agent is None:
             return
-        if len(self._served) >= MAX_SERVED or (stamp, envelope.id) in self._served:
-            refused: Future[Any] = Future.failed(MailboxFullError(MAX_SERVED))
+        guest = self._exchange.guest_peer(stamp)
+        if (stamp, envelope.id) in self._served or not self._shares.take(guest):
+            refused: Future[Any] = Future.failed(MailboxFullError(self._shares.limit(guest)))
             self._reception.answered(stamp, sequence, envelope, refused)
             return
         serving = Serving(stamp, envelope, self._loop, self)
+        serving.guest = guest
         self._served[stamp, envelope.id] = serving
         serving.begin(self._ask(agent, serving, envelope, deadline))
         if deadline is not None:
@@ -127,7 +132,8 @@ class StreamDesk:
         self._forget(serving)
 
     def _forget(self, serving: Serving) -> None:
-        self._served.pop((serving.stamp, serving.number), None)
+        if self._served.pop((serving.stamp, serving.number), None) is not None:
+            self._shares.give_back(serving.guest)
         serving.close()
 
     # -- what belongs to one ---------------------------------------------------------------------------------

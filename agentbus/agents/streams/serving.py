@@ -40,6 +40,7 @@ class Serving:
         stamp: see above.
         request: the request, without its body.
         number: the request's id.
+        guest: the peer id of the guest that made it; None for a node.
         account: pays for it; None without a budget.
         sender: sends the chunks of the reply; None where one reply is wanted.
         attachment: what the handler reads; None without.
@@ -50,6 +51,7 @@ class Serving:
         self.stamp = stamp
         self.request = msgspec.structs.replace(envelope, body=NOTHING)
         self.number = envelope.id
+        self.guest: str | None = None
         self.account: BudgetAccount | None = None
         self.future: Future[Any] = Future()
         self._loop = loop

@@ -18,6 +18,9 @@ from agentbus.hub.core import UsageRecord
 
 FILE_NAME = "usage.sqlite3"
 
+MAX_WAITING = 64
+"""Saves that may wait for the disk; at so many they become one, with the latest counts of each app."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS usage (
     app TEXT NOT NULL,
@@ -52,7 +55,7 @@ class SqliteUsageStore:
                 database.execute(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
             raise HubConfigError(str(folder), "data-dir", f"can't be used: {error}") from None
-        self._saves: queue.SimpleQueue[Sequence[UsageRecord] | None] = queue.SimpleQueue()
+        self._saves: queue.Queue[Sequence[UsageRecord] | None] = queue.Queue(MAX_WAITING)
         self._writer = threading.Thread(target=self._write_all, name="agentbus-usage", daemon=True)
         self._writer.start()
 
@@ -66,9 +69,25 @@ class SqliteUsageStore:
             return None
         return None if row is None else UsageRecord(*row)
 
+    @property
+    def waiting(self) -> int:
+        """Count the saves that wait for the disk."""
+        return self._saves.qsize()
+
     def save(self, records: Sequence[UsageRecord]) -> None:
-        """Have the store's thread write `records`."""
-        self._saves.put(tuple(records))
+        """Have the store's thread write `records`; never waits for it, and is called by one thread."""
+        if self._saves.full():
+            records = self._merged(records)
+        self._saves.put_nowait(tuple(records))
+
+    def _merged(self, records: Sequence[UsageRecord]) -> Sequence[UsageRecord]:
+        """Take out what waits, and give the latest counts: they stand for all before."""
+        latest: dict[tuple[str, int], UsageRecord] = {}
+        with contextlib.suppress(queue.Empty):
+            while True:
+                for record in self._saves.get_nowait() or ():
+                    latest[record.app, record.period_start] = record
+        return [*(latest | {(each.app, each.period_start): each for each in records}).values()]
 
     def close(self) -> None:
         """Write what is waiting, then end."""

@@ -586,3 +586,45 @@ def test_an_ask_that_is_given_up_after_it_left_costs_its_whole_part() -> None:
         assert await asked == {"tokens": 70}
 
     simulate(scenario)
+
+
+def test_an_ask_whose_time_is_over_before_it_left_costs_nothing() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        one, _ = await spenders(cluster)
+        with cluster.network.refusing("one"):
+            cluster.network.cut("one")
+            await virtual_sleep(1.0)
+            late = Delegate("two/other", Spend(tokens=1), part=30, timeout=2.0)
+            answer = await one.ref("spender").ask(late, budget=Budget(tokens=100))
+            assert answer == {"error": "AskTimeoutError", "tokens": 100}
+
+    simulate(scenario)
+
+
+class RouteBy(Request[dict[str, Any]]):
+    """Ask one of many to spend, by a route."""
+
+    spend: Spend
+    part: int | None = None
+
+
+class Router(AsyncAgentActor):
+    @handles
+    async def route(self, task: RouteBy) -> dict[str, Any]:
+        part = None if task.part is None else Budget(tokens=task.part)
+        there = await self.bus.route(name="other").ask(task.spend, timeout=5, budget=part)
+        return {"there": there["tokens"], "here": self.budget.left.tokens}
+
+
+def test_an_ask_by_a_route_takes_a_budget_as_any_other() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        one, two = await spenders(cluster)
+        router = one.spawn(Router, name="router")
+        spend = Spend(tokens=10)
+        for part, there in ((30, 20), (None, 90)):
+            answer = await router.ask(RouteBy(spend, part=part), budget=Budget(tokens=100))
+            assert answer == {"there": there, "here": 90}
+        with pytest.raises(BudgetExhausted):
+            await two.route(name="spender").ask(Spend(tokens=10), budget=Budget(tokens=9))
+
+    simulate(scenario)

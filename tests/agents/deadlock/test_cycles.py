@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from agentbus.agents import AgentActor, AsyncAgentActor, Bus, Message, Request, handles
-from agentbus.errors import AskTimeoutError, DeadlockError
-from agentbus.runtime import virtual_sleep
+from agentbus.errors import AgentError, AskTimeoutError, DeadlockError
+from agentbus.runtime import MailboxOptions, virtual_sleep
 from tests.agents.cluster import Cluster, simulate
 
 
@@ -45,9 +46,39 @@ class Walker(AsyncAgentActor):
             return "busy"
         if message.how == "gather":
             return f"{self.name} {(await asyncio.gather(asked, virtual_sleep(0.01)))[0]}"
+        if message.how == "group":
+            return f"{self.name} {await self._in_a_group(asked)}"
+        if message.how == "recover":
+            self.beside.append(asyncio.ensure_future(_quietly(asked)))
+            with suppress(ValueError):
+                await asyncio.gather(self.beside[-1], _fail_after(1.0))
+            return "recovered"
         if message.how == "reply":
             self.reply("early")
         return f"{self.name} {await asked}"
+
+    async def _in_a_group(self, asked: Any) -> str:
+        try:
+            async with asyncio.TaskGroup() as outer:
+                outer.create_task(virtual_sleep(30.0))
+                nested = outer.create_task(self._in_a_nested_group(asked))
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
+        return nested.result()
+
+    async def _in_a_nested_group(self, asked: Any) -> str:
+        try:
+            async with asyncio.TaskGroup() as inner:
+                task = inner.create_task(_quietly(asked))
+                await virtual_sleep(0.1)
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
+        return task.result()
+
+
+async def _fail_after(seconds: float) -> None:
+    await virtual_sleep(seconds)
+    raise ValueError("meant to")
 
 
 class Twice(Walker):
@@ -86,12 +117,12 @@ def ring(nodes: tuple[str, ...], members: int, how: str = "await") -> tuple[Dead
     return simulate(scenario)
 
 
-@pytest.mark.parametrize("how", ["await", "gather"])
+@pytest.mark.parametrize("how", ["await", "gather", "group"])
 @pytest.mark.parametrize("members", [1, 2, 3, 5])
 def test_a_ring_on_one_node_fails_at_once_with_its_names(members: int, how: str) -> None:
     error, walkers, took = ring(("one",), members, how)
     assert error.cycle == (*walkers, walkers[0])
-    assert took < 0.5
+    assert took < 0.6
     for address in walkers:
         assert address in str(error)
 
@@ -133,6 +164,96 @@ def test_an_agent_that_works_beside_its_ask_may_be_asked_back() -> None:
         assert await bus.ref(first).ask(Go(path=(second, first, second), how="busy")) == "busy"
         await virtual_sleep(10)
         assert [task.result() for task in beside] == ["busy", "busy", "second"]
+
+    simulate(scenario)
+
+
+def test_who_may_yet_be_freed_by_what_fails_beside_its_ask_is_not_stuck() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        (bus,) = await cluster.join("one")
+        beside: list[asyncio.Future[Any]] = []
+        first, second = (str(bus.spawn(Walker, beside, name=name)) for name in ("first", "second"))
+        following = bus.ref(first).ask(Go(path=(second, first), how="recover"))
+        assert await following == "recovered"
+        await virtual_sleep(10)
+        assert [task.result() for task in beside] == ["recovered", "first"]
+
+    simulate(scenario)
+
+
+def test_no_wait_is_taken_for_one_of_another_agent() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        (bus,) = await cluster.join("one")
+        first, second = (str(bus.spawn(Walker, name=name)) for name in ("first", "second"))
+        bus.ref(second).pause()
+        asked = bus.ref(first).ask(Go(path=(second,)))
+        await virtual_sleep(1)
+        waits, told = bus._post.waits, list[str]()  # pyright: ignore[reportPrivateUsage]
+        (number,) = waits._waits  # pyright: ignore[reportPrivateUsage] -- as a process of an agent's may count, too
+        waits.watch("another", number, lambda: told.append("another"))
+        waits.watch("first", number, lambda: told.append("first"))
+        await virtual_sleep(1)
+        assert told == ["first"]
+        bus.ref(second).resume()
+        assert await asked == "first second"
+
+    simulate(scenario)
+
+
+class Starter(Walker):
+    """Asks another when it starts, who asks back."""
+
+    def __init__(self, other: str, log: list[Any], how: str = "await") -> None:
+        super().__init__()
+        self.other = other
+        self.log = log
+        self.how = how
+
+    async def on_start(self) -> None:
+        asked = self.bus.ref(self.other).ask(Go(path=(str(self.ref),)))
+        if self.how == "beside":
+            self.beside.append(asyncio.ensure_future(_quietly(asked)))
+            return
+        try:
+            self.log.append(await asked)
+        except DeadlockError as error:
+            self.log.append(error.cycle)
+
+
+class OpenStarter(Starter):
+    concurrency = 5
+    reentrant = True
+
+
+@pytest.mark.parametrize("kind", [Starter, OpenStarter])
+@pytest.mark.parametrize("where", ["one", "two"])
+def test_an_agent_that_waits_in_its_start_for_who_asks_back_fails_at_once(
+    kind: type[Starter], where: str
+) -> None:
+    async def scenario(cluster: Cluster) -> None:
+        one, two = await cluster.join("one", "two")
+        other = str({"one": one, "two": two}[where].spawn(Walker, name="other"))
+        await cluster.until(lambda: bool(one.find(name="other")))
+        log: list[Any] = []
+        start = cluster.loop.time()
+        starter = str(one.spawn(kind, other, log, name="starter"))
+        assert await one.ref(starter).ask(Go(), timeout=30) == "starter"
+        assert log == [(starter, other, starter)]
+        assert cluster.loop.time() - start < 1.0
+
+    simulate(scenario)
+
+
+def test_an_agent_that_does_not_wait_in_its_start_may_be_asked_back() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        (bus,) = await cluster.join("one")
+        other = str(bus.spawn(Walker, name="other"))
+        log: list[Any] = []
+        starter = bus.spawn(Starter, other, log, how="beside", name="starter")
+        assert await starter.ask(Go(), timeout=30) == "starter"
+        assert await bus.ref(other).ask(Go(), timeout=30) == "other"
+        assert log == []
+        assert bus.dead_letters.count == 0
 
     simulate(scenario)
 
@@ -237,6 +358,24 @@ class Threaded(AgentActor):
             return self.name
         following = Go(path=message.path[1:])
         return f"{self.name} {self.bus.ref(message.path[0]).ask(following).get(timeout=20)}"
+
+
+class Filler(Threaded):
+    """Fills its own mailbox, which has one place, before it asks."""
+
+    @handles
+    def go(self, message: Go) -> str:
+        if message.path:
+            self.ref.tell(Go())
+        return super().go(message)
+
+
+def test_a_thread_that_closes_a_ring_does_not_wait_for_room_in_it() -> None:
+    with Bus() as bus:
+        full = bus.spawn(Filler, name="full", mailbox=MailboxOptions(capacity=1))
+        other = bus.spawn(Threaded, name="other")
+        with pytest.raises(AgentError, match="mailbox"):
+            full.ask(Go(path=(str(other), str(full)))).get(timeout=10)
 
 
 def test_a_ring_of_threads_fails_at_once() -> None:
