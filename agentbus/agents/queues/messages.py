@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from agentbus.agents.budgets.wire import Spent
 from agentbus.agents.failures import Failure
 from agentbus.agents.message import Message, Request, Streaming
 from agentbus.agents.queues.core.job import (
@@ -21,8 +22,6 @@ from agentbus.agents.queues.core.job import (
     QueueStats,
     Value,
 )
-from agentbus.agents.budgets.wire import Spent
-
 
 # -- who puts jobs -------------------------------------------------------------------------------------------
 
@@ -73,7 +72,9 @@ class Attached(Message, wire_name="agentbus.queue.Attached"):
 
 
 class Attach(Request[Attached], wire_name="agentbus.queue.Attach"):
-    """Say what a worker can take, and renew what it holds; at first, whenever that changes, and every third of a lease.
+    """Say what a worker can take, and renew what it holds.
+
+    It is said at first, whenever it changes, and every third of a lease.
 
     Its free credit is `capacity` less the leases that it has: both sides count the same, so no credit is
     lost with a message. Jobs come to `worker` as `Leased`.
@@ -123,8 +124,8 @@ class Settlement(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         token: of the attempt.
-        outcome: "ack"; "fail", which is tried again; "reject", which is not; "release": handed back, as if it had
-            not begun; "cancel": its handler gave in to a cancelling.
+        outcome: "ack"; "fail", which is tried again; "reject", which is not; "release": handed back, as if it
+            had not begun; "cancel": its handler gave in to a cancelling.
         value: what an acked job gives.
         failure: why not.
         traceback: of the failure.
@@ -206,8 +207,9 @@ class Steer(Request[int], wire_name="agentbus.queue.Steer"):
     """Change what is there; gives how many jobs it concerned.
 
     Attributes:
-        action: "pause" and "resume" the queue, which is kept; "cancel" jobs, queued or running, with their flows; "retry" dead letters, or start delayed jobs now;
-            "drop" jobs that are over or not begun.
+        action: "pause" and "resume" the queue, which is kept; "cancel" jobs, queued or running, with
+            their flows; "retry" dead letters, or start delayed jobs now; "drop" jobs that
+            are over or not begun.
         job_ids: which; empty for all that it could concern (with "cancel": none).
     """
 
@@ -239,7 +241,13 @@ class Schedule(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ScheduleStatus(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A schedule as people see it. Attributes: the schedule; seconds until its next tick; ISO time of its last."""
+    """A schedule as people see it.
+
+    Attributes:
+        schedule: what is put, and when.
+        next_in: seconds until its next tick.
+        last: ISO time of its last tick; empty before the first.
+    """
 
     schedule: Schedule
     next_in: float

@@ -57,7 +57,13 @@ class NewJob(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Value(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a job has given. Attributes: wire name and version of its message, empty for plain JSON; its JSON."""
+    """What a job has given.
+
+    Attributes:
+        type: wire name of its message; empty for plain JSON.
+        version: of the type.
+        body: its JSON.
+    """
 
     type: str = ""
     version: int = 1

@@ -14,8 +14,8 @@ class QueueOptions(msgspec.Struct, frozen=True, kw_only=True):
         lease: seconds that a job is a worker's without a renewal.
         min_lease: the shortest lease that is accepted, in seconds.
         max_attempts: before a job is a dead letter.
-        retry_delay: seconds before the second attempt; each further one waits `retry_multiplier` times as long.
-        retry_multiplier: see there.
+        retry_delay: seconds before the second attempt; then `retry_multiplier` times as long.
+        retry_multiplier: by which the delay grows from attempt to attempt.
         max_retry_delay: seconds that an attempt waits at most.
         retry_jitter: part of the delay that chance takes away or adds.
         max_jobs: jobs that are not over; a put beyond fails with `QueueFullError`.

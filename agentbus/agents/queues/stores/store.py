@@ -15,7 +15,13 @@ from agentbus.runtime import Future
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """One record. Attributes: its number, ascending in the order in which jobs were put; its head; bytes of its body."""
+    """One record.
+
+    Attributes:
+        number: ascending in the order in which jobs were put.
+        head: what the core has to know of it.
+        size: bytes of its body.
+    """
 
     number: int
     head: bytes
