@@ -20,12 +20,10 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         number: ascending in the order in which jobs were put.
         head: what the core has to know of it.
-        size: bytes of its body.
     """
 
     number: int
     head: bytes
-    size: int
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -60,6 +58,19 @@ class Batch(msgspec.Struct):
     def __bool__(self) -> bool:
         """Tell whether anything changes."""
         return bool(self.heads or self.bodies or self.erased or self.notes)
+
+    def merge(self, later: Batch) -> None:
+        """Take in the batch that follows, so that both are written together: its words are the last.
+
+        For a host whose store could not write this one.
+        """
+        self.heads.update(later.heads)
+        self.bodies.update(later.bodies)
+        self.notes.update(later.notes)
+        self.erased |= later.erased  # a number is never used again once it was erased
+        for number in later.erased:
+            self.heads.pop(number, None)
+            self.bodies.pop(number, None)
 
 
 class QueueStore(Protocol):
