@@ -19,8 +19,9 @@ from agentbus.client.requests import Requests
 from agentbus.client.router import Router
 from agentbus.client.throttle import Throttle
 from agentbus.errors import FrameDecodeError, SignallingServerError
-from agentbus.protocol.codec import decode_server_frame
+from agentbus.protocol.codec import decode_server_frame, read_server_text
 from agentbus.protocol.codes import ErrorCode
+from agentbus.protocol.fields import UNREADABLE
 from agentbus.protocol.frames import (
     Ack,
     DirectFrame,
@@ -90,12 +91,22 @@ class Inbound:
 
     def read(self, payload: bytes) -> None:
         """Take one text frame to its place. Spec section 1: never raise for it, never disconnect for it."""
+        frame: ServerFrame | None
         try:
-            frame = decode_server_frame(payload)
+            frame = read_server_text(payload)
+        except UNREADABLE:
+            frame = self._judge(payload)
+            if frame is None:
+                return
+        self._places.get(frame.__class__, self._elsewhere)(frame)
+
+    def _judge(self, payload: bytes) -> ServerFrame | None:
+        """Make the best of a frame that can't be read straight away; or drop it."""
+        try:
+            return decode_server_frame(payload)
         except FrameDecodeError as error:
             self.drop(error.problem)
-            return
-        self._places.get(frame.__class__, self._elsewhere)(frame)
+            return None
 
     def drop(self, problem: str) -> None:
         """Count a frame that can't be used; say so now and then."""

@@ -43,7 +43,7 @@ class DecodedWhenRead:
         if event is None:
             return self
         value = self._read(event, owner)
-        if type(value) is Raw:
+        if value.__class__ is Raw:
             value = _decode(value)
         vars(event)[self._name] = value
         return value

@@ -25,6 +25,11 @@ from agentbus.protocol.verdicts import BAD_REQUEST_ID, is_request_id, judge_clie
 
 _CLIENT: msgspec.json.Decoder[ClientFrame] = msgspec.json.Decoder(ClientFrame)
 _SERVER: msgspec.json.Decoder[ServerFrame] = msgspec.json.Decoder(ServerFrame)
+read_server_text = _SERVER.decode
+"""Read a frame that a hub sent, if nothing is wrong with it, from a text that is known to be valid UTF-8.
+
+What it raises is one of `UNREADABLE`; `decode_server_frame` then says what is to be made of the frame.
+"""
 _encode = msgspec.json.Encoder().encode
 
 _SURELY_SHORT = MAX_REQUEST_ID_BYTES // 4
@@ -74,7 +79,7 @@ def decode_server_frame(payload: Payload) -> ServerFrame:
         FrameDecodeError: the only one: drop the frame and log it. Text of the hub's is not in it.
     """
     try:
-        frame = _SERVER.decode(payload)
+        frame = read_server_text(payload)
         if type(payload) is not bytes or not payload.isascii():
             str(payload, "utf-8")
     except UNREADABLE:

@@ -17,7 +17,7 @@ from websockets.protocol import Side
 from agentbus.runtime.loop import Loop
 from agentbus.wire.connection import Connection
 from agentbus.wire.engine import Engine
-from agentbus.wire.framing import check_close_code, mask_text
+from agentbus.wire.framing import TEXT_HEAD, apply_mask, check_close_code, mask_text, masked_head_medium
 from agentbus.wire.head import HeadCollector, HeadError, UpgradeOffer, parse_response, retry_after_seconds
 from agentbus.wire.transport import ABNORMAL, MAX_INBOUND_BYTES, Target, TransportHandler
 from agentbus.wire.writer import Flusher
@@ -202,7 +202,12 @@ class ClientConnection(Connection):
             if pieces is None:
                 return
             self._flusher.mark(self)
-        pieces += mask_text(payload, self._mask_key())
+        size = len(payload)
+        if 126 <= size < 65536:  # most frames, so without a call
+            key = self._mask_key()
+            pieces += masked_head_medium(TEXT_HEAD, 0xFE, size, key), apply_mask(payload, key)
+        else:
+            pieces += mask_text(payload, self._mask_key())
 
     @property
     def write_buffer_bytes(self) -> int:

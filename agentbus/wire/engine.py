@@ -17,7 +17,16 @@ from collections.abc import Callable
 
 from websockets.protocol import Side
 
-from agentbus.wire.framing import TEXT_HEAD, apply_mask, frame_length, is_utf8
+from agentbus.wire.framing import (
+    MASKED,
+    TEXT_HEAD,
+    TEXT_HEAD_MEDIUM,
+    TEXT_HEAD_SHORT,
+    apply_mask,
+    frame_length,
+    is_utf8,
+    peek,
+)
 from agentbus.wire.general import GeneralParser, MessageHandler
 
 OnText = Callable[[bytes], None]
@@ -81,13 +90,15 @@ class Engine:
     def _scan_plain(self, data: bytes, position: int, on_text: OnText) -> int:
         """Read whole text frames from a server; stop at the first byte of anything else."""
         size, limit = len(data), self._max_bytes
-        while self.steady and position + 2 <= size and data[position] == TEXT_HEAD:
-            length = data[position + 1]
-            start = position + 2
-            if length == 126 and position + 4 <= size:
+        last = size - 4  # shorter frames carry no JSON but a digit, and are left to the general parser
+        while position <= last and self.steady:
+            head, length = peek(data, position)
+            if head == TEXT_HEAD_MEDIUM:
                 start = position + 4
-                length = data[position + 2] << 8 | data[position + 3]
-            elif length > 125:
+            elif TEXT_HEAD_SHORT <= head < TEXT_HEAD_MEDIUM:
+                length = head - TEXT_HEAD_SHORT
+                start = position + 2
+            else:
                 break
             stop = start + length
             if stop > size or length > limit:
@@ -102,13 +113,15 @@ class Engine:
     def _scan_masked(self, data: bytes, position: int, on_text: OnText) -> int:
         """Read whole text frames from a client; stop at the first byte of anything else."""
         size, limit = len(data), self._max_bytes
-        while self.steady and position + 6 <= size and data[position] == TEXT_HEAD:
-            length = data[position + 1] - 0x80
-            start = position + 6
-            if length == 126 and position + 8 <= size:
+        last = size - 6
+        while position <= last and self.steady:
+            head, length = peek(data, position)
+            if head == TEXT_HEAD_MEDIUM | MASKED:
                 start = position + 8
-                length = data[position + 2] << 8 | data[position + 3]
-            elif length > 125 or length < 0:
+            elif TEXT_HEAD_SHORT | MASKED <= head < TEXT_HEAD_MEDIUM | MASKED:
+                length = head - (TEXT_HEAD_SHORT | MASKED)
+                start = position + 6
+            else:
                 break
             stop = start + length
             if stop > size or length > limit:

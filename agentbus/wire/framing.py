@@ -26,16 +26,30 @@ apply_mask: Final[Mask] = _fastest_mask()
 TEXT_HEAD: Final = 0x81
 """First byte of a whole text message: FIN, no reserved bits, opcode 1."""
 
+TEXT_HEAD_SHORT: Final = TEXT_HEAD << 8
+"""First two bytes of a whole text message, as a number, without its length of up to 125 bytes."""
+
+TEXT_HEAD_MEDIUM: Final = TEXT_HEAD_SHORT | 126
+"""The same, if the length is in the two bytes that follow."""
+
+MASKED: Final = 0x80
+"""What a client adds to those, as it masks."""
+
 PING: Final = b"\x89\x00"
 """An empty ping as a server writes it."""
 
 CLOSE_REASON_BYTES: Final = 123
 """What fits into a control frame beside the code."""
 
+peek: Final = struct.Struct("!HH").unpack_from
+"""Read the first four bytes of a frame at a position: its head, and the length of a medium one."""
+
 _LONGEST_HEADER: Final = 14
 _head_short = struct.Struct("!BB").pack
 _head_medium = struct.Struct("!BBH").pack
-_masked_head_medium = struct.Struct("!BBH4s").pack
+masked_head_medium = struct.Struct("!BBH4s").pack
+"""Build the header of a text frame of 126 to 65535 bytes as a client sends it, its masking key included."""
+
 _head_long = struct.Struct("!BBQ").pack
 
 
@@ -68,10 +82,7 @@ def mask_text(payload: bytes, key: bytes) -> tuple[bytes, bytes]:
     Returns:
         Header with key, and masked payload: pieces to be joined by one write.
     """
-    size = len(payload)
-    if 126 <= size < 65536:  # most frames; the general way costs a call more
-        return _masked_head_medium(TEXT_HEAD, 0xFE, size, key), apply_mask(payload, key)
-    return text_header(size, 0x80) + key, apply_mask(payload, key)
+    return text_header(len(payload), 0x80) + key, apply_mask(payload, key)
 
 
 def frame_length(data: bytes, position: int = 0) -> int | None:

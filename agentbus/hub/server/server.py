@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 
@@ -213,4 +213,6 @@ class HubServer:
             def __init__(self, **_from_uvicorn: Any) -> None:
                 super().__init__(SessionHandler(shell), shell.flusher, shell.options)
 
-        return UpgradedConnection
+        return cast(
+            "type[asyncio.Protocol]", UpgradedConnection
+        )  # buffered, of which uvicorn's types know nothing
