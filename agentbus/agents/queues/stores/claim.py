@@ -60,6 +60,9 @@ class FileClaim:
         file, self._file = self._file, None
         if file is not None and file in _open_files:
             _open_files.discard(file)
+            fcntl.flock(
+                file, fcntl.LOCK_UN
+            )  # also for a child that was forked and has not closed its copy yet
             os.close(file)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
 import sys
@@ -129,7 +128,7 @@ def test_what_was_given_before_the_close_is_written(tmp_path: Path) -> None:
 
 def start_writer(path: Path, mode: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.agents.queues.stores.writer", str(path), mode]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
 
 
 def reports_until_killed(writer: subprocess.Popen[str], lines: int) -> list[int]:
@@ -173,20 +172,15 @@ def test_a_disk_that_takes_no_more_fails_typed_and_writing_goes_on_when_it_does(
 
 
 @pytest.mark.e2e
-def test_a_forked_child_does_not_hold_the_claim_of_a_parent_that_let_go(tmp_path: Path) -> None:
-    """The child lives on, as one would that a killed parent has left behind."""
-    store = SqliteQueueStore(tmp_path / "q.db", "tasks")
-    store.open("the parent").get(timeout=WAIT)
-    told, tell = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(tell)
-        os.read(told, 1)  # until the parent closes its end
-        os._exit(0)
-    os.close(told)
-    store.close().get(timeout=WAIT)
-    again = SqliteQueueStore(tmp_path / "q.db", "tasks")
-    assert again.open("the next").get(timeout=WAIT).epoch == 2
-    again.close().get(timeout=WAIT)
-    os.close(tell)
-    assert os.waitpid(child, 0)[1] == 0
+def test_a_forked_child_does_not_hold_the_claim_of_a_parent_that_was_killed(tmp_path: Path) -> None:
+    with start_writer(tmp_path / "q.db", "fork") as writer:
+        assert writer.stdout is not None
+        assert [writer.stdout.readline() for _ in range(2)] == ["open\n", "the child is there\n"]
+        writer.kill()
+        writer.wait(timeout=WAIT)
+        store = SqliteQueueStore(tmp_path / "q.db", "tasks")
+        assert store.open("the next").get(timeout=WAIT).epoch == 2
+        store.close().get(timeout=WAIT)
+        assert writer.stdin is not None
+        writer.stdin.close()
+        assert writer.stdout.read() == "the child has ended\n"

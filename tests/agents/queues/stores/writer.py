@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import sys
@@ -52,12 +53,24 @@ def fill_up(store: SqliteQueueStore) -> None:
     print("went on", flush=True)  # noqa: T201
 
 
+def leave_a_child() -> None:
+    """Fork a child that lives until the input ends, and wait to be killed."""
+    if os.fork() == 0:
+        print("the child is there", flush=True)  # noqa: T201
+        sys.stdin.read()
+        print("the child has ended", flush=True)  # noqa: T201
+        os._exit(0)
+    signal.pause()
+
+
 def main(path: str, mode: str) -> None:
     store = SqliteQueueStore(path, "tasks")
     opened = store.open("a child").get(timeout=WAIT)
     print("open", flush=True)  # noqa: T201
     if mode == "fill":
         fill_up(store)
+    elif mode == "fork":
+        leave_a_child()
     else:
         write_for_ever(store, int(opened.notes.get("last", b"-1")) + 1)
     store.close().get(timeout=WAIT)
