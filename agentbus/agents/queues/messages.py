@@ -181,7 +181,8 @@ class ListJobs(Request[JobPage], wire_name="agentbus.queue.ListJobs"):
     """List jobs.
 
     Attributes:
-        state: only those; "dead" for the dead-letter queue; empty for all that are not over, next first.
+        state: only those; "dead" for the dead-letter queue; empty for all that are not over. Those that were
+            put first come first.
         limit: jobs at most, up to 500.
         after: `JobPage.after` of the page before.
     """
@@ -210,7 +211,8 @@ class Steer(Request[int], wire_name="agentbus.queue.Steer"):
         action: "pause" and "resume" the queue, which is kept; "cancel" jobs, queued or running, with
             their flows; "retry" dead letters, or start delayed jobs now; "drop" jobs that
             are over or not begun.
-        job_ids: which; empty for all that it could concern (with "cancel": none).
+        job_ids: which; a step is retried with its flow. Empty for all dead letters with "retry", for all that
+            it could concern with "drop", for none with "cancel".
     """
 
     action: Literal["pause", "resume", "cancel", "retry", "drop"]

@@ -5,18 +5,20 @@ from __future__ import annotations
 import sys
 
 from agentbus.agents.queues.core.book import Book
+from agentbus.agents.queues.core.flows import Flows
 from agentbus.agents.queues.core.leases import Leases
 from agentbus.agents.queues.core.record import LIVE, decode_head
 from agentbus.agents.queues.stores.store import Opened
 
 
-def restore(opened: Opened, book: Book, leases: Leases, now: float, at: float) -> None:
+def restore(opened: Opened, book: Book, leases: Leases, flows: Flows, now: float, at: float) -> None:
     """Take over all jobs; every lease gets a full duration.
 
     Args:
         opened: what the store holds.
         book: takes the jobs.
         leases: takes the leases.
+        flows: takes the flows.
         now: monotonic seconds.
         at: the queue's time.
     """
@@ -29,6 +31,9 @@ def restore(opened: Opened, book: Book, leases: Leases, now: float, at: float) -
         if job.state not in LIVE and not job.parent:
             over.append(job.number)
     _order_kept(book, over)
+    for job in book.jobs.values():
+        if job.flow and job.state in LIVE:
+            flows.follow(job)
 
 
 def _order_kept(book: Book, over: list[int]) -> None:

@@ -30,7 +30,9 @@ class QueueOptions(msgspec.Struct, frozen=True, kw_only=True):
         max_effects: effects of one job.
         max_effect_bytes: of the results of one job's effects.
         max_schedules: schedules that are kept.
-        max_steps: jobs of one flow, steps of steps included.
+        max_steps: jobs of one flow, steps of steps included; and of the jobs of one ack.
+        max_value_bytes: of the list of values that a group or map gives; beyond it the flow fails, and the
+            steps' own results are there.
         tick: seconds between two looks at the clock.
     """
 
@@ -54,4 +56,5 @@ class QueueOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_effect_bytes: int = 1 << 16
     max_schedules: int = 1000
     max_steps: int = 100_000
+    max_value_bytes: int = 1 << 24
     tick: float = 0.5

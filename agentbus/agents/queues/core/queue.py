@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from agentbus.agents.failures import Failure
+from agentbus.agents.failures import Failure, describe
 from agentbus.agents.queues.core.attempts import Attempts
 from agentbus.agents.queues.core.book import Book
 from agentbus.agents.queues.core.clock import QueueClock
+from agentbus.agents.queues.core.effects import add_effect
 from agentbus.agents.queues.core.ending import Ending
-from agentbus.agents.queues.core.job import NewJob, QueueStats
+from agentbus.agents.queues.core.flows import Flows
+from agentbus.agents.queues.core.job import Effect, JobStatus, NewJob, QueueStats
 from agentbus.agents.queues.core.leases import Leases
 from agentbus.agents.queues.core.opening import restore
 from agentbus.agents.queues.core.options import QueueOptions
 from agentbus.agents.queues.core.putting import Putting
 from agentbus.agents.queues.core.rate import TokenBucket
-from agentbus.agents.queues.core.turn import Ended, Turn
+from agentbus.agents.queues.core.steering import PAUSED_NOTE, Steering
+from agentbus.agents.queues.core.turn import Ended, Stored, Turn
 from agentbus.agents.queues.core.views import Views
-from agentbus.agents.queues.messages import Attach, Attached, Settlement
+from agentbus.agents.queues.messages import Attach, Attached, JobPage, ListJobs, Settlement
 from agentbus.agents.queues.stores.store import Opened
-from agentbus.errors import QueueFullError
+from agentbus.errors import LeaseLostError, QueueFullError
 from agentbus.runtime.supervision import RandomSource
 
 MAX_IDLE = 60.0
@@ -46,6 +49,12 @@ class QueueCore:
         new_token: gives 128 random bits as text.
         now: monotonic seconds.
         wall: seconds since 1970.
+
+    Attributes:
+        name: see above.
+        options: see above.
+        epoch: of the host's claim.
+        watched: whether turns say what has changed in which job.
     """
 
     def __init__(
@@ -67,13 +76,16 @@ class QueueCore:
         self._book = Book(name, options)
         self._leases = Leases(self._book, new_token)
         self._ending = Ending(self._book, self._leases)
-        self._putting = Putting(self._book)
+        self._flows = Flows(self._book, self._ending)
+        self._putting = Putting(self._book, self._flows)
+        self._steering = Steering(self._book, self._flows, paused=PAUSED_NOTE in opened.notes)
         self._attempts = Attempts(self._book, self._leases, self._ending, self._put_along, random)
         self._views = Views(self._book, self._leases)
         self._bucket = None if options.rate is None else TokenBucket(options.rate, options.rate_period, now)
         self._ticked = now
         self._stood = False
-        restore(opened, self._book, self._leases, now, self._clock.at(now))
+        self.watched = False
+        restore(opened, self._book, self._leases, self._flows, now, self._clock.at(now))
 
     # -- who puts jobs ---------------------------------------------------------------------------------------
 
@@ -94,7 +106,10 @@ class QueueCore:
         return self._ending.end_of(self._book.find(job_id))
 
     def _put_along(self, jobs: tuple[NewJob, ...], at: float) -> Failure | None:
-        self._putting.put(jobs, at)
+        try:
+            self._putting.put(jobs, at, beyond=True)
+        except QueueFullError as error:
+            return describe(error)
         return None
 
     # -- workers ---------------------------------------------------------------------------------------------
@@ -138,6 +153,20 @@ class QueueCore:
         """End attempts; gives the tokens of those that did not count."""
         at = self._clock.at(now)
         return tuple(each.token for each in settlements if not self._attempts.settle(each, at))
+
+    def record_effect(self, token: str, effect: Effect, now: float) -> None:
+        """Keep an effect beside its job, and count that as a sign of progress.
+
+        Raises:
+            LeaseLostError: the token is not valid any more.
+            QueueFullError: the job has too many effects, or too large ones.
+        """
+        held = self._leases.find(token)
+        if held is None:
+            job = self._leases.job_of(token)
+            raise LeaseLostError(self.name, "" if job is None else job.id)
+        add_effect(self._book, held.job, effect)
+        self._leases.renew(held, now)
 
     def worker_gone(self, worker: str, session: str | None, now: float) -> None:
         """Redeliver at once what a worker had that is certainly dead.
@@ -199,15 +228,32 @@ class QueueCore:
     def take(self, now: float) -> Turn | None:
         """Give jobs to workers, and give what the turn has brought; None if that is nothing."""
         self._match(now)
-        book, leases, ended = self._book, self._leases, self._ending.ended
-        if not (book.changes or leases.grants or leases.revoked or ended):
+        book, leases, ended, gather = self._book, self._leases, self._ending.ended, self._flows.gather
+        if not (book.changes or leases.grants or leases.revoked or ended or gather):
             return None
         self._note_clock(now)
-        turn = Turn(book.changes.take(book.jobs), leases.grants, leases.revoked, ended, [], {})
-        leases.grants, leases.revoked, self._ending.ended = {}, {}, []
+        changed = self._changed(now) if self.watched else []
+        turn = Turn(book.changes.take(book.jobs), leases.grants, leases.revoked, ended, changed, gather)
+        leases.grants, leases.revoked, self._ending.ended, self._flows.gather = {}, {}, [], {}
         return turn
 
+    def _changed(self, now: float) -> list[JobStatus]:
+        book, at = self._book, self._clock.at(now)
+        return [self._views.status(book.jobs[number], now, at) for number in book.changes.heads]
+
+    def gathered(self, flow: int, bodies: Mapping[int, bytes], now: float) -> None:
+        """Take the bodies that `Turn.gather` asked for; the host asks its store until it has them.
+
+        Args:
+            flow: the key there.
+            bodies: by number, as the store has given them.
+            now: monotonic seconds.
+        """
+        self._flows.gathered(flow, bodies, self._clock.at(now))
+
     def _match(self, now: float) -> None:
+        if self._steering.paused:
+            return
         most = self.options.concurrency
         while len(self._book.ready) and (most is None or len(self._leases.held) < most):
             if self._bucket is not None and self._bucket.wait(now):
@@ -228,12 +274,39 @@ class QueueCore:
 
     # -- people ----------------------------------------------------------------------------------------------
 
+    def steer(self, action: str, ids: Sequence[str], now: float) -> int:
+        """Do what `Steer` says; gives how many jobs it concerned."""
+        return self._steering.steer(action, ids, self._clock.at(now))
+
+    def job(self, job_id: str, now: float) -> JobStatus:
+        """Describe a job.
+
+        Raises:
+            NoSuchJobError: there is none.
+        """
+        return self._views.status(self._book.find(job_id), now, self._clock.at(now))
+
+    def body(self, job_id: str) -> Stored:
+        """Give a job's message, or what it has given once it is done.
+
+        Raises:
+            NoSuchJobError: there is none.
+        """
+        return self._views.body(self._book.find(job_id))
+
+    def page(self, wanted: ListJobs, now: float) -> JobPage:
+        """List some jobs."""
+        at = self._clock.at(now)
+        statuses, after = self._views.page(wanted.state, wanted.limit, wanted.after, now, at)
+        return JobPage(tuple(statuses), after)
+
     def stats(self, now: float) -> QueueStats:
         """Give the queue in numbers; `store` and `state` are the host's to say."""
         numbers = self._views.stats(self._clock.at(now))
         return msgspec.structs.replace(
             numbers,
             epoch=self.epoch,
+            paused=self._steering.paused,
             put=self._putting.count,
             acked=self._attempts.acked,
             failed=self._attempts.failed,

@@ -42,6 +42,7 @@ class Details(msgspec.Struct, array_like=True, gc=False):
         hard_timeout: see `NewJob`.
         budget: what is left of it.
         granted: of a step that has begun: what its flow has given to it.
+        limit: of a step: its budget as it was put.
         failure: of the last attempt that failed.
         traceback: of that failure.
         effects: that were recorded.
@@ -52,12 +53,14 @@ class Details(msgspec.Struct, array_like=True, gc=False):
         flow: how the steps of a flow hang together.
         window: steps of a map that may be under way.
         inputs: numbers of the jobs whose results it gets.
+        begun: of a flow: its turn has come.
     """
 
     soft_timeout: float | None = None
     hard_timeout: float | None = None
     budget: Grant | None = None
     granted: Grant | None = None
+    limit: Grant | None = None
     failure: Failure | None = None
     traceback: str = ""
     effects: tuple[Effect, ...] = ()
@@ -68,6 +71,7 @@ class Details(msgspec.Struct, array_like=True, gc=False):
     flow: FlowKind = ""
     window: int = 0
     inputs: tuple[int, ...] = ()
+    begun: bool = False
 
 
 class Job(msgspec.Struct, array_like=True, tag=1, tag_field="format", gc=False):

@@ -38,9 +38,16 @@ def least(one: Grant, other: Grant | None) -> Grant:
     )
 
 
-def cost(granted: Grant, left: Grant) -> Spent:
-    """Give what was spent of a budget, from what is left of it."""
-    return Spent((granted.tokens or 0) - (left.tokens or 0), (granted.money or _ZERO) - (left.money or _ZERO))
+def cost(granted: Grant) -> Spent:
+    """Give what a budget takes from the one that it is a part of."""
+    return Spent(granted.tokens or 0, granted.money or _ZERO)
+
+
+def plus(grant: Grant, left: Grant) -> Grant:
+    """Put back what is left of a part."""
+    tokens = None if grant.tokens is None else grant.tokens + (left.tokens or 0)
+    money = None if grant.money is None else grant.money + (left.money or _ZERO)
+    return Grant(tokens, money, grant.hops, grant.wall)
 
 
 def _smaller(one: N | None, other: N | None) -> N | None:

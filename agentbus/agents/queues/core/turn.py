@@ -56,6 +56,24 @@ class Ended(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self.end, value=value)
 
 
+class Stored(msgspec.Struct, frozen=True):
+    """A body.
+
+    Attributes:
+        value: its type and version, and itself if it is at hand.
+        number: of the record whose body it is; 0 if it is at hand.
+    """
+
+    value: Value
+    number: int = 0
+
+    def filled(self, bodies: Mapping[int, bytes]) -> Value:
+        """Give it as the store has given it."""
+        if not self.number:
+            return self.value
+        return msgspec.structs.replace(self.value, body=_body(bodies, self.number))
+
+
 class Turn(msgspec.Struct):
     """What a turn has brought.
 
