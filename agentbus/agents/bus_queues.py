@@ -53,13 +53,13 @@ class BusQueues(BusDiscovery):
         """
         agent_name(name)
         if store is not None:
-            hosting = self._host(name, store, options or QueueOptions())
+            hosting = self._host_queue(name, store, options or QueueOptions())
             return Queue(self, name, hosting)
         if options is not None:
             raise ValueError("a queue has its options from its host: give them with store=")
         return Queue(self, name)
 
-    def _host(self, name: str, store: str | QueueStore, options: QueueOptions) -> Hosting:
+    def _host_queue(self, name: str, store: str | QueueStore, options: QueueOptions) -> Hosting:
         from agentbus.agents.queues.hosting import Hosting  # loaded where a queue is hosted
         from agentbus.agents.queues.store_url import open_store
 

@@ -38,7 +38,9 @@ from agentbus.agents.queues.messages import (
 )
 from agentbus.agents.queues.names import CAPABILITY
 from agentbus.agents.queues.stores.store import Opened, QueueStore
+from agentbus.agents.watching import AgentDown
 from agentbus.errors import InvalidNameError, QueueError, StoreError
+from agentbus.runtime import Subscription
 
 SPARE_HANDS = 10_000
 """Messages that are served beside the calls that wait for results."""
@@ -111,7 +113,7 @@ class QueueAgent(AsyncAgentActor):
     def _tell(self, worker: str, message: Message) -> None:
         self.bus.ref(worker).tell(message)
 
-    def _watch(self, worker: str, callback: Callable[..., object]) -> object:
+    def _watch(self, worker: str, callback: Callable[[AgentDown], object]) -> Subscription:
         return self.bus.ref(worker).watch(callback)
 
     # -- who puts jobs ---------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from agentbus.agents.deadlines import too_late
 from agentbus.agents.message import Request, Streaming
@@ -151,9 +151,9 @@ class QueueCalls:
     async def _wait(self) -> AgentRef:
         """Wait until the directory shows a host."""
         query = self._query
-        found: list[Any] = await self._bus.wait_for(capability=query.capability, metadata=query.metadata)
-        self._known = self._look() or found[0]
-        return self._known
+        found = await self._bus.wait_for(capability=query.capability, metadata=query.metadata)
+        self._known = host = self._look() or found[0]
+        return host
 
     def _look(self) -> AgentRef | None:
         address = best_host(self._bus.sightings(self._query))
