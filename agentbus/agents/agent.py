@@ -75,6 +75,7 @@ class Agent:
         metadata: facts that it is found by, too: text, numbers, booleans.
         stall_timeout: seconds that it may be busy with one message without `self.progress()`; None = any.
         on_stall: "report" an `AgentStalled`, or "restart" it too.
+        ends_last: when its bus ends, it goes on until the other agents have ended.
     """
 
     capabilities: ClassVar[tuple[str, ...]] = ()
@@ -83,6 +84,7 @@ class Agent:
     metadata: ClassVar[Mapping[str, MetadataValue]] = {}
     stall_timeout: ClassVar[float | None] = None
     on_stall: ClassVar[OnStall] = "report"
+    ends_last: ClassVar[bool] = False
     _context: AgentContext
 
     # -- hooks -----------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from agentbus.agents.address import Address, check_topic, parse_address
 from agentbus.agents.agent import AgentContext
 from agentbus.agents.broadcasting import TopicSubscription, listener_for
-from agentbus.agents.bus_discovery import BusDiscovery
+from agentbus.agents.bus_queues import BusQueues
 from agentbus.agents.directory import MetadataValue
 from agentbus.agents.envelope import encode_body
 from agentbus.agents.groups import check_group
@@ -43,7 +43,7 @@ M = TypeVar("M", bound=Message)
 F = TypeVar("F", bound=Callable[..., object])
 
 
-class Bus(BusDiscovery):
+class Bus(BusQueues):
     """A place where agents live, joined with others of its namespace over a hub.
 
         with Bus() as bus: ...                                    # a hub of its own, in memory

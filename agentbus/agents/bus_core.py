@@ -27,7 +27,7 @@ from agentbus.agents.processes.frames import Invited
 from agentbus.agents.processes.invitation import invitation
 from agentbus.agents.trust import TrustMode
 from agentbus.agents.way import Way
-from agentbus.errors import BusClosedError
+from agentbus.errors import AgentBusError, BusClosedError
 from agentbus.runtime import (
     EventSource,
     Future,
@@ -169,8 +169,9 @@ class BusCore:
         try:
             async with asyncio.timeout(timeout):
                 await self._end_owned()
-                for stopped in [hosted.stop() for hosted in self._house.all()]:
+                for stopped in [hosted.stop() for hosted in self._house.first_to_end()]:
                     await stopped
+                await self._end_last()
                 await self._node.quiet()
             finished = True
         except TimeoutError:
@@ -205,12 +206,24 @@ class BusCore:
         for future in [closer() for closer in closers]:
             await future
 
+    def _last_to_end(self) -> list[Future[None]]:
+        """End what the other agents may have needed to their end; gives the futures of that."""
+        return []
+
+    async def _end_last(self) -> None:
+        for ended in self._last_to_end():
+            with suppress(AgentBusError):
+                await ended
+
     async def _close(self) -> None:
         await self._end_owned()
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_TIMEOUT):
-                for stopped in [hosted.stop(now=True) for hosted in self._house.all()]:
+                for stopped in [hosted.stop(now=True) for hosted in self._house.first_to_end()]:
                     await stopped
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_TIMEOUT):
+                await self._end_last()
         await self._node.close()
         self._forget()
 

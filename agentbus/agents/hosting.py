@@ -108,6 +108,10 @@ class House:
         """Give everything that is hosted, in the order in which it was started; members of groups apart."""
         return list(self._hosted.values())
 
+    def first_to_end(self) -> list[Hosted]:
+        """Give all but those that the others may need to their end."""
+        return [hosted for hosted in self.all() if not hosted.ends_last]
+
     def find(self, query: Query) -> list[Hosted]:
         """Give the agents and groups that fit; only those of the query's name or capability are looked at."""
         return [hosted for hosted in self._candidates(query) if query.matches(hosted.entry)]
@@ -221,6 +225,7 @@ class House:
     def _start(self, agent: LocalAgent, plan: Plan, parent: AgentContext | None) -> None:
         cls, options = plan.cls, plan.options
         on_loop = issubclass(cls, AsyncAgentActor)
+        agent.ends_last = bool(getattr(cls, "ends_last", False))
         if on_loop:
             agent.concurrency, agent.reentrant = cls.concurrency, cls.reentrant and plan.spec is None
         mailbox = options.mailbox or DEFAULT_MAILBOX

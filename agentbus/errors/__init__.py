@@ -61,6 +61,7 @@
         │   ├─ QueueTakenError                     another live process hosts it
         │   ├─ QueueFencedError                    another process has claimed it since
         │   ├─ NoSuchJobError                      it knows no such job
+        │   ├─ ResultsLostError                    its reader was too far behind
         │   ├─ LeaseLostError                      the job is not this worker's any more
         │   ├─ EffectInDoubtError                  it may or may not have happened
         │   ├─ ScheduleError (ValueError)          a schedule that makes no sense
@@ -140,6 +141,7 @@ from agentbus.errors.queues import (
     QueueFencedError,
     QueueFullError,
     QueueTakenError,
+    ResultsLostError,
     ScheduleError,
 )
 from agentbus.errors.root import AgentBusError
@@ -214,6 +216,7 @@ __all__ = [
     "QueueFencedError",
     "QueueFullError",
     "QueueTakenError",
+    "ResultsLostError",
     "RuntimeFault",
     "ScheduleError",
     "SignallingConnectError",

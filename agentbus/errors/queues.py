@@ -69,6 +69,20 @@ class NoSuchJobError(QueueError):
         self.job_id = job_id
 
 
+class ResultsLostError(QueueError):
+    """A reader of a queue's stream was too far behind, and its stream has ended.
+
+    Attributes:
+        cap: how many items may wait for a reader.
+    """
+
+    def __init__(self, queue: str, cap: int) -> None:
+        super().__init__(
+            queue, f"over {cap} items waited for this reader; read faster, or ask for each result"
+        )
+        self.cap = cap
+
+
 class LeaseLostError(QueueError):
     """The job is not this worker's any more: its lease has ended, or somebody has cancelled it.
 

@@ -10,7 +10,7 @@ import msgspec
 from agentbus.agents.budgets.account import BudgetAccount
 from agentbus.agents.budgets.wire import spent_of
 from agentbus.agents.bus import Bus
-from agentbus.agents.bus_core import BusCore
+from agentbus.agents.bus_queues import BusQueues
 from agentbus.agents.delivery import Body, Delivery
 from agentbus.agents.envelope import NOTHING, Envelope, decode_envelope, encode_envelope
 from agentbus.agents.events import AgentFailure, AgentProgress, AgentStarted, BusEvent
@@ -254,7 +254,7 @@ class GuestBus(Bus):
         self._host = host
         self._begin = begin
         way = ParentWay(host, cast("TrustMode", begin.trust))
-        BusCore.__init__(
+        BusQueues.__init__(
             self, way, namespace=begin.namespace, node=begin.node, options=None, runtime=runtime, loop=None
         )
         self._house.marks = host
