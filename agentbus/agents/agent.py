@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import msgspec
 
@@ -12,6 +12,8 @@ from agentbus.agents.budgets.account import BudgetAccount
 from agentbus.agents.directory import MetadataValue
 from agentbus.agents.events import AgentProgress
 from agentbus.agents.handlers import HandlerTable
+from agentbus.agents.queues.effects import JobEffect
+from agentbus.agents.queues.job_context import JobContext
 from agentbus.agents.scope import current_scope
 from agentbus.agents.shielding import shield
 from agentbus.agents.silence import ReceiveTimeout, Silence
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from agentbus.agents.bus import Bus
     from agentbus.agents.delivery import Delivery
     from agentbus.agents.lives.stall_watch import Marks, OnStall
+    from agentbus.agents.queues.attempt import Attempt
     from agentbus.agents.ref import AgentRef
     from agentbus.agents.streams.attachment import Attachment
 
@@ -215,7 +218,13 @@ class Agent:
     @property
     def cancelled(self) -> bool:
         """Whether nobody wants the result any more: the asker gave up, or the agent is being stopped."""
-        return self._context.cell.cancel_token.cancelled
+        cancelled = self._context.cell.cancel_token.cancelled
+        if cancelled:
+            scope = current_scope.get()
+            attempt = None if scope is None or scope.delivery is None else scope.delivery.attempt
+            if attempt is not None:
+                attempt.noticed = True
+        return cancelled
 
     def shielded(self) -> AbstractContextManager[None]:
         """Leave the asks that are sent within alone when the message is cancelled, or its deadline passes.
@@ -259,8 +268,48 @@ class Agent:
         """
         self.bus.report(AgentProgress(self._context.address, note, done))
         scope = current_scope.get()
-        if self._context.stalls is not None and scope is not None and scope.delivery is not None:
+        if scope is None or scope.delivery is None:
+            return
+        if self._context.stalls is not None:
             self._context.stalls.mark(scope.delivery)
+        attempt = scope.delivery.attempt
+        if attempt is not None:
+            attempt.desk.progress(attempt.lease.token, done, note)
+
+    # -- the job that is being handled -----------------------------------------------------------------------
+
+    @property
+    def _attempt(self) -> Attempt:
+        attempt = self._delivery.attempt
+        if attempt is None:
+            raise AgentError("this message is no job of a queue")
+        return attempt
+
+    @property
+    def job(self) -> JobContext:
+        """The job that is being handled: its id, attempt and idempotency key.
+
+        Raises:
+            AgentError: what is being handled is no job of a queue.
+        """
+        return JobContext(self._attempt)
+
+    def effect(self, name: str, *, retry: bool = False) -> JobEffect:
+        """Do a step of a job at most once over all attempts: `with self.effect("charge-card") as effect: …`.
+
+        See `JobEffect`; in an `AsyncAgentActor` it is `async with`. It records the intent before the block,
+        and the result after it.
+
+        Args:
+            name: of the step; the same in every attempt.
+            retry: enter it also if an earlier attempt began it and nobody knows whether it happened:
+                `effect.in_doubt` says so. Without it that raises `EffectInDoubtError`.
+
+        Raises:
+            AgentError: what is being handled is no job of a queue.
+            ValueError: a name that is empty or longer than 200 characters.
+        """
+        return JobEffect(self._attempt, name, retry=retry, asynchronous=isinstance(self, AsyncAgentActor))
 
 
 def check_receive_timeout(cls: type[Agent], table: HandlerTable) -> None:
@@ -279,6 +328,22 @@ def check_receive_timeout(cls: type[Agent], table: HandlerTable) -> None:
 
 class AgentActor(Agent):
     """An agent on a thread of its own: handlers may block; one message at a time."""
+
+    def once(self, name: str, fn: Callable[..., T], *args: Any, retry: bool = False) -> T:
+        """Call `fn(*args)` at most once over all attempts of a job; later attempts get what it gave.
+
+        Args:
+            name: see `effect`.
+            fn: its result has a JSON form, in which later attempts get it.
+            args: for `fn`.
+            retry: see `effect`.
+        """
+        with self.effect(name, retry=retry) as effect:
+            if not effect.needed:
+                return cast("T", effect.value)
+            result = fn(*args)
+            effect.done(result)
+        return result
 
     def checkpoint(self) -> None:
         """Call this now and then in a handler that takes long: what `pause` and `steer` said is applied here.
@@ -301,6 +366,25 @@ class AsyncAgentActor(Agent):
 
     concurrency: ClassVar[int] = 1
     reentrant: ClassVar[bool] = False
+
+    async def once(
+        self, name: str, fn: Callable[..., Awaitable[T] | T], *args: Any, retry: bool = False
+    ) -> T:
+        """Call `fn(*args)` at most once over all attempts of a job; later attempts get what it gave.
+
+        Args:
+            name: see `effect`.
+            fn: sync or async; its result has a JSON form, in which later attempts get it.
+            args: for `fn`.
+            retry: see `effect`.
+        """
+        async with self.effect(name, retry=retry) as effect:
+            if not effect.needed:
+                return cast("T", effect.value)
+            given = fn(*args)
+            result = await given if isinstance(given, Awaitable) else given
+            effect.done(result)
+        return cast("T", result)
 
     async def shield(self, step: Awaitable[T]) -> T:
         """Run a step to its end though the message is cancelled; the cancellation is delivered after it.

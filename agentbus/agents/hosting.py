@@ -35,6 +35,7 @@ from agentbus.agents.lives.stall_watch import NO_STALLS, Marks
 from agentbus.agents.processes.behaviour import ProcessBehaviour
 from agentbus.agents.processes.spec import ProcessSpec, process_spec
 from agentbus.agents.query import Query
+from agentbus.agents.queues.job_behaviour import JobBehaviour
 from agentbus.agents.silence import ReceiveTimeout, Silence
 from agentbus.agents.spawning import DEFAULT_MAILBOX, SpawnOptions
 from agentbus.errors import AgentStopped, MailboxFullError
@@ -222,7 +223,8 @@ class House:
         cls, options = plan.cls, plan.options
         on_loop = issubclass(cls, AsyncAgentActor)
         if on_loop:
-            agent.concurrency, agent.reentrant = cls.concurrency, cls.reentrant and plan.spec is None
+            agent.concurrency = options.concurrency or cls.concurrency
+            agent.reentrant = cls.reentrant and plan.spec is None
         mailbox = options.mailbox or DEFAULT_MAILBOX
         agent.blocks = mailbox.overflow is Overflow.BLOCK
         cell_options = CellOptions(
@@ -230,7 +232,7 @@ class House:
             mailbox=mailbox,
             restart=options.policy(cls),
             group=options.group,
-            concurrency=cls.concurrency if on_loop else 1,
+            concurrency=agent.concurrency,
             thread=self._threads and not on_loop and plan.spec is None,
         )
         factory = partial(self._behaviour, agent, plan)
@@ -251,7 +253,8 @@ class House:
         if plan.spec is not None:
             return watched(ProcessBehaviour(context, agent.table, plan.spec), watch)
         behaviour = AgentBehaviour(context, agent.table, plan.make)
-        return stored(watched(behaviour, watch), behaviour, context, plan.options.store)
+        inner = JobBehaviour(behaviour) if plan.options.takes_jobs else behaviour
+        return stored(watched(inner, watch), behaviour, context, plan.options.store)
 
     # -- lives -----------------------------------------------------------------------------------------------
 

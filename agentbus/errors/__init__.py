@@ -49,6 +49,8 @@
         ├─ ProcessExitedError                  an agent's process ended without being asked to
         ├─ StoreError                          an agent's state can't be read or written
         ├─ NotTrustedError                     the sender may not do that here
+        ├─ Retry                               a job's handler wants another attempt later
+        ├─ Reject                              a job's handler wants no further attempt
         ├─ ApprovalError
         │   ├─ ApprovalDenied                      somebody said no
         │   ├─ ApprovalExpired                     nobody decided in time
@@ -140,6 +142,8 @@ from agentbus.errors.queues import (
     QueueFencedError,
     QueueFullError,
     QueueTakenError,
+    Reject,
+    Retry,
     ScheduleError,
 )
 from agentbus.errors.root import AgentBusError
@@ -214,6 +218,8 @@ __all__ = [
     "QueueFencedError",
     "QueueFullError",
     "QueueTakenError",
+    "Reject",
+    "Retry",
     "RuntimeFault",
     "ScheduleError",
     "SignallingConnectError",
