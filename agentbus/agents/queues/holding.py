@@ -57,19 +57,19 @@ class Held:
 
     Args:
         job: as it was leased.
-        slot: where its handler works; None where it is handed back at once.
         now: the time.
 
     Attributes:
         job: see above.
-        slot: see above.
-        working: whether its handler has not ended.
+        slot: where its handler works, or has worked; None before it begins.
+        working: whether its handler has begun and not ended.
         valid: whether the lease is ours, as far as we know.
+        revoked: whether the host has said that it is not; how it ended is said to it all the same.
         why: the reason for which the handler was asked to end.
         asked: when it was.
         killed: whether its process was ended, where it has one.
         settlement: how the attempt has ended; None while that is open.
-        began: when the handler began.
+        began: when the handler began; before that, when the job came.
         marked: when the handler began, or last said that it goes on.
     """
 
@@ -79,6 +79,7 @@ class Held:
         "job",
         "killed",
         "marked",
+        "revoked",
         "settlement",
         "slot",
         "valid",
@@ -86,15 +87,21 @@ class Held:
         "working",
     )
 
-    def __init__(self, job: LeasedJob, slot: int | None, now: float) -> None:
+    def __init__(self, job: LeasedJob, now: float) -> None:
         self.job = job
-        self.slot = slot
-        self.working = slot is not None
+        self.slot: int | None = None
+        self.working = False
         self.valid = True
+        self.revoked = False
         self.why: Why = ""
         self.asked = now
         self.killed = False
         self.settlement: Settlement | None = None
+        self.began = self.marked = now
+
+    def begin(self, slot: int, now: float) -> None:
+        """Note that its handler begins."""
+        self.slot, self.working = slot, True
         self.began = self.marked = now
 
     @property

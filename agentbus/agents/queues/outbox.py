@@ -41,11 +41,6 @@ class Outbox:
         """Say it."""
         self._waiting[settlement.token] = settlement
 
-    def discard(self, token: str) -> bool:
-        """Leave it unsaid; False if it is on its way already."""
-        self._waiting.pop(token, None)
-        return token not in self._underway
-
     def take(self, now: float) -> list[Settlement]:
         """Take what is to be said now, as much as goes into one message."""
         batch: list[Settlement] = []

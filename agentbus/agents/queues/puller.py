@@ -193,7 +193,7 @@ class Puller(AsyncAgentActor):
 
     def job_ended(self, token: str, settlement: Settlement | None) -> None:
         """Take the end of a handler."""
-        self._core.ended(token, settlement)
+        self._core.ended(token, settlement, self._now())
         self._replicas.forget(token)
         self._see_to_it()
 

@@ -25,6 +25,9 @@ RENEWALS = 3
 HAND_BACK_GRACE = 2.0
 """Seconds that a cancelled handler gets before its job is handed back without waiting for it."""
 
+PATIENCE = 1.0
+"""Seconds that a job waits for a handler to give in; then it is handed back, and somebody else gets it."""
+
 KILL_GRACE = 10.0
 """Seconds that a handler gets whose job is not ours any more; then its process is ended, if it has one."""
 
@@ -67,6 +70,7 @@ class PullerCore:
         self._idle_hands: set[int] = set()
         self._held: dict[str, Held] = {}
         self._watched: dict[str, Held] = {}
+        self._waiting: dict[str, Held] = {}
         self._outbox = Outbox()
         self._progress: dict[str, Progress] = {}
         self._orders: list[Order] = []
@@ -153,20 +157,30 @@ class PullerCore:
         self._attach_at = self._outbox.at = now
 
     def leased(self, message: Leased, now: float) -> None:
-        """Take jobs: each begins in a free slot; what has none is handed back."""
+        """Take jobs: each begins in a free slot, or waits a moment for one, as a handler is just giving in."""
         if message.session != self._session or message.epoch < self.epoch:
             return
         for job in message.jobs:
-            if job.token in self._held:
-                continue
-            slot = None if self.draining or not self._free else self._free.pop()
-            held = self._held[job.token] = Held(job, slot, now)
-            if slot is None:
-                self._settle(held, Settlement(job.token, "release"))
-                continue
-            if held.is_limited:
-                self._watched[job.token] = held
-            self._orders.append(Start(job, slot))
+            if job.token not in self._held:
+                held = self._held[job.token] = Held(job, now)
+                if self.draining:
+                    self._settle(held, Settlement(job.token, "release"))
+                else:
+                    self._watched[job.token] = self._waiting[job.token] = held
+        self._begin_waiting(now)
+
+    def _begin_waiting(self, now: float) -> None:
+        while self._waiting and self._free:
+            held = self._waiting.pop(next(iter(self._waiting)))
+            held.begin(self._free.pop(), now)
+            if not held.is_limited:
+                self._watched.pop(held.job.token)
+            self._orders.append(Start(held.job, held.slot or 0))
+
+    def _release_waiting(self, held: Held) -> None:
+        if self._waiting.pop(held.job.token, None) is not None:
+            self._settle(held, Settlement(held.job.token, "release"))
+            self._let_go(held)
 
     def revoked(self, message: Revoked, now: float) -> None:
         """Stop jobs that somebody has cancelled, or whose leases are over."""
@@ -176,15 +190,20 @@ class PullerCore:
 
     def _revoke(self, token: str, now: float) -> None:
         held = self._held.get(token)
-        if held is not None and held.open:
-            self._stop(held, "revoked", now)
+        if held is None or not held.open:
+            return  # of one that is being settled, the answer to that says what counts
+        held.revoked = True
+        self._stop(held, "revoked", now)
+        if self._waiting.pop(token, None) is not None:
+            self._settle(held, Settlement(token, "cancel"))
+        self._let_go(held)
 
     def _lose(self, token: str, now: float) -> None:
-        """Learn that a lease is not ours any more; of one that is being settled the answer says so."""
         held = self._held.get(token)
-        if held is None or not held.valid or not self._outbox.discard(token):
-            return
+        if held is None or not held.open:
+            return  # see above
         held.valid = False
+        self._waiting.pop(token, None)
         self._orders.append(Lost(held.job))
         self._stop(held, "lost", now)
         self._let_go(held)
@@ -201,12 +220,13 @@ class PullerCore:
                 interval = PROGRESS_INTERVAL * max(1.0, len(self._held) / 1000)
                 self._attach_at = min(self._attach_at, now + interval)
 
-    def ended(self, token: str, settlement: Settlement | None) -> None:
+    def ended(self, token: str, settlement: Settlement | None, now: float) -> None:
         """Learn that a handler has ended.
 
         Args:
             token: of the attempt.
             settlement: what has come of it; None if it gave in to its cancelling.
+            now: the time.
         """
         held = self._held.get(token)
         if held is None or not held.working:
@@ -221,6 +241,7 @@ class PullerCore:
             if found is not None:
                 self._settle(held, found)
         self._let_go(held)
+        self._begin_waiting(now)
 
     def broke(self, token: str, settlement: Settlement) -> None:
         """Learn what has come of an attempt whose handler has said nothing, as its agent is gone."""
@@ -244,13 +265,13 @@ class PullerCore:
     def _settle(self, held: Held, settlement: Settlement) -> None:
         held.settlement = settlement
         self._outbox.add(settlement)
-        if held.slot is not None:
+        if held.slot is not None:  # else it has not begun, and that is no news
             self._orders.append(Ended(held.job, settlement))
 
     def _let_go(self, held: Held) -> None:
         """Forget what is over on both sides; a handler that works on what is not ours keeps its slot."""
         if held.working:
-            if not held.open and held.slot is not None:
+            if held.slot is not None and (held.revoked or not held.open):
                 self._idle_hands.add(held.slot)
             return
         self._watched.pop(held.job.token, None)
@@ -276,7 +297,7 @@ class PullerCore:
             if settlement.token not in not_ours:
                 self.over += settlement.outcome != "release"
                 self.failed += settlement.outcome in {"fail", "reject"}
-            elif held.why != "revoked":
+            else:
                 self._orders.append(Lost(held.job))
             self._let_go(held)
 
@@ -291,6 +312,8 @@ class PullerCore:
         at = now + timeout
         self._drain_at = at if self._drain_at is None else min(self._drain_at, at)
         self._watched.update((token, held) for token, held in self._held.items() if held.working)
+        for held in list(self._waiting.values()):
+            self._release_waiting(held)
 
     # -- time ------------------------------------------------------------------------------------------------
 
@@ -303,7 +326,9 @@ class PullerCore:
 
     def _overdue(self, held: Held, now: float) -> None:
         job = held.job
-        if not held.open:
+        if job.token in self._waiting:
+            self._release_waiting(held)
+        elif not held.open:
             self._kill(held)
         elif job.hard_timeout is not None and now >= held.began + job.hard_timeout:
             self._stop(held, "hard", now)
@@ -332,6 +357,8 @@ class PullerCore:
     def _due(self, held: Held) -> float | None:
         """Give when something is to be done about a handler that works."""
         job, times = held.job, list[float]()
+        if job.token in self._waiting:
+            return held.began + PATIENCE
         if not held.open:
             return None if held.killed else held.asked + KILL_GRACE
         if job.hard_timeout is not None:

@@ -87,7 +87,9 @@ class FakeQueue(AsyncAgentActor):
         book = self.book
         book.attached.append(message)
         book.workers[message.worker] = message
-        lost = tuple(token for token in message.holding if token not in book.leased and not _known(book, token))
+        lost = tuple(
+            token for token in message.holding if token not in book.leased and not _known(book, token)
+        )
         self.lease_out(message.worker)
         return Attached(self.epoch, LEASE, lost)
 
