@@ -94,7 +94,7 @@ class SpawnOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("a member has its group's policy: give group= or supervision=, not both")
         if self.concurrency is not None and self.queue is None and not issubclass(cls, AsyncAgentActor):
             raise ValueError("one thread handles one message at a time: concurrency= is for AsyncAgentActor")
-        if (self.concurrency or 1) < 1:
+        if self.concurrency is not None and self.concurrency < 1:
             raise ValueError(f"concurrency is at least 1, not {self.concurrency}")
         timeout, on_stall = self.stall_rule(cls)
         check_on_stall(on_stall)

@@ -35,6 +35,7 @@ from agentbus.errors import (
     AgentRestarted,
     AgentStopped,
     AskTimeoutError,
+    BusClosedError,
     LeaseLostError,
     MailboxFullError,
     NoSuchAgentError,
@@ -106,7 +107,11 @@ class Puller(AsyncAgentActor):
         )
         self._line = HostLine(self.bus, plan.queue, self._loop, self._appeared)
         options = plan.options_of(self.restarts)
-        hosted = self.bus.start_agent(plan.cls, plan.args, dict(plan.kwargs), options, self._context)
+        try:
+            hosted = self.bus.start_agent(plan.cls, plan.args, dict(plan.kwargs), options, self._context)
+        except BusClosedError:  # the bus has ended in the meantime, and this agent is about to
+            self._end()
+            return
         self._replicas = Replicas(hosted, plan.queue, address, PullerDesk(self, self._loop))
         self._see_to_it()
 
@@ -130,8 +135,9 @@ class Puller(AsyncAgentActor):
 
     async def on_stop(self) -> None:
         """Let jobs end, and hand back the others; the replicas have been asked to end by now."""
-        await self._drain(self._plan.drain_timeout)
-        self._end()
+        if not self._over:
+            await self._drain(self._plan.drain_timeout)
+            self._end()
 
     def _end(self) -> None:
         self._over = True

@@ -157,7 +157,7 @@ class PullerCore:
         self._attach_at = self._outbox.at = now
 
     def leased(self, message: Leased, now: float) -> None:
-        """Take jobs: each begins in a free slot, or waits a moment for one, as a handler is just giving in."""
+        """Take jobs: each begins in a free slot, or waits a moment until a handler has given in."""
         if message.session != self._session or message.epoch < self.epoch:
             return
         for job in message.jobs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from queue import SimpleQueue
 from typing import Any, ClassVar
 
 import msgspec
@@ -24,7 +25,7 @@ from agentbus.agents.queues.messages import (
     Settlement,
 )
 from agentbus.agents.ref import AgentRef
-from agentbus.errors import LeaseLostError
+from agentbus.errors import LeaseLostError, StoreError
 
 LEASE = 60.0
 
@@ -41,8 +42,9 @@ class Book:
         self.refused: list[Settlement] = []
         self.batches: list[int] = []
         self.effects: dict[str, list[Effect]] = {}
-        self.ignore = 0
+        self.refusals = 0
         self.numbers = 0
+        self.news: SimpleQueue[Settlement] = SimpleQueue()
 
     def add(self, message: Message, **fields: Any) -> str:
         """Put a job; gives the token under which it is leased first."""
@@ -101,12 +103,12 @@ class FakeQueue(AsyncAgentActor):
             book.leased.update({job.token: job for job in jobs})
             self.bus.ref(worker).tell(Leased(attach.session, self.epoch, tuple(jobs)))
 
-    @handles
+    @handles(raises=(StoreError,))
     def settle(self, message: Settle) -> Settled:
         book = self.book
-        if book.ignore:
-            book.ignore -= 1
-            raise LeaseLostError("q", "the test")
+        if book.refusals:
+            book.refusals -= 1
+            raise StoreError("the disk is full")
         book.batches.append(len(message.settlements))
         refused: list[str] = []
         for settlement in message.settlements:
@@ -116,6 +118,7 @@ class FakeQueue(AsyncAgentActor):
                     book.refused.append(settlement)
             else:
                 book.settled.append(settlement)
+                book.news.put(settlement)
         for worker in book.workers:
             self.lease_out(worker)
         return Settled(tuple(refused))

@@ -476,7 +476,7 @@ class PullerMachine(RuleBasedStateMachine):
         assert 0 <= self.core.capacity <= 3
 
     def teardown(self) -> None:
-        """Whatever happened: with an answering host and time, all ends, and each job was settled once at most."""
+        """Whatever happened: with an answering host and time, all ends."""
         self.core.drain(0.0, self.now)
         for _ in range(12):
             self.now += 6.0

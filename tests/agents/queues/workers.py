@@ -51,6 +51,10 @@ class Child(Message):
     fail: bool = False
 
 
+class Unknown(Message):
+    """Nobody takes it."""
+
+
 class Worker(AsyncAgentActor):
     def __init__(self, log: list[str] | None = None) -> None:
         self.log = log if log is not None else []
