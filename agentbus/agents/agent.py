@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import msgspec
 
@@ -12,8 +12,7 @@ from agentbus.agents.budgets.account import BudgetAccount
 from agentbus.agents.directory import MetadataValue
 from agentbus.agents.events import AgentProgress
 from agentbus.agents.handlers import HandlerTable
-from agentbus.agents.queues.effects import JobEffect
-from agentbus.agents.queues.job_context import JobContext
+from agentbus.agents.queues.job_steps import AsyncJobSteps, JobSteps, attempt_of
 from agentbus.agents.scope import current_scope
 from agentbus.agents.shielding import shield
 from agentbus.agents.silence import ReceiveTimeout, Silence
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from agentbus.agents.bus import Bus
     from agentbus.agents.delivery import Delivery
     from agentbus.agents.lives.stall_watch import Marks, OnStall
-    from agentbus.agents.queues.attempt import Attempt
     from agentbus.agents.ref import AgentRef
     from agentbus.agents.streams.attachment import Attachment
 
@@ -220,8 +218,7 @@ class Agent:
         """Whether nobody wants the result any more: the asker gave up, or the agent is being stopped."""
         cancelled = self._context.cell.cancel_token.cancelled
         if cancelled:
-            scope = current_scope.get()
-            attempt = None if scope is None or scope.delivery is None else scope.delivery.attempt
+            attempt = attempt_of(current_scope.get())
             if attempt is not None:
                 attempt.noticed = True
         return cancelled
@@ -268,48 +265,11 @@ class Agent:
         """
         self.bus.report(AgentProgress(self._context.address, note, done))
         scope = current_scope.get()
-        if scope is None or scope.delivery is None:
-            return
-        if self._context.stalls is not None:
+        if self._context.stalls is not None and scope is not None and scope.delivery is not None:
             self._context.stalls.mark(scope.delivery)
-        attempt = scope.delivery.attempt
+        attempt = attempt_of(scope)
         if attempt is not None:
             attempt.desk.progress(attempt.lease.token, done, note)
-
-    # -- the job that is being handled -----------------------------------------------------------------------
-
-    @property
-    def _attempt(self) -> Attempt:
-        attempt = self._delivery.attempt
-        if attempt is None:
-            raise AgentError("this message is no job of a queue")
-        return attempt
-
-    @property
-    def job(self) -> JobContext:
-        """The job that is being handled: its id, attempt and idempotency key.
-
-        Raises:
-            AgentError: what is being handled is no job of a queue.
-        """
-        return JobContext(self._attempt)
-
-    def effect(self, name: str, *, retry: bool = False) -> JobEffect:
-        """Do a step of a job at most once over all attempts: `with self.effect("charge-card") as effect: …`.
-
-        See `JobEffect`; in an `AsyncAgentActor` it is `async with`. It records the intent before the block,
-        and the result after it.
-
-        Args:
-            name: of the step; the same in every attempt.
-            retry: enter it also if an earlier attempt began it and nobody knows whether it happened:
-                `effect.in_doubt` says so. Without it that raises `EffectInDoubtError`.
-
-        Raises:
-            AgentError: what is being handled is no job of a queue.
-            ValueError: a name that is empty or longer than 200 characters.
-        """
-        return JobEffect(self._attempt, name, retry=retry, asynchronous=isinstance(self, AsyncAgentActor))
 
 
 def check_receive_timeout(cls: type[Agent], table: HandlerTable) -> None:
@@ -326,24 +286,8 @@ def check_receive_timeout(cls: type[Agent], table: HandlerTable) -> None:
         ) from None
 
 
-class AgentActor(Agent):
+class AgentActor(Agent, JobSteps):
     """An agent on a thread of its own: handlers may block; one message at a time."""
-
-    def once(self, name: str, fn: Callable[..., T], *args: Any, retry: bool = False) -> T:
-        """Call `fn(*args)` at most once over all attempts of a job; later attempts get what it gave.
-
-        Args:
-            name: see `effect`.
-            fn: its result has a JSON form, in which later attempts get it.
-            args: for `fn`.
-            retry: see `effect`.
-        """
-        with self.effect(name, retry=retry) as effect:
-            if not effect.needed:
-                return cast("T", effect.value)
-            result = fn(*args)
-            effect.done(result)
-        return result
 
     def checkpoint(self) -> None:
         """Call this now and then in a handler that takes long: what `pause` and `steer` said is applied here.
@@ -355,7 +299,7 @@ class AgentActor(Agent):
         self._context.cell.checkpoint()
 
 
-class AsyncAgentActor(Agent):
+class AsyncAgentActor(Agent, AsyncJobSteps):
     """An agent on the agents' loop: `async def` handlers, one message at a time unless it asks for more.
 
     Attributes:
@@ -366,25 +310,6 @@ class AsyncAgentActor(Agent):
 
     concurrency: ClassVar[int] = 1
     reentrant: ClassVar[bool] = False
-
-    async def once(
-        self, name: str, fn: Callable[..., Awaitable[T] | T], *args: Any, retry: bool = False
-    ) -> T:
-        """Call `fn(*args)` at most once over all attempts of a job; later attempts get what it gave.
-
-        Args:
-            name: see `effect`.
-            fn: sync or async; its result has a JSON form, in which later attempts get it.
-            args: for `fn`.
-            retry: see `effect`.
-        """
-        async with self.effect(name, retry=retry) as effect:
-            if not effect.needed:
-                return cast("T", effect.value)
-            given = fn(*args)
-            result = await given if isinstance(given, Awaitable) else given
-            effect.done(result)
-        return cast("T", result)
 
     async def shield(self, step: Awaitable[T]) -> T:
         """Run a step to its end though the message is cancelled; the cancellation is delivered after it.

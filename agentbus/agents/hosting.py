@@ -36,6 +36,7 @@ from agentbus.agents.processes.behaviour import ProcessBehaviour
 from agentbus.agents.processes.spec import ProcessSpec, process_spec
 from agentbus.agents.query import Query
 from agentbus.agents.queues.job_behaviour import JobBehaviour
+from agentbus.agents.queues.job_process import JobProcess
 from agentbus.agents.silence import ReceiveTimeout, Silence
 from agentbus.agents.spawning import DEFAULT_MAILBOX, SpawnOptions
 from agentbus.errors import AgentStopped, MailboxFullError
@@ -177,7 +178,7 @@ class House:
             return None
         if not self._threads:
             raise ValueError("a process lives in real time: there is no process=True on virtual time")
-        return process_spec(cls, args, kwargs, options.store)
+        return process_spec(cls, args, kwargs, options.store, takes_jobs=options.takes_jobs)
 
     def _agent(
         self, name: str, entry: AgentEntry, table: HandlerTable | None, options: SpawnOptions
@@ -251,7 +252,8 @@ class House:
         marks = watch or self.marks
         context = AgentContext(self._bus, agent.name, agent.address, cell, silence, agent.table, marks)
         if plan.spec is not None:
-            return watched(ProcessBehaviour(context, agent.table, plan.spec), watch)
+            process = JobProcess if plan.options.takes_jobs else ProcessBehaviour
+            return watched(process(context, agent.table, plan.spec), watch)
         behaviour = AgentBehaviour(context, agent.table, plan.make)
         inner = JobBehaviour(behaviour) if plan.options.takes_jobs else behaviour
         return stored(watched(inner, watch), behaviour, context, plan.options.store)

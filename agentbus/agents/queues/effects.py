@@ -35,7 +35,6 @@ class JobEffect:
         attempt: whose.
         name: of the effect.
         retry: whether it may be done again where an earlier attempt has begun it.
-        asynchronous: whether the agent lives on a loop.
 
     Attributes:
         name: see above.
@@ -45,13 +44,12 @@ class JobEffect:
         ValueError: a name that is empty or too long.
     """
 
-    def __init__(self, attempt: Attempt, name: str, *, retry: bool, asynchronous: bool) -> None:
+    def __init__(self, attempt: Attempt, name: str, *, retry: bool) -> None:
         if not 0 < len(name) <= MAX_NAME:
             raise ValueError(f"an effect's name is a text of 1 to {MAX_NAME} characters")
         self.name = name
         self._attempt = attempt
         self._retry = retry
-        self._asynchronous = asynchronous
         known = attempt.effects.get(name)
         self.in_doubt = known is not None and not known.done
         self._found = known if known is not None and known.done else None
@@ -99,32 +97,6 @@ class JobEffect:
 
     # -- the block -------------------------------------------------------------------------------------------
 
-    def __enter__(self) -> Self:
-        if self._asynchronous:
-            raise TypeError("an AsyncAgentActor must not wait: write `async with self.effect(…)`")
-        begun = self._begin()
-        if begun is not None:
-            begun.get()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None and self.needed:
-            self._finish().get()
-
-    async def __aenter__(self) -> Self:
-        begun = self._begin()
-        if begun is not None:
-            await begun
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None and self.needed:
-            await self._finish()
-
     def _begin(self) -> Future[None] | None:
         """Record the intent; None if there is nothing to record.
 
@@ -148,3 +120,35 @@ class JobEffect:
         lease = self._attempt.lease
         self._attempt.effects[effect.name] = effect
         return self._attempt.desk.record(lease.token, lease.id, effect)
+
+
+class ThreadEffect(JobEffect):
+    """An effect in an `AgentActor`: its block begins, and goes on behind its end, once that is durable."""
+
+    def __enter__(self) -> Self:
+        begun = self._begin()
+        if begun is not None:
+            begun.get()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None and self.needed:
+            self._finish().get()
+
+
+class AsyncEffect(JobEffect):
+    """An effect in an `AsyncAgentActor`, for `async with`; else as a `ThreadEffect`."""
+
+    async def __aenter__(self) -> Self:
+        begun = self._begin()
+        if begun is not None:
+            await begun
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None and self.needed:
+            await self._finish()

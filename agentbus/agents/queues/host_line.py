@@ -58,7 +58,7 @@ class HostLine:
     def _find(self, after: AgentRef | None) -> AgentRef | None:
         """Give the host; of several, as there are for a moment, the next after one that has not answered."""
         found = self._bus.find(capability=QUEUE_CAPABILITY, metadata=self._metadata)
-        if after in found:
+        if after is not None and after in found:
             return found[(found.index(after) + 1) % len(found)]
         return found[0] if found else None
 

@@ -147,7 +147,7 @@ def test_jobs_put_by_a_handler_travel_with_its_ack_or_not_at_all() -> None:
         scene.work(concurrency=1)
         good, bad = await scene.settled(2)
         (job,) = good.jobs
-        assert (job.id, job.type, job.tenant) == ("job-1.1", "Double", "acme")
+        assert (job.id, job.type, job.tenant) == ("job-1.1", "workers.Double", "acme")
         assert bad.jobs == ()
 
     simulate(scenario)
@@ -157,7 +157,7 @@ def test_a_job_is_known_to_its_handler_only() -> None:
     async def scenario(cluster: Cluster) -> None:
         scene = await Scene.set(cluster)
         worker = scene.there.spawn(Worker, scene.log)
-        with pytest.raises(AgentError, match="AgentError: this message is no job"):
+        with pytest.raises(AgentError, match="there is no job here"):
             await worker.ask(Double(1))
 
     simulate(scenario)

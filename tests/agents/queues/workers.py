@@ -15,43 +15,43 @@ from agentbus.runtime import virtual_sleep
 NEVER = threading.Event()
 
 
-class Double(Request[int]):
+class Double(Request[int], wire_name="workers.Double"):
     number: int
 
 
-class Nap(Message):
+class Nap(Message, wire_name="workers.Nap"):
     """Take so long; with marks of progress every second."""
 
     seconds: float
     marks: bool = False
 
 
-class Trouble(Message):
+class Trouble(Message, wire_name="workers.Trouble"):
     """Raise."""
 
     how: str = "error"
 
 
-class Hold(Message):
+class Hold(Message, wire_name="workers.Hold"):
     """Wait for ever, and count whether that was cancelled."""
 
     stubborn: float = 0.0
 
 
-class Charge(Request[str]):
+class Charge(Request[str], wire_name="workers.Charge"):
     """Do something once; fail before or after its result is recorded."""
 
     crash: str = ""
     retry: bool = False
 
 
-class Child(Message):
+class Child(Message, wire_name="workers.Child"):
     """Put another job with the ack."""
 
     fail: bool = False
 
 
-class Unknown(Message):
+class Unknown(Message, wire_name="workers.Unknown"):
     """Nobody takes it."""
 
 
