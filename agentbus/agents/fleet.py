@@ -235,7 +235,7 @@ class ProcessFleet:
         self._actor = FleetActor.start_with(
             options, prefix, count, policy, launch, bus.report, bus.certify_exit, self._view
         )
-        bus.before_close(self.stop)
+        bus.before_close(lambda _timeout: self.stop())
 
     @property
     def processes(self) -> list[WorkerProcess]:

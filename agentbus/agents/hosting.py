@@ -35,6 +35,8 @@ from agentbus.agents.lives.stall_watch import NO_STALLS, Marks
 from agentbus.agents.processes.behaviour import ProcessBehaviour
 from agentbus.agents.processes.spec import ProcessSpec, process_spec
 from agentbus.agents.query import Query
+from agentbus.agents.queues.job_behaviour import JobBehaviour
+from agentbus.agents.queues.job_process import JobProcess
 from agentbus.agents.silence import ReceiveTimeout, Silence
 from agentbus.agents.spawning import DEFAULT_MAILBOX, SpawnOptions
 from agentbus.errors import AgentStopped, MailboxFullError
@@ -180,7 +182,7 @@ class House:
             return None
         if not self._threads:
             raise ValueError("a process lives in real time: there is no process=True on virtual time")
-        return process_spec(cls, args, kwargs, options.store)
+        return process_spec(cls, args, kwargs, options.store, takes_jobs=options.takes_jobs)
 
     def _agent(
         self, name: str, entry: AgentEntry, table: HandlerTable | None, options: SpawnOptions
@@ -227,7 +229,8 @@ class House:
         on_loop = issubclass(cls, AsyncAgentActor)
         agent.ends_last = bool(getattr(cls, "ends_last", False))
         if on_loop:
-            agent.concurrency, agent.reentrant = cls.concurrency, cls.reentrant and plan.spec is None
+            agent.concurrency = options.concurrency or cls.concurrency
+            agent.reentrant = cls.reentrant and plan.spec is None
         mailbox = options.mailbox or DEFAULT_MAILBOX
         agent.blocks = mailbox.overflow is Overflow.BLOCK
         cell_options = CellOptions(
@@ -235,7 +238,7 @@ class House:
             mailbox=mailbox,
             restart=options.policy(cls),
             group=options.group,
-            concurrency=cls.concurrency if on_loop else 1,
+            concurrency=agent.concurrency,
             thread=self._threads and not on_loop and plan.spec is None,
         )
         factory = partial(self._behaviour, agent, plan)
@@ -254,9 +257,11 @@ class House:
         marks = watch or self.marks
         context = AgentContext(self._bus, agent.name, agent.address, cell, silence, agent.table, marks)
         if plan.spec is not None:
-            return watched(ProcessBehaviour(context, agent.table, plan.spec), watch)
+            process = JobProcess if plan.options.takes_jobs else ProcessBehaviour
+            return watched(process(context, agent.table, plan.spec), watch)
         behaviour = AgentBehaviour(context, agent.table, plan.make)
-        return stored(watched(behaviour, watch), behaviour, context, plan.options.store)
+        inner = JobBehaviour(behaviour) if plan.options.takes_jobs else behaviour
+        return stored(watched(inner, watch), behaviour, context, plan.options.store)
 
     # -- lives -----------------------------------------------------------------------------------------------
 

@@ -49,6 +49,8 @@
         ├─ ProcessExitedError                  an agent's process ended without being asked to
         ├─ StoreError                          an agent's state can't be read or written
         ├─ NotTrustedError                     the sender may not do that here
+        ├─ Retry                               a job's handler wants another attempt later
+        ├─ Reject                              a job's handler wants no further attempt
         ├─ ApprovalError
         │   ├─ ApprovalDenied                      somebody said no
         │   ├─ ApprovalExpired                     nobody decided in time
@@ -141,7 +143,9 @@ from agentbus.errors.queues import (
     QueueFencedError,
     QueueFullError,
     QueueTakenError,
+    Reject,
     ResultsLostError,
+    Retry,
     ScheduleError,
 )
 from agentbus.errors.root import AgentBusError
@@ -216,7 +220,9 @@ __all__ = [
     "QueueFencedError",
     "QueueFullError",
     "QueueTakenError",
+    "Reject",
     "ResultsLostError",
+    "Retry",
     "RuntimeFault",
     "ScheduleError",
     "SignallingConnectError",

@@ -163,11 +163,39 @@ class EffectInDoubtError(QueueError):
     def __init__(self, queue: str, job_id: str, effect: str) -> None:
         super().__init__(
             queue,
-            f"an earlier attempt of job {job_id!r} began {effect!r} and did not end it: find out whether it "
-            "happened, then say so with effect.done(value), or effect.again()",
+            f"an earlier attempt of job {job_id!r} began {effect!r} and did not end it: enter it with "
+            f"self.effect({effect!r}, retry=True), find out whether it happened, and do it only if not",
         )
         self.job_id = job_id
         self.effect = effect
+
+
+class Retry(AgentError):  # noqa: N818 -- reads as what a handler asks for
+    """Raised by a job's handler: this attempt has failed, and the next one is to begin later.
+
+    Attributes:
+        in_: seconds until then; None for the queue's backoff.
+        reason: for people.
+    """
+
+    def __init__(self, reason: str = "", *, in_: float | None = None) -> None:
+        if in_ is not None and in_ < 0:
+            raise ValueError(f"a job is tried again in 0 seconds or more, not in {in_:g}")
+        super().__init__(reason or "its handler wants it tried again")
+        self.in_ = in_
+        self.reason = reason
+
+
+class Reject(AgentError):  # noqa: N818 -- reads as what a handler asks for
+    """Raised by a job's handler: the job is wrong, and no further attempt would help; it is a dead letter.
+
+    Attributes:
+        reason: for people.
+    """
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason or "its handler has rejected it")
+        self.reason = reason
 
 
 class ScheduleError(QueueError, ValueError):

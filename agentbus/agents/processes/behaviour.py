@@ -15,7 +15,7 @@ from agentbus.agents.events import AgentProgress, ProcessExited, ProcessStarted
 from agentbus.agents.handlers import HandlerTable
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.processes.child import Child, Owner
-from agentbus.agents.processes.frames import Begin, Handle, Progress, fitting
+from agentbus.agents.processes.frames import Begin, Handle, JobProgress, KeepEffect, Progress, fitting
 from agentbus.agents.processes.spec import ProcessSpec
 from agentbus.errors import (
     AgentError,
@@ -67,8 +67,10 @@ class ProcessBehaviour:
             bus.namespace,
             node,
             bus.trust,
+            self._spec.takes_jobs,
         )
-        child = await Child.launch(begin, Owner(self._marked, self._progress, bus.invitation, self._gone))
+        owner = Owner(self._marked, self._progress, bus.invitation, self._gone, self._said_of_job)
+        child = await Child.launch(begin, owner)
         self._cell.loop.create_task(self._follow(child, node), name=f"process of {self._context.address}")
         bus.report(ProcessStarted(0, child.process_id, node))
         try:
@@ -102,6 +104,9 @@ class ProcessBehaviour:
 
     def _progress(self, frame: Progress) -> None:
         self._context.bus.report(AgentProgress(self._context.address, frame.note, frame.done))
+
+    def _said_of_job(self, frame: JobProgress | KeepEffect) -> None:
+        """Take what is said of a job, by an agent that takes some."""
 
     def _gone(self, error: AgentError | None) -> None:
         """Take an end between two messages: the agent's own wish, or a failure without a message."""

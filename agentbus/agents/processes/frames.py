@@ -11,6 +11,10 @@ import struct
 import msgspec
 
 from agentbus.agents.envelope import NOTHING
+from agentbus.agents.failures import Failure
+from agentbus.agents.queues.core.job import Effect as JobEffect
+from agentbus.agents.queues.core.job import LeasedJob
+from agentbus.agents.queues.messages import Settlement
 from agentbus.errors import BodyTooLargeError
 
 HEAD = struct.Struct("!I")
@@ -32,6 +36,7 @@ class Begin(msgspec.Struct, frozen=True, tag="begin"):
         namespace: of the bus.
         node: id of the child's own node, should it join the bus.
         trust: whom that node believes.
+        takes_jobs: whether messages may be jobs of a queue.
     """
 
     target: str
@@ -41,9 +46,10 @@ class Begin(msgspec.Struct, frozen=True, tag="begin"):
     namespace: str
     node: str
     trust: str
+    takes_jobs: bool = False
 
 
-class Handle(msgspec.Struct, frozen=True, tag="handle"):
+class Handle(msgspec.Struct, frozen=True, tag="handle", omit_defaults=True):
     """To the child: a message.
 
     Attributes:
@@ -51,12 +57,16 @@ class Handle(msgspec.Struct, frozen=True, tag="handle"):
         asked: whether somebody waits for a reply.
         left: seconds until its deadline; None without one.
         envelope: the message.
+        job: what is known of it as a job of a queue; None for most.
+        queue: name of that queue.
     """
 
     number: int
     asked: bool
     left: float | None
     envelope: msgspec.Raw
+    job: LeasedJob | None = None
+    queue: str = ""
 
 
 class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
@@ -143,8 +153,55 @@ class Ended(msgspec.Struct, frozen=True, tag="ended"):
     """To the parent: the agent has stopped by itself, and the process is about to end."""
 
 
-ToChild = Begin | Handle | Cancel | Stop | Invited
-ToParent = Ready | Answered | Failed | Marked | Progress | Invite | Ended
+class JobOver(msgspec.Struct, frozen=True, tag="job-over"):
+    """To the parent: the handler of a job has ended, even if nobody wants it handled any more.
+
+    Attributes:
+        number: of the message.
+        settlement: what has come of it; None if it gave in to its cancelling.
+    """
+
+    number: int
+    settlement: Settlement | None
+
+
+class JobProgress(msgspec.Struct, frozen=True, tag="job-progress"):
+    """To the parent: the handling of a job goes on.
+
+    Attributes:
+        number: of the message.
+        done: see `AgentProgress`.
+        note: see there.
+    """
+
+    number: int
+    done: float | None
+    note: str
+
+
+class KeepEffect(msgspec.Struct, frozen=True, tag="keep-effect"):
+    """To the parent: an effect of a job is to be recorded.
+
+    Attributes:
+        number: of the message.
+        serial: of this request.
+        effect: what is recorded.
+    """
+
+    number: int
+    serial: int
+    effect: JobEffect
+
+
+class EffectKept(msgspec.Struct, frozen=True, tag="effect-kept"):
+    """To the child: it is durable. Attributes: the request's number; why it is not."""
+
+    serial: int
+    failure: Failure | None
+
+
+ToChild = Begin | Handle | Cancel | Stop | Invited | EffectKept
+ToParent = Ready | Answered | Failed | Marked | Progress | Invite | Ended | JobOver | JobProgress | KeepEffect
 
 _encoder = msgspec.json.Encoder()
 

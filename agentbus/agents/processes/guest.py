@@ -14,7 +14,7 @@ from agentbus.agents.bus_queues import BusQueues
 from agentbus.agents.delivery import Body, Delivery
 from agentbus.agents.envelope import NOTHING, Envelope, decode_envelope, encode_envelope
 from agentbus.agents.events import AgentFailure, AgentProgress, AgentStarted, BusEvent
-from agentbus.agents.headers import headers_of
+from agentbus.agents.headers import Headers, headers_of
 from agentbus.agents.hosted import LocalAgent
 from agentbus.agents.lives.store import Store
 from agentbus.agents.outcome import Outcome
@@ -23,11 +23,13 @@ from agentbus.agents.processes.frames import (
     Answered,
     Begin,
     Cancel,
+    EffectKept,
     Ended,
     Failed,
     Handle,
     Invite,
     Invited,
+    JobOver,
     Marked,
     Progress,
     Ready,
@@ -36,6 +38,8 @@ from agentbus.agents.processes.frames import (
     ToParent,
     fitting,
 )
+from agentbus.agents.queues.core.job import LeasedJob
+from agentbus.agents.queues.guest_jobs import GuestJobs
 from agentbus.agents.reception import error_envelope, reply_envelope
 from agentbus.agents.spawning import ROOT_POLICY, SpawnOptions
 from agentbus.agents.trust import TrustMode
@@ -43,7 +47,7 @@ from agentbus.agents.uplink import RECONNECT
 from agentbus.agents.way import Way
 from agentbus.client import SignallingClientOptions
 from agentbus.errors import AgentBusError, AgentFailed, BodyTooLargeError
-from agentbus.runtime import Future, Runtime
+from agentbus.runtime import Future, Loop, Runtime
 
 
 class Host:
@@ -68,10 +72,12 @@ class Host:
         self._channel: Channel[ToChild] | None = None
         self._unsent: list[ToParent] = []
         self._agent: LocalAgent | None = None
+        self._jobs = GuestJobs(self)
 
     # -- to the parent, from any thread ----------------------------------------------------------------------
 
-    def _post(self, frame: ToParent) -> None:
+    def post(self, frame: ToParent) -> None:
+        """Say something to the parent."""
         self._loop.call_soon(self._post_now, frame)
 
     def _post_now(self, frame: ToParent) -> None:
@@ -79,6 +85,15 @@ class Host:
             self._unsent.append(frame)  # bounded: no message has come yet, only the agent's start
         else:
             self._channel.post(frame)
+
+    @property
+    def loop(self) -> Loop:
+        """Where its methods are called that say nothing else."""
+        return self._loop
+
+    def post_if_room(self, frame: ToParent) -> None:
+        """Say something that may be left out; from any thread."""
+        self._loop.call_soon(self._post_if_room, frame)
 
     def _post_if_room(self, frame: ToParent) -> None:
         if self._channel is not None and not self._channel.congested:
@@ -89,10 +104,10 @@ class Host:
         if getattr(event, "address", None) != self._begin.address:
             return
         if isinstance(event, AgentStarted):
-            self._post(Ready())
+            self.post(Ready())
         elif isinstance(event, AgentFailure):
             self._failed = True
-            self._post(Failed(event.error_type, event.error.partition(": ")[2], event.traceback))
+            self.post(Failed(event.error_type, event.error.partition(": ")[2], event.traceback))
         elif isinstance(event, AgentProgress):
             self._loop.call_soon(self._post_if_room, Progress(event.note, event.done))
 
@@ -136,6 +151,8 @@ class Host:
             case Stop():
                 if self._agent is not None:
                     self._agent.stop(now=True)
+            case EffectKept():
+                self._jobs.kept(frame)
             case Invited():
                 if self._invitations:
                     self._invitations.pop(0).try_set(frame)
@@ -166,6 +183,9 @@ class Host:
         envelope = decode_envelope(frame.envelope)
         deadline = None if frame.left is None else self._runtime.clock.monotonic() + frame.left
         body = Body(envelope.type, envelope.version, envelope.body)
+        if frame.job is not None:
+            self._handle_job(frame.number, frame.job, frame.queue, body, headers_of(envelope, deadline))
+            return
         settled = None if frame.asked else partial(self._settled, frame.number)
         delivery = Delivery(agent, body, headers_of(envelope, deadline), settled)
         self._deliveries[frame.number] = delivery
@@ -176,6 +196,17 @@ class Host:
             future.add_done_callback(partial(self._answered, frame.number, asked, delivery.headers.budget))
         else:
             agent.tell(delivery)
+
+    def _handle_job(self, number: int, job: LeasedJob, queue: str, body: Body, headers: Headers) -> None:
+        agent = self._agent
+        if agent is not None:
+            delivery, future = self._jobs.begin(number, job, queue, agent, body, headers)
+            self._deliveries[number], self._numbers[delivery] = delivery, number
+            self._asked[number] = future
+
+    def job_over(self, frame: JobOver) -> None:
+        """Say how a job's handler has ended; from any thread."""
+        self._loop.call_soon(self._let_out, frame)
 
     def _settled(self, number: int, outcome: Outcome) -> None:
         failed = self._failed and outcome is Outcome.DEAD_LETTERED
@@ -191,7 +222,7 @@ class Host:
         data = NOTHING if envelope is None else _encoded(msgspec.structs.replace(envelope, spent=spent))
         self._loop.call_soon(self._let_out, Answered(number, outcome, data, failed))
 
-    def _let_out(self, frame: Answered) -> None:
+    def _let_out(self, frame: Answered | JobOver) -> None:
         self._asked.pop(frame.number, None)
         delivery = self._deliveries.pop(frame.number, None)
         if delivery is not None:
@@ -273,7 +304,13 @@ class GuestBus(Bus):
         """
         args, kwargs, store = spec
         name, address = self._begin.name, self._begin.address
-        options = SpawnOptions(name=name, address=address, store=store, supervision=ROOT_POLICY)
+        options = SpawnOptions(
+            name=name,
+            address=address,
+            store=store,
+            supervision=ROOT_POLICY,
+            takes_jobs=self._begin.takes_jobs,
+        )
         hosted = self._house.spawn(cls, args, kwargs, options)
         if isinstance(hosted, LocalAgent):
             return hosted
