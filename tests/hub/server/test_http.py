@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import uvicorn
@@ -67,7 +67,7 @@ class Door:
             def __init__(self, **_from_uvicorn: Any) -> None:
                 super().__init__(SessionHandler(shell), shell.flusher, shell.options)
 
-        return Upgraded
+        return cast("type[asyncio.Protocol]", Upgraded)
 
     def call(self) -> tuple[Caller, PipeTransport]:
         caller = Caller()
