@@ -44,6 +44,7 @@ from agentbus.agents.events import (
     NodeUp,
     ProcessExited,
     ProcessStarted,
+    QueueHostEnded,
 )
 from agentbus.agents.handlers import handles
 from agentbus.agents.link_queue import LinkOptions
@@ -53,6 +54,13 @@ from agentbus.agents.message import Message, Request, Streaming
 from agentbus.agents.node_parts import NodeOptions
 from agentbus.agents.nodes import NodeState
 from agentbus.agents.outcome import Outcome
+from agentbus.agents.queues.core.job import JobStatus, QueueStats
+from agentbus.agents.queues.core.options import QueueOptions
+from agentbus.agents.queues.handle import Queue
+from agentbus.agents.queues.job_ref import JobRef
+from agentbus.agents.queues.messages import JobPage, ScheduleStatus
+from agentbus.agents.queues.new_jobs import chain, group, job, map_jobs
+from agentbus.agents.queues.results import JobResult, QueueStream
 from agentbus.agents.ref import AgentRef
 from agentbus.agents.routing import Route, RouteToAll
 from agentbus.agents.silence import ReceiveTimeout
@@ -94,6 +102,10 @@ __all__ = [
     "DeadLetter",
     "DeathReason",
     "Decide",
+    "JobPage",
+    "JobRef",
+    "JobResult",
+    "JobStatus",
     "LinkOptions",
     "ListPending",
     "MembershipOptions",
@@ -109,11 +121,17 @@ __all__ = [
     "PendingApproval",
     "ProcessExited",
     "ProcessStarted",
+    "Queue",
+    "QueueHostEnded",
+    "QueueOptions",
+    "QueueStats",
+    "QueueStream",
     "ReceiveTimeout",
     "Request",
     "RequestApproval",
     "Route",
     "RouteToAll",
+    "ScheduleStatus",
     "SqliteStore",
     "StreamStatus",
     "Streaming",
@@ -121,5 +139,9 @@ __all__ = [
     "TopicSubscription",
     "Verdict",
     "approved",
+    "chain",
+    "group",
     "handles",
+    "job",
+    "map_jobs",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from agentbus.agents.message import Message, reply_type
 from agentbus.agents.queues.calls import QueueCalls
@@ -60,7 +60,7 @@ class JobRef(Generic[Reply]):
             result = self._read(end)
             if result.error is not None:
                 raise result.error
-            return result.value
+            return cast("Reply", result.value)
 
         return mapped(self._calls.ask(AwaitEnd(self.id), timeout), settle)
 

@@ -74,7 +74,8 @@ class FaultyStore:
         held, self._held = self._held or [], None
         for batch, done in held:
             self.written += 1
-            self._inner.write(batch).add_done_callback(lambda _done, done=done: done.set(None))
+            self._inner.write(batch)
+            done.set(None)
 
     def fence(self) -> None:
         """Have somebody else claim the queue."""
