@@ -18,15 +18,19 @@ from agentbus.agents.queues.messages import (
     Attach,
     Attached,
     AwaitEnd,
+    DropSchedule,
     GetBody,
     GetJob,
     GetStats,
     JobPage,
     ListJobs,
+    ListSchedules,
     Put,
     PutAnswer,
+    PutSchedule,
     RecordEffect,
     Results,
+    ScheduleStatus,
     Settle,
     Settled,
     Steer,
@@ -179,3 +183,20 @@ class QueueAgent(AsyncAgentActor):
     async def steer(self, message: Steer) -> int:
         """Pause, resume, cancel, retry, drop."""
         return await self._host.steer(message)
+
+    # -- schedules -------------------------------------------------------------------------------------------
+
+    @handles(raises=ANSWERS)
+    async def put_schedule(self, message: PutSchedule) -> ScheduleStatus:
+        """Keep a schedule."""
+        return await self._host.put_schedule(message.schedule)
+
+    @handles(raises=ANSWERS)
+    async def drop_schedule(self, message: DropSchedule) -> bool:
+        """Forget a schedule."""
+        return await self._host.drop_schedule(message.name)
+
+    @handles(raises=ANSWERS)
+    async def list_schedules(self, _message: ListSchedules) -> list[ScheduleStatus]:
+        """List the schedules."""
+        return await self._host.schedules()

@@ -16,7 +16,16 @@ from agentbus.agents.queues.core.options import QueueOptions
 from agentbus.agents.queues.core.queue import QueueCore
 from agentbus.agents.queues.core.turn import Turn
 from agentbus.agents.queues.listeners import EndWaiters, Readers
-from agentbus.agents.queues.messages import Attach, Attached, JobPage, ListJobs, Settlement, Steer
+from agentbus.agents.queues.messages import (
+    Attach,
+    Attached,
+    JobPage,
+    ListJobs,
+    Schedule,
+    ScheduleStatus,
+    Settlement,
+    Steer,
+)
 from agentbus.agents.queues.outbox import READ_RETRY, Outbox
 from agentbus.agents.queues.stores.store import Opened, QueueStore
 from agentbus.errors import AgentStopped, StoreError
@@ -212,6 +221,29 @@ class QueueHost:
         count = self.core.steer(order.action, order.job_ids, self.now())
         await self._commits.durable()
         return count
+
+    async def put_schedule(self, schedule: Schedule) -> ScheduleStatus:
+        """Keep a schedule.
+
+        Raises:
+            ScheduleError: it makes no sense, or there are too many.
+            StoreError: the store can't be written at the moment.
+        """
+        self._check_store()
+        status = self.core.put_schedule(schedule, self._clock.wall())
+        await self._commits.durable()
+        return status
+
+    async def drop_schedule(self, name: str) -> bool:
+        """Forget a schedule; gives whether it was there."""
+        there = self.core.drop_schedule(name)
+        await self._commits.durable()
+        return there
+
+    async def schedules(self) -> list[ScheduleStatus]:
+        """List the schedules."""
+        await self._seen()
+        return self.core.schedules(self._clock.wall())
 
     async def tail(self) -> AsyncIterator[JobStatus]:
         """Give what becomes of jobs from now on.

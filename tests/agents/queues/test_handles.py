@@ -34,6 +34,7 @@ from agentbus.errors import (
     NoSuchJobError,
     QueueFullError,
     ResultsLostError,
+    ScheduleError,
 )
 from agentbus.runtime import virtual_sleep
 from tests.agents.cluster import Cluster, simulate
@@ -340,6 +341,34 @@ def test_a_group_gives_the_list_and_a_map_keeps_its_window() -> None:
             await hand.ack(await hand.leased.get(), given)
             given += 1
         assert sorted(await mapped.result()) == [0, 1, 2, 3, 4]
+
+    simulate(scenario)
+
+
+# -- schedules -----------------------------------------------------------------------------------------------
+
+
+def test_a_schedule_is_kept_with_the_queue_and_each_tick_is_put_once_whoever_says_it() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        one, two = await cluster.join("one", "two")
+        store = FaultyStore()
+        queue = one.queue("tasks", store=store)
+        for bus in (one, two):
+            status = await bus.schedule("tasks", Note("hello"), name="greet", every=60, priority=3)
+            assert 0 < status.next_in <= 60
+        await virtual_sleep(150)
+        await queue.close()
+        again = one.queue("tasks", store=store)
+        await virtual_sleep(60)
+        listed = await again.schedules()
+        assert [(each.schedule.name, each.schedule.job.priority) for each in listed] == [("greet", 3)]
+        jobs = (await again.jobs()).jobs
+        assert len(jobs) == len({job.id for job in jobs}) >= 3
+        assert all(each.id.startswith("greet@2025-01-01T00:0") for each in jobs)
+        assert await again.drop_schedule("greet")
+        assert not await again.drop_schedule("greet")
+        with pytest.raises(ScheduleError):
+            await two.schedule("tasks", Note("x"), name="wrong", cron="no cron")
 
     simulate(scenario)
 
