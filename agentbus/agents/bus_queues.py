@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from agentbus.agents.queues.messages import ScheduleStatus
     from agentbus.agents.queues.stores.store import QueueStore
 
+MAX_HANDLES = 1000
+"""Handles that are kept to be given out again, so that what is put through them shares messages."""
+
 
 class BusQueues(BusDiscovery):
     """The part of a `Bus` that hosts and uses queues."""
@@ -30,6 +33,7 @@ class BusQueues(BusDiscovery):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._hostings: dict[str, Hosting] = {}
+        self._queues: dict[str, Queue] = {}
 
     def queue(
         self, name: str, *, store: str | QueueStore | None = None, options: QueueOptions | None = None
@@ -57,7 +61,9 @@ class BusQueues(BusDiscovery):
             return Queue(self, name, hosting)
         if options is not None:
             raise ValueError("a queue has its options from its host: give them with store=")
-        return Queue(self, name)
+        if len(self._queues) >= MAX_HANDLES:
+            self._queues.clear()
+        return self._queues.setdefault(name, Queue(self, name))
 
     def _host_queue(self, name: str, store: str | QueueStore, options: QueueOptions) -> Hosting:
         from agentbus.agents.queues.hosting import Hosting  # loaded where a queue is hosted

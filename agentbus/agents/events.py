@@ -213,7 +213,7 @@ class AgentRecovered(BusEvent, frozen=True):
 
 
 class QueueHostEnded(BusEvent, frozen=True):
-    """This bus hosts a queue no more, as somebody else does. Attributes: the queue's name; why, in words."""
+    """This bus hosts a queue no more, against its will. Attributes: the queue's name; why, in words."""
 
     queue: str
     reason: str

@@ -92,7 +92,7 @@ class QueueAgent(AsyncAgentActor):
         """Take over what the store holds; after a restart under a new claim."""
         plan = self._plan
         opened = plan.first() or await plan.store.open(str(self.ref))
-        around = Surroundings(self._tell, self._watch, plan.connected, plan.fenced)
+        around = Surroundings(self._tell, self._watch, plan.connected, plan.fenced, self._fail)
         self._host = QueueHost(plan.queue, plan.options, plan.store, opened, self.runtime, around)
         plan.claimed(opened.epoch)
         self._tick()
@@ -109,6 +109,14 @@ class QueueAgent(AsyncAgentActor):
         host = getattr(self, "_host", None)
         if host is not None:
             host.close(StoreError(f"queue {self._plan.queue!r} has failed: {type(error).__name__}"))
+
+    def _fail(self, error: Exception) -> None:
+        """Fail with a mistake that was made beside the messages: the next life has what the store has."""
+
+        def fail() -> None:
+            raise error
+
+        self._context.cell.call_later(0, fail)
 
     def _tell(self, worker: str, message: Message) -> None:
         self.bus.ref(worker).tell(message)

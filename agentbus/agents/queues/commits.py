@@ -17,7 +17,7 @@ from typing import Protocol
 
 from agentbus.agents.queues.core.turn import Turn
 from agentbus.agents.queues.stores.store import Batch
-from agentbus.errors import BusClosedError, QueueFencedError, StoreError
+from agentbus.errors import AgentStopped, QueueFencedError, StoreError
 from agentbus.runtime import Future, Loop
 
 FIRST_RETRY, LAST_RETRY = 0.1, 2.0
@@ -42,7 +42,8 @@ class Commits:
         store: writes it.
         loop: the agents' loop.
         deliver: tells what a turn has brought, once it is durable; before the answers to its commands leave.
-        fenced: told once that nothing can be written any more.
+        fenced: told once that somebody else has claimed the queue: nothing can be written any more.
+        failed: told once of a mistake of ours, after which nothing is right any more.
 
     Attributes:
         over: whether nothing is written any more.
@@ -57,6 +58,7 @@ class Commits:
         *,
         deliver: Callable[[Turn], object],
         fenced: Callable[[Exception], object],
+        failed: Callable[[Exception], object],
     ) -> None:
         self.problem: StoreError | None = None
         self._take = take
@@ -64,6 +66,7 @@ class Commits:
         self._loop = loop
         self._deliver = deliver
         self._fenced = fenced
+        self._failed = failed
         self._armed = False
         self.over = False
         self._turn: Turn | None = None
@@ -88,7 +91,7 @@ class Commits:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._next.append(waiter)
         if self.over:
-            self._fail_all(BusClosedError())
+            self._fail_all(AgentStopped("the queue is not hosted here any more"))
         await waiter
 
     # -- a turn, in order ------------------------------------------------------------------------------------
@@ -97,7 +100,11 @@ class Commits:
         self._armed = False
         if self.over or self._turn is not None:
             return
-        turn = self._take()
+        try:
+            turn = self._take()
+        except Exception as error:  # noqa: BLE001 -- told
+            self._break(error)
+            return
         waiting, self._next = self._next, []
         if turn is None:
             _release(waiting)
@@ -122,8 +129,11 @@ class Commits:
             self._durable(turn)
         elif isinstance(error, StoreError):
             self._again(error)
+        elif isinstance(error, QueueFencedError):
+            self.close(error)
+            self._fenced(error)
         else:
-            self._lost(error)
+            self._break(error)
 
     def _durable(self, turn: Turn) -> None:
         if self.problem is not None:
@@ -131,7 +141,12 @@ class Commits:
         self.problem, self._delay = None, FIRST_RETRY
         self._turn = None
         waiting, self._waiting = self._waiting, []
-        self._deliver(turn)
+        try:
+            self._deliver(turn)
+        except Exception as error:  # noqa: BLE001 -- told
+            self._waiting = waiting
+            self._break(error)
+            return
         _release(waiting)
         if self._armed:
             self._begin()
@@ -143,13 +158,9 @@ class Commits:
         self._loop.call_later(self._delay, self._write)
         self._delay = min(2 * self._delay, LAST_RETRY)
 
-    def _lost(self, error: BaseException) -> None:
-        """Somebody else has claimed the queue: nothing of what waits will be durable here."""
-        lost = (
-            error if isinstance(error, QueueFencedError) else StoreError(f"{type(error).__name__}: {error}")
-        )
-        self.close(lost)
-        self._fenced(lost)
+    def _break(self, error: BaseException) -> None:
+        self.close(AgentStopped("the host of a queue has failed"))
+        self._failed(error if isinstance(error, Exception) else StoreError(str(error)))
 
     # -- the end ---------------------------------------------------------------------------------------------
 

@@ -265,7 +265,8 @@ class Queue:
     def ended(self) -> Future[None]:
         """The future of the end of this bus's hosting; it never comes where another node hosts the queue.
 
-        It fails with `QueueFencedError` or `QueueTakenError` if somebody else has taken the queue over.
+        It fails with `QueueFencedError` or `QueueTakenError` if somebody else has taken the queue over, and
+        with `AgentStopped` if its agent has failed too often.
         """
         return Future[None]().quiet() if self._hosting is None else self._hosting.ended
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -26,13 +27,17 @@ from agentbus.agents.queues.messages import (
     Settlement,
     Steer,
 )
-from agentbus.agents.queues.outbox import READ_RETRY, Outbox
+from agentbus.agents.queues.outbox import Outbox
 from agentbus.agents.queues.stores.store import Opened, QueueStore
 from agentbus.errors import AgentStopped, StoreError
 
 if TYPE_CHECKING:
     from agentbus.agents.watching import AgentDown
-    from agentbus.runtime import Loop, Runtime, Subscription
+    from agentbus.runtime import Future, Loop, Runtime, Subscription
+
+
+FINISH_TIMEOUT = 3.0
+"""Seconds that the last batch gets to be written; nobody was told that it is."""
 
 
 class Surroundings(msgspec.Struct, frozen=True):
@@ -43,12 +48,14 @@ class Surroundings(msgspec.Struct, frozen=True):
         watch: watches a worker.
         connected: whether other nodes can be reached.
         fenced: told once that another process has claimed the queue.
+        failed: told once of a mistake of ours.
     """
 
     tell: Callable[[str, Message], object]
     watch: Callable[[str, Callable[[AgentDown], object]], Subscription]
     connected: Callable[[], bool]
     fenced: Callable[[Exception], object]
+    failed: Callable[[Exception], object]
 
 
 class QueueHost:
@@ -95,7 +102,7 @@ class QueueHost:
         self.waiters = EndWaiters(name)
         self.results: Readers[JobEnd] = Readers(name)
         self._tails: Readers[JobStatus] = Readers(name)
-        self._outbox = Outbox(store, opened.epoch, around.tell, self._loop)
+        self._outbox = Outbox(store, opened.epoch, around.tell, self._run)
         self._attendance = Attendance(around.watch, self._loop, self._worker_gone)
         self._commits = Commits(
             lambda: self.core.take(self.now()),
@@ -103,8 +110,13 @@ class QueueHost:
             self._loop,
             deliver=self._deliver,
             fenced=around.fenced,
+            failed=around.failed,
         )
         self._commits.poke()
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside the messages."""
+        self._loop.run(work).add_done_callback(self._check)
 
     def now(self) -> float:
         """Give the time."""
@@ -275,20 +287,20 @@ class QueueHost:
         if turn.changed:
             self._tails.tell(turn.changed)
         for flow, numbers in turn.gather.items():
-            self._loop.create_task(self._gather(flow, numbers))
+            self._run(self._gather(flow, numbers))
 
     async def _gather(self, flow: int, numbers: tuple[int, ...]) -> None:
         """Read what the steps of a flow have given, however long that takes: it ends with that."""
-        while True:
-            try:
-                bodies = await self._store.bodies(list(numbers))
-                break
-            except StoreError:
-                if self._commits.over:
-                    return
-                await asyncio.sleep(READ_RETRY)
-        self.core.gathered(flow, bodies, self.now())
-        self._commits.poke()
+        bodies = await self._outbox.read(list(numbers))
+        if not self._commits.over:
+            self.core.gathered(flow, bodies, self.now())
+            self._commits.poke()
+
+    def _check(self, work: Future[None]) -> None:
+        """Fail with work beside the messages that has failed."""
+        error = None if work.cancelled() else work.exception()
+        if isinstance(error, Exception) and not self._commits.over:
+            self._around.failed(error)
 
     def tick(self) -> float:
         """Do what is due; gives the seconds until the next tick, at the latest."""
@@ -303,7 +315,9 @@ class QueueHost:
     async def finish(self) -> None:
         """Write what was taken, if the store can be written, and end."""
         if self._commits.problem is None:
-            await self._commits.durable()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FINISH_TIMEOUT):
+                    await self._commits.durable()
         self.close(AgentStopped(f"queue {self.name!r} has ended here"))
 
     def close(self, error: Exception) -> None:

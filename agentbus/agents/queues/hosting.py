@@ -32,10 +32,19 @@ from agentbus.agents.hosted import LocalAgent
 from agentbus.agents.queues.agent import Plan
 from agentbus.agents.queues.claim import Claim, higher_claim, other_host
 from agentbus.agents.queues.core.options import QueueOptions
+from agentbus.agents.queues.messages import GetStats
 from agentbus.agents.queues.names import agent_name, query_for
 from agentbus.agents.queues.stores.store import Opened, QueueStore
 from agentbus.agents.spawning import SpawnOptions
-from agentbus.errors import AgentBusError, BusClosedError, QueueTakenError
+from agentbus.errors import (
+    AgentBusError,
+    AgentStopped,
+    AskTimeoutError,
+    BusClosedError,
+    NoSuchAgentError,
+    OutcomeUnknownError,
+    QueueTakenError,
+)
 from agentbus.runtime import Future, MailboxOptions, RestartMode, RestartPolicy
 
 if TYPE_CHECKING:
@@ -44,6 +53,9 @@ if TYPE_CHECKING:
 
 MAILBOX = 100_000
 """Messages that wait for a queue agent; a sender beyond waits, or tries again."""
+
+CLAIM_TIMEOUT = 5.0
+"""Seconds that another host gets to say that it lives, before the directory is asked again."""
 
 SUPERVISION = RestartPolicy(mode=RestartMode.RESTART)
 
@@ -63,7 +75,7 @@ class Hosting:
     Attributes:
         ready: done once the queue is hosted here; fails with why it is not.
         ended: done when it is not hosted here any more; fails with `QueueFencedError` or `QueueTakenError` if
-            somebody else has taken it over.
+            somebody else has taken it over, and with `AgentStopped` if its agent has failed too often.
         ending: whether it is about to end, or has.
     """
 
@@ -102,9 +114,7 @@ class Hosting:
         if self._after is not None:
             await asyncio.wait([asyncio.ensure_future(_settled(self._after))])
         await self._bus.start()
-        other = other_host(self._bus.sightings(query_for(self._queue)), self._bus.node)
-        if other is not None:
-            raise QueueTakenError(self._queue, str(other))
+        await self._refuse_if_taken()
         self._events = self._bus.events.attach(self._heard)
         self._opened = opened = await self._store.open(str(self._address))
         if self.ending:
@@ -119,8 +129,26 @@ class Hosting:
                 mailbox=MailboxOptions(capacity=MAILBOX),
             ),
         )
-        self._agent.ended().add_done_callback(lambda _ended: self._loop.call_soon(self._over))
+        self._agent.ended().add_done_callback(lambda _ended: self._loop.call_soon(self._agent_ended))
         self._look_around()
+
+    async def _refuse_if_taken(self) -> None:
+        """Ask the host that the directory shows: it may have ended, and one that is suspect may be dead.
+
+        Raises:
+            QueueTakenError: it answers.
+        """
+        while True:
+            other = other_host(self._bus.sightings(query_for(self._queue)), self._bus.node)
+            if other is None:
+                return
+            try:
+                await self._bus.ref_of(other).ask(GetStats(), timeout=CLAIM_TIMEOUT)
+            except (NoSuchAgentError, AgentStopped):
+                return
+            except (AskTimeoutError, OutcomeUnknownError):
+                continue  # until the directory knows whether it lives
+            raise QueueTakenError(self._queue, str(other))
 
     def _metadata(self, epoch: int) -> dict[str, MetadataValue]:
         return {"queue": self._queue, "epoch": epoch}
@@ -181,7 +209,7 @@ class Hosting:
         return self.ended
 
     def _end(self, error: Exception) -> None:
-        """End because somebody else hosts the queue."""
+        """End against the will of who hosts it here."""
         if not self.ending:
             self.ending = True
             self._error = error
@@ -194,6 +222,13 @@ class Hosting:
             self._over()
         else:
             self._agent.stop(now=True)
+
+    def _agent_ended(self) -> None:
+        if not self.ending:
+            self._end(
+                AgentStopped(f"the agent of queue {self._queue!r} has failed too often; AgentGaveUp says why")
+            )
+        self._over()
 
     def _over(self) -> None:
         """Let go of the store, as the last act: whoever finds it free may claim it."""

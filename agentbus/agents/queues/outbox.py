@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
 
 from agentbus.agents.message import Message
 from agentbus.agents.queues.core.job import LeasedJob
@@ -14,9 +14,6 @@ from agentbus.agents.queues.messages import Leased, Revoked
 from agentbus.agents.queues.stores.store import QueueStore
 from agentbus.errors import StoreError
 
-if TYPE_CHECKING:
-    from agentbus.runtime import Loop
-
 READ_RETRY = 0.5
 """Seconds until bodies that could not be read are asked for again."""
 
@@ -24,6 +21,7 @@ MAX_LEASED_BYTES = 1 << 20
 """Bytes of bodies in one message to a worker; a job that is larger has one of its own."""
 
 Tell = Callable[[str, Message], object]
+Run = Callable[[Coroutine[Any, Any, None]], object]
 _News = tuple[dict[tuple[str, str], list[Granted]], dict[tuple[str, str], list[str]]]
 
 
@@ -36,14 +34,14 @@ class Outbox:
         store: gives bodies that the core has let go of.
         epoch: of the claim.
         tell: sends a message to a worker.
-        loop: the agents' loop.
+        run: does something beside.
     """
 
-    def __init__(self, store: QueueStore, epoch: int, tell: Tell, loop: Loop) -> None:
+    def __init__(self, store: QueueStore, epoch: int, tell: Tell, run: Run) -> None:
         self._store = store
         self._epoch = epoch
         self._tell = tell
-        self._loop = loop
+        self._run = run
         self._news: deque[_News] = deque()
         self._reading = False
         self._closed = False
@@ -56,22 +54,22 @@ class Outbox:
             self._news.append((turn.grants, turn.revoked))
             if not self._reading:
                 self._reading = True
-                self._loop.create_task(self._read_and_tell())
+                self._run(self._read_and_tell())
         else:
             self._tell_all(turn.grants, turn.revoked, {})
 
     async def _read_and_tell(self) -> None:
         while self._news:
             grants, revoked = self._news.popleft()
-            bodies = await self._read(
+            bodies = await self.read(
                 [each for jobs in grants.values() for job in jobs for each in job.unread]
             )
             if not self._closed:
                 self._tell_all(grants, revoked, bodies)
         self._reading = False
 
-    async def _read(self, numbers: list[int]) -> dict[int, bytes]:
-        """Read bodies, however long that takes: their jobs are leased, and would wait for nothing."""
+    async def read(self, numbers: list[int]) -> dict[int, bytes]:
+        """Read bodies, however long that takes; nothing once this is closed."""
         while numbers and not self._closed:
             try:
                 return await self._store.bodies(numbers)
