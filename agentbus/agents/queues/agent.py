@@ -106,9 +106,10 @@ class QueueAgent(AsyncAgentActor):
 
     def on_failure(self, error: BaseException) -> None:
         """Leave the store to the next life."""
+        del error
         host = getattr(self, "_host", None)
         if host is not None:
-            host.close(StoreError(f"queue {self._plan.queue!r} has failed: {type(error).__name__}"))
+            host.close()
 
     def _fail(self, error: Exception) -> None:
         """Fail with a mistake that was made beside the messages: the next life has what the store has."""

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from agentbus.agents.queues.core.turn import Turn
 from agentbus.agents.queues.stores.store import Batch
-from agentbus.errors import AgentStopped, QueueFencedError, StoreError
+from agentbus.errors import QueueFencedError, StoreError
 from agentbus.runtime import Future, Loop
 
 FIRST_RETRY, LAST_RETRY = 0.1, 2.0
@@ -82,16 +82,13 @@ class Commits:
                 self._loop.call_soon(self._begin)
 
     async def durable(self) -> None:
-        """Wait until all that was changed until now is durable.
+        """Wait until all that was changed until now is durable; for ever once this is over.
 
-        Raises:
-            QueueFencedError: it never will be.
+        Who waits then is a handler of an agent that is being ended, which cancels it and tells its asker.
         """
         self.poke()
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._next.append(waiter)
-        if self.over:
-            self._fail_all(AgentStopped("the queue is not hosted here any more"))
         await waiter
 
     # -- a turn, in order ------------------------------------------------------------------------------------
@@ -130,7 +127,7 @@ class Commits:
         elif isinstance(error, StoreError):
             self._again(error)
         elif isinstance(error, QueueFencedError):
-            self.close(error)
+            self.close()
             self._fenced(error)
         else:
             self._break(error)
@@ -144,7 +141,6 @@ class Commits:
         try:
             self._deliver(turn)
         except Exception as error:  # noqa: BLE001 -- told
-            self._waiting = waiting
             self._break(error)
             return
         _release(waiting)
@@ -159,22 +155,14 @@ class Commits:
         self._delay = min(2 * self._delay, LAST_RETRY)
 
     def _break(self, error: BaseException) -> None:
-        self.close(AgentStopped("the host of a queue has failed"))
+        self.close()
         self._failed(error if isinstance(error, Exception) else StoreError(str(error)))
 
-    # -- the end ---------------------------------------------------------------------------------------------
-
-    def close(self, error: Exception) -> None:
-        """Write nothing any more, and fail who waits."""
+    def close(self) -> None:
+        """Write nothing any more."""
         self.over = True
         self._turn = None
-        self._fail_all(error)
-
-    def _fail_all(self, error: Exception) -> None:
-        waiting, self._waiting, self._next = [*self._waiting, *self._next], [], []
-        for waiter in waiting:
-            if not waiter.done():
-                waiter.set_exception(error)
+        self._waiting, self._next = [], []
 
 
 def _release(waiting: list[asyncio.Future[None]]) -> None:

@@ -29,7 +29,7 @@ from agentbus.agents.queues.messages import (
 )
 from agentbus.agents.queues.outbox import Outbox
 from agentbus.agents.queues.stores.store import Opened, QueueStore
-from agentbus.errors import AgentStopped, StoreError
+from agentbus.errors import StoreError
 
 if TYPE_CHECKING:
     from agentbus.agents.watching import AgentDown
@@ -318,10 +318,10 @@ class QueueHost:
             with suppress(TimeoutError):
                 async with asyncio.timeout(FINISH_TIMEOUT):
                     await self._commits.durable()
-        self.close(AgentStopped(f"queue {self.name!r} has ended here"))
+        self.close()
 
-    def close(self, error: Exception) -> None:
+    def close(self) -> None:
         """End at once: nothing is written or told any more."""
-        self._commits.close(error)
+        self._commits.close()
         self._outbox.close()
         self._attendance.close()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from agentbus import Bus
-from agentbus.agents.events import QueueHostEnded
+from agentbus import AsyncAgentActor, Bus, handles
+from agentbus.agents.events import AgentFailure, NodeDead, QueueHostEnded
 from agentbus.agents.queues.messages import GetStats
 from agentbus.agents.queues.names import agent_name, query_for
 from agentbus.errors import (
+    AgentStopped,
     BusClosedError,
     InvalidNameError,
     NotTrustedError,
@@ -16,6 +17,7 @@ from agentbus.errors import (
     QueueTakenError,
     StoreError,
 )
+from agentbus.runtime import virtual_sleep
 from tests.agents.cluster import Cluster, simulate
 from tests.agents.queues.faulty_store import FaultyStore, state_of
 from tests.agents.queues.workers import Answer, Double, Hand, Note, Question, serve
@@ -175,6 +177,94 @@ def test_a_queue_agent_that_fails_is_restarted_with_a_new_claim_to_the_same_stor
     simulate(scenario)
 
 
+def test_a_mistake_beside_the_messages_restarts_the_agent_with_what_its_store_has() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        (bus,) = await cluster.join("one")
+        store = FaultyStore()
+        queue = bus.queue("tasks", store=store)
+        await queue.ready
+        store.error = ZeroDivisionError("a mistake of ours")
+        put = queue.put(Double(1))
+        await cluster.until(lambda: store.epoch == 2)
+        store.error = None
+        assert [job.id for job in (await queue.jobs()).jobs] == [(await put).id]
+        assert "ZeroDivisionError" in cluster.seen("one", AgentFailure)[0].error
+
+    simulate(scenario)
+
+
+def test_an_agent_that_fails_too_often_ends_the_hosting() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        (bus,) = await cluster.join("one")
+        store = FaultyStore()
+        queue = bus.queue("tasks", store=store)
+        await queue.ready
+        store.error = ZeroDivisionError("a mistake of ours")
+        put = queue.put(Double(1))
+        with pytest.raises(AgentStopped):
+            await queue.ended
+        assert store.closed
+        assert state_of(put) == "waiting"
+        assert cluster.seen("one", QueueHostEnded)
+        store.error = None
+        again = bus.queue("tasks", store=store)
+        assert await put == again.job((await put).id)
+
+    simulate(scenario)
+
+
+def test_who_wants_to_host_after_a_crash_waits_until_the_last_host_is_known_to_be_dead() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        one, two = await cluster.join("one", "two")
+        await one.queue("tasks", store="memory://").ready
+        await cluster.until(lambda: bool(two.find(capability="agentbus.queue")))
+        with cluster.network.refusing("one"):
+            cluster.network.cut("one")
+            queue = two.queue("tasks", store="memory://")
+            await virtual_sleep(5)
+            assert state_of(queue.ready) == "waiting"
+            await queue.ready
+            assert cluster.seen("two", NodeDead)
+            assert await queue.put(Double(1))
+
+    simulate(scenario)
+
+
+def test_a_host_that_comes_back_to_find_a_successor_ends() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        one, two = await cluster.join("one", "two")
+        first = one.queue("tasks", store="memory://")
+        await first.ready
+        store = FaultyStore()
+        store.open("an earlier life")
+        with cluster.network.refusing("one"):
+            cluster.network.cut("one")
+            await two.queue("tasks", store=store).ready
+        with pytest.raises(QueueTakenError):
+            await first.ended
+        assert await first.put(Double(1)), "its handles go on with the successor"
+
+    simulate(scenario)
+
+
+def test_a_hub_restart_loses_neither_a_lease_nor_a_waiting_call() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        one, two = await cluster.join("one", "two")
+        queue = one.queue("tasks", store="memory://")
+        ref = await two.queue("tasks").put(Double(1))
+        result = ref.result()
+        hand = Hand(two, "one")
+        await hand.attach(1)
+        job = await hand.leased.get()
+        cluster.network.cut()
+        cluster.start_hub()
+        assert (await hand.ack(job, 2)).refused == ()
+        assert await result == 2
+        assert (await queue.stats()).redelivered == 0
+
+    simulate(scenario)
+
+
 # -- who may, and the end ------------------------------------------------------------------------------------
 
 
@@ -206,6 +296,46 @@ def test_a_closed_bus_closes_the_store_last_and_hosts_nothing_more() -> None:
             bus.queue("tasks", store="memory://")
         with pytest.raises(BusClosedError):
             await queue.put(Double(1))
+
+    simulate(scenario)
+
+
+class Slow(AsyncAgentActor):
+    @handles
+    async def double(self, message: Double) -> int:
+        await virtual_sleep(10)
+        await self.bus.queue("tasks").put(Note("put on the way out"))
+        return 2 * message.number
+
+
+def test_a_drain_lets_workers_ack_before_the_queue_ends() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        (bus,) = await cluster.join("one")
+        store = FaultyStore()
+        ref = await bus.queue("tasks", store=store).put(Double(4))
+        bus.spawn(Slow, queue="tasks")
+        await virtual_sleep(5)
+        assert await bus.drain(timeout=60)
+        assert store.closed
+        (later,) = await cluster.join("later")
+        queue = later.queue("tasks", store=store)
+        assert await queue.job(ref.id).result() == 8
+        assert [job.type for job in (await queue.jobs()).jobs] == ["Note"]
+
+    simulate(scenario)
+
+
+def test_a_queue_whose_store_cannot_be_written_ends_all_the_same() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        (bus,) = await cluster.join("one")
+        store = FaultyStore()
+        queue = bus.queue("tasks", store=store)
+        await queue.ready
+        store.hold()
+        put = queue.put(Double(1))
+        await virtual_sleep(1)
+        await queue.close()
+        assert (store.closed, state_of(put)) == (True, "waiting")
 
     simulate(scenario)
 
