@@ -9,6 +9,7 @@ import msgspec
 from agentbus.agents.failures import Failure, describe
 from agentbus.agents.queues.core.attempts import Attempts
 from agentbus.agents.queues.core.book import Book
+from agentbus.agents.queues.core.calendar import next_tick
 from agentbus.agents.queues.core.clock import QueueClock
 from agentbus.agents.queues.core.effects import add_effect
 from agentbus.agents.queues.core.ending import Ending
@@ -19,10 +20,19 @@ from agentbus.agents.queues.core.opening import restore
 from agentbus.agents.queues.core.options import QueueOptions
 from agentbus.agents.queues.core.putting import Putting
 from agentbus.agents.queues.core.rate import TokenBucket
+from agentbus.agents.queues.core.schedules import NextTick, Schedules
 from agentbus.agents.queues.core.steering import PAUSED_NOTE, Steering
 from agentbus.agents.queues.core.turn import Ended, Stored, Turn
 from agentbus.agents.queues.core.views import Views
-from agentbus.agents.queues.messages import Attach, Attached, JobPage, ListJobs, Settlement
+from agentbus.agents.queues.messages import (
+    Attach,
+    Attached,
+    JobPage,
+    ListJobs,
+    Schedule,
+    ScheduleStatus,
+    Settlement,
+)
 from agentbus.agents.queues.stores.store import Opened
 from agentbus.errors import LeaseLostError, QueueFullError
 from agentbus.runtime.supervision import RandomSource
@@ -49,6 +59,7 @@ class QueueCore:
         new_token: gives 128 random bits as text.
         now: monotonic seconds.
         wall: seconds since 1970.
+        next_tick: the calendar of schedules.
 
     Attributes:
         name: see above.
@@ -67,6 +78,7 @@ class QueueCore:
         new_token: Callable[[], str],
         now: float,
         wall: float,
+        next_tick: NextTick = next_tick,
     ) -> None:
         self.name = name
         self.options = options
@@ -80,9 +92,10 @@ class QueueCore:
         self._putting = Putting(self._book, self._flows)
         self._steering = Steering(self._book, self._flows, paused=PAUSED_NOTE in opened.notes)
         self._attempts = Attempts(self._book, self._leases, self._ending, self._put_along, random)
+        self._schedules = Schedules(self._book, self._putting, next_tick, opened.notes, wall)
         self._views = Views(self._book, self._leases)
         self._bucket = None if options.rate is None else TokenBucket(options.rate, options.rate_period, now)
-        self._ticked = now
+        self._ticked, self._ticked_wall = now, wall
         self._stood = False
         self.watched = False
         restore(opened, self._book, self._leases, self._flows, now, self._clock.at(now))
@@ -185,7 +198,7 @@ class QueueCore:
 
     # -- time ------------------------------------------------------------------------------------------------
 
-    def tick(self, now: float, wall: float, *, connected: bool) -> None:  # noqa: ARG002 -- for schedules
+    def tick(self, now: float, wall: float, *, connected: bool) -> None:
         """Do what is due.
 
         Args:
@@ -197,8 +210,9 @@ class QueueCore:
         at = self._clock.at(now)
         self._book.promote(at)
         self._end_leases(now, at, connected=connected)
+        self._schedules.fire(wall, at)
         self._book.forget_old(at)
-        self._ticked = now
+        self._ticked, self._ticked_wall = now, wall
 
     def _end_leases(self, now: float, at: float, *, connected: bool) -> None:
         stood_still = now - self._ticked > 3 * self.options.tick
@@ -221,7 +235,26 @@ class QueueCore:
             due = min(due, now + self.options.tick)
         if self._bucket is not None and self._book.ready and self._leases.fleet.has_free:
             due = min(due, now + self._bucket.wait(now))
+        scheduled = self._schedules.next_due()
+        if scheduled is not None:
+            due = min(due, self._ticked + scheduled - self._ticked_wall)
         return max(due, now)
+
+    def put_schedule(self, schedule: Schedule, wall: float) -> ScheduleStatus:
+        """Keep a schedule with the queue, in the place of one of the same name.
+
+        Raises:
+            ScheduleError: it makes no sense, or there are too many.
+        """
+        return self._schedules.put(schedule, wall)
+
+    def drop_schedule(self, name: str) -> bool:
+        """Forget a schedule; whether it was there."""
+        return self._schedules.drop(name)
+
+    def schedules(self, wall: float) -> list[ScheduleStatus]:
+        """List the schedules by name."""
+        return self._schedules.statuses(wall)
 
     # -- turns -----------------------------------------------------------------------------------------------
 

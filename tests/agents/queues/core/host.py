@@ -10,9 +10,11 @@ from typing import Any
 import msgspec
 
 from agentbus.agents.failures import Failure
+from agentbus.agents.queues.core.calendar import next_tick
 from agentbus.agents.queues.core.job import JobEnd, JobState, JobStatus, LeasedJob, NewJob, Value
 from agentbus.agents.queues.core.options import QueueOptions
 from agentbus.agents.queues.core.queue import QueueCore
+from agentbus.agents.queues.core.schedules import NextTick
 from agentbus.agents.queues.core.turn import Turn
 from agentbus.agents.queues.messages import Attach, Attached, Settlement
 from agentbus.agents.queues.stores.store import QueueStore
@@ -37,8 +39,11 @@ def plain(value: Value | None) -> Any:
 class Host:
     """Writes every turn at once, unless the test holds it back."""
 
-    def __init__(self, store: QueueStore | None = None, **options: Any) -> None:
+    def __init__(
+        self, store: QueueStore | None = None, *, next_tick: NextTick = next_tick, **options: Any
+    ) -> None:
         self.store: QueueStore = store or MemoryQueueStore()
+        self._next_tick = next_tick
         self.options = QueueOptions(**options)
         self.now = 1000.0
         self.wall = EPOCH
@@ -61,6 +66,7 @@ class Host:
             new_token=lambda: f"{next(self._tokens):032x}",
             now=self.now,
             wall=self.wall,
+            next_tick=self._next_tick,
         )
 
     # -- time ------------------------------------------------------------------------------------------------
