@@ -38,7 +38,7 @@ class Hold(Message, wire_name="workers.Hold"):
     stubborn: float = 0.0
 
 
-class Charge(Request[str], wire_name="workers.Charge"):
+class Charge(Request[dict[str, int]], wire_name="workers.Charge"):
     """Do something once; fail before or after its result is recorded."""
 
     crash: str = ""
