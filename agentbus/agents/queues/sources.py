@@ -36,7 +36,7 @@ def root_of(target: str) -> Path:
     spec = importlib.util.find_spec(top)
     if spec is not None and spec.submodule_search_locations:
         return Path(next(iter(spec.submodule_search_locations)))
-    if spec is None or spec.origin is None:
+    if spec is None or spec.origin is None or not spec.has_location:
         raise ValueError(f"module {top!r} has no file to watch")
     return Path(spec.origin).parent
 
