@@ -53,6 +53,16 @@ from agentbus.agents.message import Message, Request, Streaming
 from agentbus.agents.node_parts import NodeOptions
 from agentbus.agents.nodes import NodeState
 from agentbus.agents.outcome import Outcome
+from agentbus.agents.queues.effects import JobEffect
+from agentbus.agents.queues.job_context import JobContext
+from agentbus.agents.queues.puller_messages import DrainWorker, GetWorker, WorkerReport
+from agentbus.agents.queues.worker_events import (
+    JobAttemptFailed,
+    JobHandedBack,
+    JobLeaseLost,
+    QueueAttached,
+    QueueOutOfReach,
+)
 from agentbus.agents.ref import AgentRef
 from agentbus.agents.routing import Route, RouteToAll
 from agentbus.agents.silence import ReceiveTimeout
@@ -94,6 +104,13 @@ __all__ = [
     "DeadLetter",
     "DeathReason",
     "Decide",
+    "DrainWorker",
+    "GetWorker",
+    "JobAttemptFailed",
+    "JobContext",
+    "JobEffect",
+    "JobHandedBack",
+    "JobLeaseLost",
     "LinkOptions",
     "ListPending",
     "MembershipOptions",
@@ -109,6 +126,8 @@ __all__ = [
     "PendingApproval",
     "ProcessExited",
     "ProcessStarted",
+    "QueueAttached",
+    "QueueOutOfReach",
     "ReceiveTimeout",
     "Request",
     "RequestApproval",
@@ -120,6 +139,7 @@ __all__ = [
     "Ticket",
     "TopicSubscription",
     "Verdict",
+    "WorkerReport",
     "approved",
     "handles",
 ]

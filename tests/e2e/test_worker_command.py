@@ -89,8 +89,7 @@ def test_a_killed_workers_job_goes_on_at_once_and_a_second_signal_hands_it_back(
         assert (status.state, status.attempts) == ("queued", 1), "handed back, as if it had not begun"
 
 
-def test_a_process_is_replaced_after_so_many_jobs(tmp_path: Path) -> None:
-    del tmp_path
+def test_a_process_is_replaced_after_so_many_jobs() -> None:
     with bus_with_queue() as (bus, queue), command(bus, TARGET, "--max-jobs", "2") as process:
         first = queue.put_many([WhoAmI(), WhoAmI()]).get(timeout=WAIT)
         old = {job.result().get(timeout=WAIT) for job in first}
@@ -117,7 +116,7 @@ def test_a_changed_source_file_replaces_the_processes(
 ) -> None:
     source = tmp_path / "answerer_of_a_test.py"
     source.write_text(MODULE.format(answer=1))
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     ask = __import__(source.stem).Ask
     with (
         bus_with_queue() as (bus, queue),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -152,8 +153,15 @@ def test_the_root_is_the_package_or_the_modules_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "lonely_module.py").write_text("")
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     assert root_of("lonely_module:Class") == tmp_path
     assert root_of("agentbus.agents.agent:Agent").name == "agentbus"
     with pytest.raises(ValueError, match="no file"):
         root_of("sys:Class")
+
+
+def test_only_so_many_files_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(5):
+        (tmp_path / f"m{number}.py").write_text("")
+    monkeypatch.setattr("agentbus.agents.queues.sources.MAX_FILES", 3)
+    assert len(times_of(tmp_path)) == 3
