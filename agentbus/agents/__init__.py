@@ -56,11 +56,21 @@ from agentbus.agents.nodes import NodeState
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.queues.core.job import JobStatus, QueueStats
 from agentbus.agents.queues.core.options import QueueOptions
+from agentbus.agents.queues.effects import JobEffect
 from agentbus.agents.queues.handle import Queue
+from agentbus.agents.queues.job_context import JobContext
 from agentbus.agents.queues.job_ref import JobRef
 from agentbus.agents.queues.messages import JobPage, ScheduleStatus
 from agentbus.agents.queues.new_jobs import chain, group, job, map_jobs
+from agentbus.agents.queues.puller_messages import DrainWorker, GetWorker, WorkerReport
 from agentbus.agents.queues.results import JobResult, QueueStream
+from agentbus.agents.queues.worker_events import (
+    JobAttemptFailed,
+    JobHandedBack,
+    JobLeaseLost,
+    QueueAttached,
+    QueueOutOfReach,
+)
 from agentbus.agents.ref import AgentRef
 from agentbus.agents.routing import Route, RouteToAll
 from agentbus.agents.silence import ReceiveTimeout
@@ -102,6 +112,13 @@ __all__ = [
     "DeadLetter",
     "DeathReason",
     "Decide",
+    "DrainWorker",
+    "GetWorker",
+    "JobAttemptFailed",
+    "JobContext",
+    "JobEffect",
+    "JobHandedBack",
+    "JobLeaseLost",
     "JobPage",
     "JobRef",
     "JobResult",
@@ -122,8 +139,10 @@ __all__ = [
     "ProcessExited",
     "ProcessStarted",
     "Queue",
+    "QueueAttached",
     "QueueHostEnded",
     "QueueOptions",
+    "QueueOutOfReach",
     "QueueStats",
     "QueueStream",
     "ReceiveTimeout",
@@ -138,6 +157,7 @@ __all__ = [
     "Ticket",
     "TopicSubscription",
     "Verdict",
+    "WorkerReport",
     "approved",
     "chain",
     "group",

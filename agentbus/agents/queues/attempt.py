@@ -20,8 +20,8 @@ from agentbus.errors import BodyTooLargeError, EncodeError, Reject, Retry
 from agentbus.runtime import Future
 from agentbus.runtime.faults import RelayedFailure
 
-MAX_VALUE_BYTES = 4 * 1024 * 1024
-"""Of what a job gives; more is a failure of the attempt."""
+MAX_VALUE_BYTES = 3 * 1024 * 1024
+"""Of what a job gives, and of the jobs that it puts with its ack: both have to go into one message."""
 
 MAX_TRACEBACK = 16_000
 """Characters of a traceback that travel; its end says most."""

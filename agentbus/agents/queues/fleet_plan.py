@@ -87,7 +87,7 @@ def fleet_plan(
 
 def _check(cls: type[Any], options: SpawnOptions) -> None:
     if not issubclass(cls, Agent):
-        raise TypeError(f"{cls.__qualname__} is a pykka actor: jobs go to agents, with @handles")
+        raise TypeError(f"{cls.__qualname__} is no agent: jobs go to an AgentActor or an AsyncAgentActor")
     handler_table(cls)
     if not options.queue:
         raise ValueError("a queue's name is not empty")

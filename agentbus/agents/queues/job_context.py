@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from agentbus.agents.handlers import decode_reply
-from agentbus.agents.queues.attempt import Attempt, value_of
+from agentbus.agents.queues.attempt import MAX_VALUE_BYTES, Attempt, value_of
 from agentbus.agents.queues.core.job import NewJob
+from agentbus.errors import BodyTooLargeError
+
+JOB_BYTES = 500
+"""About what a job takes beside its message."""
 
 
 class JobContext:
@@ -84,9 +88,13 @@ class JobContext:
 
         Raises:
             EncodeError: the message has no JSON form.
+            BodyTooLargeError: all jobs that are put with this ack have more than 3 MiB.
         """
         attempt = self._attempt
         body = value_of(message)
+        size = sum(len(job.body) + JOB_BYTES for job in attempt.jobs) + len(body.body) + JOB_BYTES
+        if size > MAX_VALUE_BYTES:
+            raise BodyTooLargeError(size, MAX_VALUE_BYTES)
         job_id = f"{attempt.lease.id}.{len(attempt.jobs) + 1}"
         attempt.jobs.append(
             NewJob(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -95,6 +96,7 @@ class Puller(AsyncAgentActor):
         self._waiting: list[asyncio.Future[None]] = []
         self._in_reach: bool | None = None
         self._handed_back = 0
+        self._patience = math.inf
         self._over = False
 
     # -- a life, in order ------------------------------------------------------------------------------------
@@ -182,12 +184,14 @@ class Puller(AsyncAgentActor):
         return not self._handed_back
 
     async def _drain(self, timeout: float) -> None:  # noqa: ASYNC109 -- it ends the work, not this call
-        self._core.drain(timeout, self._now())
+        now = self._now()
+        self._core.drain(timeout, now)
+        self._patience = min(self._patience, now + timeout + HAND_BACK_GRACE + LAST_WORDS)
         self._see_to_it()
         drained: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(drained)
         with suppress(TimeoutError):
-            async with asyncio.timeout(timeout + HAND_BACK_GRACE + LAST_WORDS):
+            async with asyncio.timeout(max(0.0, self._patience - now)):
                 await drained
 
     # -- what replicas tell it, on the agents' loop ----------------------------------------------------------

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
+from pathlib import Path
 from typing import Any
 
 from agentbus.agents import AgentActor, Message, Request, handles
@@ -59,3 +61,40 @@ class ProcessWorker(AgentActor):
         if message.reject:
             raise Reject("never")
         raise ValueError("wrong")
+
+
+class Hang(Message, wire_name="process_workers.Hang"):
+    """Write the process id into a pipe, then work until that is not wanted any more."""
+
+    pipe: str
+
+
+class Work(Request[int], wire_name="process_workers.Work"):
+    """Work so long, then note job and process in a file; a handler that is cancelled notes nothing."""
+
+    seconds: float
+    path: str
+
+
+class CommandWorker(AgentActor):
+    """For the command: works in the process itself."""
+
+    @handles
+    def who(self, _message: WhoAmI) -> int:
+        return os.getpid()
+
+    @handles
+    def hang(self, message: Hang) -> None:
+        Path(message.pipe).write_text(f"{os.getpid()}\n")
+        while not self.cancelled:
+            NEVER.wait(0.02)
+
+    @handles
+    def work(self, message: Work) -> int:
+        end = time.monotonic() + message.seconds
+        while time.monotonic() < end:
+            NEVER.wait(0.02)
+            self.checkpoint()
+        with Path(message.path).open("a") as file:
+            file.write(f"{self.job.id} {os.getpid()}\n")
+        return os.getpid()

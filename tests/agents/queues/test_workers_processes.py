@@ -80,8 +80,9 @@ def test_a_process_that_dies_of_its_job_is_replaced_and_the_job_is_tried_again_a
         found = {each.token: each for each in (scene.book.news.get(timeout=WAIT) for _ in range(7))}
         for token in deadly:
             assert (found[token].outcome, found[token].retry_in) == ("fail", 0.0)
-            assert found[token].failure is not None
-            assert found[token].failure.kind == "ProcessExitedError"
+            failure = found[token].failure
+            assert failure is not None
+            assert failure.kind == "ProcessExitedError"
         assert found[harmless].outcome == "ack"
         assert not [each for each in _seen(scene.events) if isinstance(each, AgentFailure)]
 

@@ -38,7 +38,7 @@ class Hold(Message, wire_name="workers.Hold"):
     stubborn: float = 0.0
 
 
-class Charge(Request[str], wire_name="workers.Charge"):
+class Charge(Request[dict[str, int]], wire_name="workers.Charge"):
     """Do something once; fail before or after its result is recorded."""
 
     crash: str = ""
@@ -130,3 +130,28 @@ class SyncWorker(AgentActor):
     @handles
     def charge(self, _message: Charge) -> Any:
         return self.once("charge", lambda: {"receipt": 7})
+
+
+class Run(Request[str], wire_name="workers.Run"):
+    """Take so long; a stubborn one takes a moment more to give in."""
+
+    seconds: float
+    stubborn: bool = False
+
+
+class Runner(AsyncAgentActor):
+    """Notes which job it ran on which node."""
+
+    def __init__(self, runs: list[tuple[str, str]]) -> None:
+        self.runs = runs
+
+    @handles
+    async def run(self, message: Run) -> str:
+        self.runs.append((self.job.id, self.bus.node))
+        try:
+            await virtual_sleep(message.seconds)
+        except asyncio.CancelledError:
+            if message.stubborn:
+                await virtual_sleep(1.0)
+            raise
+        return "ran"
