@@ -39,12 +39,22 @@ def running(
     ready: str = "",
     core: int = SERVER_CORE,
     cwd: Path | None = None,
-    keep_output: bool = False,
+    piped: bool = False,
 ) -> Generator[tuple[subprocess.Popen[str], str]]:
-    """Run a program on one core until the block ends; wait for the line of its stderr that holds `ready`."""
+    """Run a program on one core until the block ends; wait for the line of its stderr that holds `ready`.
+
+    Args:
+        command: the program and its arguments.
+        ready: what the line holds.
+        core: where it runs.
+        cwd: where it starts.
+        piped: its stdin and stdout are pipes to us; otherwise it has none.
+    """
+    pipe = subprocess.PIPE if piped else subprocess.DEVNULL
     process = subprocess.Popen(
         command,
-        stdout=subprocess.PIPE if keep_output else subprocess.DEVNULL,
+        stdin=pipe,
+        stdout=pipe,
         stderr=subprocess.PIPE,
         text=True,
         cwd=cwd,
