@@ -6,11 +6,24 @@ import argparse
 import importlib
 import os
 import platform
+import re
 import sys
 import time
 from pathlib import Path
 
-SUITES = ("fanout", "request_reply", "acked_publish", "client_cost", "actors", "agents", "streams", "memory")
+SUITES = (
+    "fanout",
+    "request_reply",
+    "acked_publish",
+    "client_cost",
+    "actors",
+    "agents",
+    "streams",
+    "memory",
+    "nodes",
+    "queues",
+    "queue_scale",
+)
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
 PREAMBLE = """\
@@ -19,7 +32,7 @@ PREAMBLE = """\
 Medians of {runs} interleaved runs, with (minimum–maximum), and the ratio to the table's first row. Servers have core 0, the load
 core 1; CPU is what the operating system accounts. Machines are noisy: a ratio from one run says something, a time alone does not.
 
-Python {python}, {cores} cores, {machine}; suites: {suites}; took {minutes:.1f} min. Made by `make bench`.
+{facts}. Made by `make bench`.
 
 """
 
@@ -30,6 +43,7 @@ def main() -> int:
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"any of {', '.join(SUITES)} (all)")
     parser.add_argument("--runs", type=int, default=3, help="runs of each measurement (3)")
     parser.add_argument("--no-write", action="store_true", help="print only")
+    parser.add_argument("--update", action="store_true", help="keep the file's other tables")
     arguments = parser.parse_args()
     if unknown := set(arguments.suites) - set(SUITES):
         parser.error(f"no such suite: {', '.join(sorted(unknown))}")
@@ -41,21 +55,33 @@ def main() -> int:
             sections.append(table.markdown())
             print(sections[-1], flush=True)
     if not arguments.no_write:
-        RESULTS.write_text(
-            _preamble(suites, arguments.runs, time.perf_counter() - start) + "\n".join(sections)
-        )
+        facts = _facts(suites, time.perf_counter() - start)
+        old = RESULTS.read_text() if arguments.update and RESULTS.exists() else ""
+        anew = PREAMBLE.format(runs=arguments.runs, facts=facts) + "\n".join(sections)
+        RESULTS.write_text(updated(old, sections, f"{arguments.runs} runs; {facts}") if old else anew)
         print(f"wrote benchmarks/{RESULTS.name}", file=sys.stderr)
     return 0
 
 
-def _preamble(suites: list[str], runs: int, seconds: float) -> str:
-    return PREAMBLE.format(
-        runs=runs,
-        python=platform.python_version(),
-        cores=os.cpu_count(),
-        machine=f"{platform.system()} {platform.machine()}",
-        suites=", ".join(suites),
-        minutes=seconds / 60,
+def updated(old: str, sections: list[str], facts: str) -> str:
+    """Put tables in the place of those with the same title, new ones last, and say that they have a run of their own.
+
+    Args:
+        old: the file so far.
+        sections: Markdown that begins with a title each.
+        facts: of the new run.
+    """
+    head, *tables = re.split(r"^(?=## )", old, flags=re.MULTILINE)
+    by_title = {table.splitlines()[0]: table.rstrip() + "\n" for table in [*tables, *sections]}
+    return f"{head.rstrip()}\n\nIn a run of their own: {facts}.\n\n" + "\n".join(by_title.values())
+
+
+def _facts(suites: list[str], seconds: float) -> str:
+    """Where, what and how long."""
+    machine = f"{platform.system()} {platform.machine()}"
+    return (
+        f"Python {platform.python_version()}, {os.cpu_count()} cores, {machine}; suites: {', '.join(suites)}; "
+        f"took {seconds / 60:.1f} min"
     )
 
 

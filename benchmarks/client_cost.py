@@ -93,7 +93,7 @@ def receive(words: list[str]) -> float:
     """Flood one receiver and return its CPU microseconds per message."""
     with flooding() as url:
         words = [*words, url, str(MESSAGES)]
-        with running(words, ready="ready", core=LOAD_CORE, cwd=ROOT, keep_output=True) as (process, _):
+        with running(words, ready="ready", core=LOAD_CORE, cwd=ROOT, piped=True) as (process, _):
             assert process.stdout is not None
             return float(json.loads(process.stdout.readline())["cpu"]) / MESSAGES * 1e6
 

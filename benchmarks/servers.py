@@ -7,10 +7,11 @@ import re
 import shutil
 import socket
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from benchmarks.dialects import Broadcast, Dialect, Hub, Nats, Redis
 from benchmarks.process import running
@@ -18,12 +19,13 @@ from benchmarks.process import running
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: its name in the table, its process, its port on loopback, its protocol."""
+    """A running server: its name in the table, its process, its port on loopback, its protocol, and what its clients' environment needs."""
 
     name: str
     pid: int
     port: int
     dialect: Dialect
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @contextlib.contextmanager
@@ -42,19 +44,22 @@ def broadcast() -> Generator[Server]:
 
 
 @contextlib.contextmanager
-def nats() -> Generator[Server]:
-    """nats-server over plain TCP, one process on one core."""
-    command = ["nats-server", "--addr", "127.0.0.1", "--port", "-1"]
-    with running(command, ready="Listening for client connections") as (process, line):
-        port = int(re.findall(r":(\d+)\s*$", line)[0])
-        yield Server("nats-server", process.pid, port, Nats())
+def nats(settings: str = "") -> Generator[Server]:
+    """nats-server over plain TCP, one process on one core; with lines of its configuration file, or its defaults."""
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
+        file.write(settings)
+        file.flush()
+        command = ["nats-server", "--addr", "127.0.0.1", "--port", "-1", "--config", file.name]
+        with running(command, ready="Listening for client connections") as (process, line):
+            port = int(re.findall(r":(\d+)\s*$", line)[0])
+            yield Server("nats-server", process.pid, port, Nats())
 
 
 @contextlib.contextmanager
-def redis() -> Generator[Server]:
-    """redis-server without persistence."""
+def redis(*settings: str) -> Generator[Server]:
+    """redis-server, without persistence unless the settings of its command line say otherwise."""
     port = free_port()
-    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", *settings]
     with running(["sh", "-c", 'echo go >&2; exec "$@"', "sh", *command], ready="go") as (process, _):
         _wait_for(port)
         yield Server("redis", process.pid, port, Redis())

@@ -44,6 +44,7 @@ from agentbus.agents.events import (
     NodeUp,
     ProcessExited,
     ProcessStarted,
+    QueueHostEnded,
 )
 from agentbus.agents.handlers import handles
 from agentbus.agents.link_queue import LinkOptions
@@ -53,6 +54,23 @@ from agentbus.agents.message import Message, Request, Streaming
 from agentbus.agents.node_parts import NodeOptions
 from agentbus.agents.nodes import NodeState
 from agentbus.agents.outcome import Outcome
+from agentbus.agents.queues.core.job import JobStatus, QueueStats
+from agentbus.agents.queues.core.options import QueueOptions
+from agentbus.agents.queues.effects import JobEffect
+from agentbus.agents.queues.handle import Queue
+from agentbus.agents.queues.job_context import JobContext
+from agentbus.agents.queues.job_ref import JobRef
+from agentbus.agents.queues.messages import JobPage, ScheduleStatus
+from agentbus.agents.queues.new_jobs import chain, group, job, map_jobs
+from agentbus.agents.queues.puller_messages import DrainWorker, GetWorker, WorkerReport
+from agentbus.agents.queues.results import JobResult, QueueStream
+from agentbus.agents.queues.worker_events import (
+    JobAttemptFailed,
+    JobHandedBack,
+    JobLeaseLost,
+    QueueAttached,
+    QueueOutOfReach,
+)
 from agentbus.agents.ref import AgentRef
 from agentbus.agents.routing import Route, RouteToAll
 from agentbus.agents.silence import ReceiveTimeout
@@ -94,6 +112,17 @@ __all__ = [
     "DeadLetter",
     "DeathReason",
     "Decide",
+    "DrainWorker",
+    "GetWorker",
+    "JobAttemptFailed",
+    "JobContext",
+    "JobEffect",
+    "JobHandedBack",
+    "JobLeaseLost",
+    "JobPage",
+    "JobRef",
+    "JobResult",
+    "JobStatus",
     "LinkOptions",
     "ListPending",
     "MembershipOptions",
@@ -109,17 +138,30 @@ __all__ = [
     "PendingApproval",
     "ProcessExited",
     "ProcessStarted",
+    "Queue",
+    "QueueAttached",
+    "QueueHostEnded",
+    "QueueOptions",
+    "QueueOutOfReach",
+    "QueueStats",
+    "QueueStream",
     "ReceiveTimeout",
     "Request",
     "RequestApproval",
     "Route",
     "RouteToAll",
+    "ScheduleStatus",
     "SqliteStore",
     "StreamStatus",
     "Streaming",
     "Ticket",
     "TopicSubscription",
     "Verdict",
+    "WorkerReport",
     "approved",
+    "chain",
+    "group",
     "handles",
+    "job",
+    "map_jobs",
 ]

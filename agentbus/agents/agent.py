@@ -12,6 +12,7 @@ from agentbus.agents.budgets.account import BudgetAccount
 from agentbus.agents.directory import MetadataValue
 from agentbus.agents.events import AgentProgress
 from agentbus.agents.handlers import HandlerTable
+from agentbus.agents.queues.job_steps import AsyncJobSteps, JobSteps, attempt_of
 from agentbus.agents.scope import current_scope
 from agentbus.agents.shielding import shield
 from agentbus.agents.silence import ReceiveTimeout, Silence
@@ -75,6 +76,7 @@ class Agent:
         metadata: facts that it is found by, too: text, numbers, booleans.
         stall_timeout: seconds that it may be busy with one message without `self.progress()`; None = any.
         on_stall: "report" an `AgentStalled`, or "restart" it too.
+        ends_last: when its bus ends, it goes on until the other agents have ended.
     """
 
     capabilities: ClassVar[tuple[str, ...]] = ()
@@ -83,6 +85,7 @@ class Agent:
     metadata: ClassVar[Mapping[str, MetadataValue]] = {}
     stall_timeout: ClassVar[float | None] = None
     on_stall: ClassVar[OnStall] = "report"
+    ends_last: ClassVar[bool] = False
     _context: AgentContext
 
     # -- hooks -----------------------------------------------------------------------------------------------
@@ -215,7 +218,12 @@ class Agent:
     @property
     def cancelled(self) -> bool:
         """Whether nobody wants the result any more: the asker gave up, or the agent is being stopped."""
-        return self._context.cell.cancel_token.cancelled
+        cancelled = self._context.cell.cancel_token.cancelled
+        if cancelled:
+            attempt = attempt_of(current_scope.get())
+            if attempt is not None:
+                attempt.noticed = True
+        return cancelled
 
     def shielded(self) -> AbstractContextManager[None]:
         """Leave the asks that are sent within alone when the message is cancelled, or its deadline passes.
@@ -261,6 +269,9 @@ class Agent:
         scope = current_scope.get()
         if self._context.stalls is not None and scope is not None and scope.delivery is not None:
             self._context.stalls.mark(scope.delivery)
+        attempt = attempt_of(scope)
+        if attempt is not None:
+            attempt.desk.progress(attempt.lease.token, done, note)
 
 
 def check_receive_timeout(cls: type[Agent], table: HandlerTable) -> None:
@@ -277,7 +288,7 @@ def check_receive_timeout(cls: type[Agent], table: HandlerTable) -> None:
         ) from None
 
 
-class AgentActor(Agent):
+class AgentActor(Agent, JobSteps):
     """An agent on a thread of its own: handlers may block; one message at a time."""
 
     def checkpoint(self) -> None:
@@ -290,7 +301,7 @@ class AgentActor(Agent):
         self._context.cell.checkpoint()
 
 
-class AsyncAgentActor(Agent):
+class AsyncAgentActor(Agent, AsyncJobSteps):
     """An agent on the agents' loop: `async def` handlers, one message at a time unless it asks for more.
 
     Attributes:

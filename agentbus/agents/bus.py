@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from agentbus.agents.address import Address, check_topic, parse_address
 from agentbus.agents.agent import AgentContext
 from agentbus.agents.broadcasting import TopicSubscription, listener_for
-from agentbus.agents.bus_discovery import BusDiscovery
+from agentbus.agents.bus_queues import BusQueues
 from agentbus.agents.directory import MetadataValue
 from agentbus.agents.envelope import encode_body
 from agentbus.agents.groups import check_group
@@ -22,6 +22,7 @@ from agentbus.agents.lives.store import Store
 from agentbus.agents.message import Message
 from agentbus.agents.node import NodeActor
 from agentbus.agents.node_parts import NodeOptions
+from agentbus.agents.queues.worker_fleet import start_worker
 from agentbus.agents.ref import AgentRef
 from agentbus.agents.scope import current_scope
 from agentbus.agents.spawning import SpawnOptions
@@ -43,7 +44,7 @@ M = TypeVar("M", bound=Message)
 F = TypeVar("F", bound=Callable[..., object])
 
 
-class Bus(BusDiscovery):
+class Bus(BusQueues):
     """A place where agents live, joined with others of its namespace over a hub.
 
         with Bus() as bus: ...                                    # a hub of its own, in memory
@@ -134,9 +135,12 @@ class Bus(BusDiscovery):
         on_stall: OnStall | None = None,
         store: Store | None = None,
         process: bool = False,
+        queue: str | None = None,
+        concurrency: int | None = None,
+        drain_timeout: float | None = None,
         **kwargs: Any,
     ) -> AgentRef:
-        """Start a supervised agent.
+        """Start a supervised agent, or with `queue=` a worker that takes jobs.
 
         Args:
             cls: a subclass of `AgentActor` or `AsyncAgentActor`, or a plain pykka actor class.
@@ -152,6 +156,10 @@ class Bus(BusDiscovery):
             on_stall: "report" an `AgentStalled`, or "restart" it too; by default its class's.
             store: keeps its state; see `Agent.snapshot`.
             process: run it in a child process; its arguments are pickled.
+            queue: take the jobs of this queue, wherever on the bus it is; the ref is the worker's.
+            concurrency: jobs at a time: of an async class in one agent, else in as many agents, each with a
+                thread or a process. Without a queue: messages at a time, instead of the async class's own.
+            drain_timeout: seconds that jobs get to end, before they are handed back; by default 30.
             kwargs: for its constructor.
 
         Raises:
@@ -173,6 +181,9 @@ class Bus(BusDiscovery):
             on_stall=on_stall,
             store=store,
             process=process,
+            queue=queue,
+            concurrency=concurrency,
+            drain_timeout=drain_timeout,
         )
         return self._spawn(cls, args, kwargs, options, None)
 
@@ -196,12 +207,25 @@ class Bus(BusDiscovery):
         options: SpawnOptions,
         parent: AgentContext | None,
     ) -> AgentRef:
+        if options.queue is not None:
+            return self._ref_to(start_worker(self, cls, args, kwargs, options, parent))
+        return self._ref_to(self.start_agent(cls, args, kwargs, options, parent))
+
+    def start_agent(
+        self,
+        cls: type[Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: SpawnOptions,
+        parent: AgentContext | None,
+    ) -> Hosted:
+        """Start an agent, or a group of them, as options say; see `spawn`, which is for everybody else."""
         self.runtime.check_fork()
         if "closed" in self._once:
             raise BusClosedError
         if self._node.ended.done():
             raise self._node.over()
-        return self._ref_to(self._house.spawn(cls, args, kwargs, options, parent))
+        return self._house.spawn(cls, args, kwargs, options, parent)
 
     def _ref_to(self, hosted: Hosted) -> AgentRef:
         return AgentRef(self._post, Address(self.namespace, self.node, hosted.name), hosted)

@@ -27,7 +27,7 @@ from agentbus.agents.processes.frames import Invited
 from agentbus.agents.processes.invitation import invitation
 from agentbus.agents.trust import TrustMode
 from agentbus.agents.way import Way
-from agentbus.errors import BusClosedError
+from agentbus.errors import AgentBusError, BusClosedError
 from agentbus.runtime import (
     EventSource,
     Future,
@@ -37,6 +37,8 @@ from agentbus.runtime import (
 
 if TYPE_CHECKING:
     from agentbus.agents.bus import Bus
+
+Closer = Callable[[float | None], Future[Any]]
 
 STOP_TIMEOUT = 5.0
 """Seconds that agents get to end when the bus is closed."""
@@ -100,7 +102,7 @@ class BusCore:
         self._node.serve = self._detector.serve
         self.dead_letters.resend_by(self._post.resend)
         self._once: dict[str, Future[None]] = {}
-        self._closers: list[Callable[[], Future[Any]]] = []
+        self._closers: dict[Closer, None] = {}
         self._at_exit: Subscription | None = None
 
     # -- a life, in order ------------------------------------------------------------------------------------
@@ -168,9 +170,10 @@ class BusCore:
     async def _drain(self, timeout: float) -> bool:  # noqa: ASYNC109 -- as drain() has it
         try:
             async with asyncio.timeout(timeout):
-                await self._end_owned()
-                for stopped in [hosted.stop() for hosted in self._house.all()]:
+                await self._end_owned(timeout)
+                for stopped in [hosted.stop() for hosted in self._house.first_to_end()]:
                     await stopped
+                await self._end_last()
                 await self._node.quiet()
             finished = True
         except TimeoutError:
@@ -196,21 +199,41 @@ class BusCore:
                 mine.set(None)
         return closed
 
-    def before_close(self, closer: Callable[[], Future[Any]]) -> None:
-        """Call `closer()` when the bus is closed or drained, and wait for its future before the rest ends."""
-        self._closers.append(closer)
+    def before_close(self, closer: Closer) -> Callable[[], None]:
+        """Call `closer(timeout)` when the bus is closed or drained; the rest ends after its future.
 
-    async def _end_owned(self) -> None:
-        closers, self._closers = self._closers, []
-        for future in [closer() for closer in closers]:
+        Args:
+            closer: gets the seconds that a drain takes at most; None if the bus is closed at once.
+
+        Returns:
+            What to call when there is nothing to close any more.
+        """
+        self._closers[closer] = None
+        return lambda: self._closers.pop(closer, None) and None
+
+    async def _end_owned(self, timeout: float | None) -> None:  # noqa: ASYNC109 -- it is the closers'
+        closers, self._closers = list(self._closers), {}
+        for future in [closer(timeout) for closer in closers]:
             await future
 
+    def _last_to_end(self) -> list[Future[None]]:
+        """End what the other agents may have needed to their end; gives the futures of that."""
+        return []
+
+    async def _end_last(self) -> None:
+        for ended in self._last_to_end():
+            with suppress(AgentBusError):
+                await ended
+
     async def _close(self) -> None:
-        await self._end_owned()
+        await self._end_owned(None)
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_TIMEOUT):
-                for stopped in [hosted.stop(now=True) for hosted in self._house.all()]:
+                for stopped in [hosted.stop(now=True) for hosted in self._house.first_to_end()]:
                     await stopped
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_TIMEOUT):
+                await self._end_last()
         await self._node.close()
         self._forget()
 

@@ -13,6 +13,7 @@ from agentbus.agents.outcome import Outcome
 
 if TYPE_CHECKING:
     from agentbus.agents.hosted import LocalAgent
+    from agentbus.agents.queues.attempt import Attempt
     from agentbus.agents.streams.attachment import Attachment
     from agentbus.runtime.outlet import Outlet
 
@@ -43,11 +44,13 @@ class Delivery:
     Attributes:
         outlet: takes the chunks of a streamed reply; None where one reply is wanted.
         attachment: what the sender attached; None for most.
+        attempt: the job that the message is, in the hands of a worker; None for most.
     """
 
     __slots__ = ("_on_outcome", "agent", "headers", "message")
     outlet: Outlet[Any] | None = None
     attachment: Attachment | None = None
+    attempt: Attempt | None = None
 
     def __init__(
         self,
@@ -100,6 +103,23 @@ class FlowDelivery(Delivery):
         super().__init__(agent, message, headers)
         self.outlet = outlet
         self.attachment = attachment
+
+
+class JobDelivery(Delivery):
+    """A job of a queue, as the message that it is.
+
+    Args:
+        agent: the recipient.
+        message: see `Delivery`.
+        headers: what travels with it.
+        attempt: see `Delivery`.
+    """
+
+    __slots__ = ("attempt",)
+
+    def __init__(self, agent: LocalAgent, message: Any, headers: Headers, attempt: Attempt) -> None:
+        super().__init__(agent, message, headers)
+        self.attempt = attempt
 
 
 def type_name(message: Any) -> str:

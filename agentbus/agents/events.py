@@ -212,6 +212,13 @@ class AgentRecovered(BusEvent, frozen=True):
     seconds: float
 
 
+class QueueHostEnded(BusEvent, frozen=True):
+    """This bus hosts a queue no more, against its will. Attributes: the queue's name; why, in words."""
+
+    queue: str
+    reason: str
+
+
 class DeadLetter(msgspec.Struct, frozen=True):
     """A message that nobody handled, or whose handling failed.
 

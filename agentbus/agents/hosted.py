@@ -55,6 +55,7 @@ class LocalAgent:
         table: its handlers; None for a plain pykka actor.
         concurrency: messages that it handles at a time.
         reentrant: whether asks that come back to it while it waits are let in.
+        ends_last: whether other agents of its bus may need it to their end.
         cell: its cell; set once it is started.
         blocks: whether messages wait for room in its mailbox, by its policy.
     """
@@ -64,6 +65,7 @@ class LocalAgent:
     ) -> None:
         self.concurrency = 1
         self.reentrant = False
+        self.ends_last = False
         self.name = name
         self.address = address
         self.entry = entry
@@ -184,6 +186,8 @@ class ReplicaGroup:
         entry: as the directory lists it.
         members: the replicas.
     """
+
+    ends_last = False
 
     def __init__(self, name: str, address: str, entry: AgentEntry, members: Sequence[LocalAgent]) -> None:
         self.name = name

@@ -33,6 +33,8 @@ from agentbus.agents.lives.stall_watch import NO_STALLS, Marks
 from agentbus.agents.processes.behaviour import ProcessBehaviour
 from agentbus.agents.processes.spec import ProcessSpec, process_spec
 from agentbus.agents.query import Query
+from agentbus.agents.queues.job_behaviour import JobBehaviour
+from agentbus.agents.queues.job_process import JobProcess
 from agentbus.agents.silence import ReceiveTimeout, Silence
 from agentbus.agents.spawnable import check_arguments, table_of
 from agentbus.agents.spawning import DEFAULT_MAILBOX, SpawnOptions
@@ -107,6 +109,10 @@ class House:
         """Give everything that is hosted, in the order in which it was started; members of groups apart."""
         return list(self._hosted.values())
 
+    def first_to_end(self) -> list[Hosted]:
+        """Give all but those that the others may need to their end."""
+        return [hosted for hosted in self.all() if not hosted.ends_last]
+
     def find(self, query: Query) -> list[Hosted]:
         """Give the agents and groups that fit; only those of the query's name or capability are looked at."""
         return [hosted for hosted in self._candidates(query) if query.matches(hosted.entry)]
@@ -177,7 +183,7 @@ class House:
             return None
         if not self._threads:
             raise ValueError("a process lives in real time: there is no process=True on virtual time")
-        return process_spec(cls, args, kwargs, options.store)
+        return process_spec(cls, args, kwargs, options.store, takes_jobs=options.takes_jobs)
 
     def _agent(
         self, name: str, entry: AgentEntry, table: HandlerTable | None, options: SpawnOptions
@@ -222,8 +228,10 @@ class House:
     def _start(self, agent: LocalAgent, plan: Plan, parent: AgentContext | None) -> None:
         cls, options = plan.cls, plan.options
         on_loop = issubclass(cls, AsyncAgentActor)
+        agent.ends_last = bool(getattr(cls, "ends_last", False))
         if on_loop:
-            agent.concurrency, agent.reentrant = cls.concurrency, cls.reentrant and plan.spec is None
+            agent.concurrency = options.concurrency or cls.concurrency
+            agent.reentrant = cls.reentrant and plan.spec is None
         mailbox = options.mailbox or DEFAULT_MAILBOX
         agent.blocks = mailbox.overflow is Overflow.BLOCK
         cell_options = CellOptions(
@@ -231,7 +239,7 @@ class House:
             mailbox=mailbox,
             restart=options.policy(cls),
             group=options.group,
-            concurrency=cls.concurrency if on_loop else 1,
+            concurrency=agent.concurrency,
             thread=self._threads and not on_loop and plan.spec is None,
         )
         factory = partial(self._behaviour, agent, plan)
@@ -250,9 +258,11 @@ class House:
         marks = watch or self.marks
         context = AgentContext(self._bus, agent.name, agent.address, cell, silence, agent.table, marks)
         if plan.spec is not None:
-            return watched(ProcessBehaviour(context, agent.table, plan.spec), watch)
+            process = JobProcess if plan.options.takes_jobs else ProcessBehaviour
+            return watched(process(context, agent.table, plan.spec), watch)
         behaviour = AgentBehaviour(context, agent.table, plan.make)
-        return stored(watched(behaviour, watch), behaviour, context, plan.options.store)
+        inner = JobBehaviour(behaviour) if plan.options.takes_jobs else behaviour
+        return stored(watched(inner, watch), behaviour, context, plan.options.store)
 
     # -- lives -----------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ repeated, and each time one more node answers.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 from agentbus.agents.directory import (
@@ -249,10 +250,9 @@ class Membership(Standing):
     def _answer(self, peer: str, question: Hello, *, public_only: bool) -> None:
         """Send the directory to a joiner, if we are the elected one, or one of the next after silence."""
         asking, attempt = question.entry.stamp.node, question.want or 0
-        alive = (record for record in self.nodes if record.state is NodeState.ALIVE)
-        rank = sum(
-            1 for record in alive if record.stamp.node < self.stamp.node and record.stamp.node != asking
-        )
+        alive = (record.stamp.node for record in self.nodes if record.state is NodeState.ALIVE)
+        before_us = (node for node in alive if node < self.stamp.node and node != asking)
+        rank = sum(1 for _ in islice(before_us, attempt + 1))  # no further: each joiner asks every node
         if rank > attempt or self._join.active or not self._listed:
             return  # who is about to ask for the directory itself knows yesterday's
         clear = [record for record in self.nodes if not self.liveness.strangers.is_unclear(record.peer)]

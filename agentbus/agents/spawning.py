@@ -50,6 +50,10 @@ class SpawnOptions(msgspec.Struct, frozen=True, kw_only=True):
         metadata: facts to be found by, in addition to those of the class.
         address: where everyone but this node reaches it; None = here. One that is reached elsewhere is listed
             there.
+        queue: name of the queue whose jobs it takes; None for an agent that takes messages only.
+        concurrency: with a queue, jobs that it takes at a time; else messages, instead of its class's.
+        drain_timeout: seconds that jobs get to end before they are handed back; None = 30.
+        takes_jobs: whether a puller hands it jobs.
     """
 
     name: str | None = None
@@ -64,6 +68,10 @@ class SpawnOptions(msgspec.Struct, frozen=True, kw_only=True):
     process: bool = False
     metadata: Mapping[str, MetadataValue] | None = None
     address: str | None = None
+    queue: str | None = None
+    concurrency: int | None = None
+    drain_timeout: float | None = None
+    takes_jobs: bool = False
 
     @staticmethod
     def split(given: dict[str, Any]) -> tuple[SpawnOptions, dict[str, Any]]:
@@ -98,6 +106,10 @@ class SpawnOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"there is at least one replica, not {self.replicas}")
         if self.group is not None and self.supervision is not None:
             raise ValueError("a member has its group's policy: give group= or supervision=, not both")
+        if self.concurrency is not None and self.queue is None and not issubclass(cls, AsyncAgentActor):
+            raise ValueError("one thread handles one message at a time: concurrency= is for AsyncAgentActor")
+        if self.concurrency is not None and self.concurrency < 1:
+            raise ValueError(f"concurrency is at least 1, not {self.concurrency}")
         timeout, on_stall = self.stall_rule(cls)
         check_on_stall(on_stall)
         if timeout is not None:

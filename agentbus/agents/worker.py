@@ -16,11 +16,22 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, cast
 
 from agentbus.agents.bus import Bus
+from agentbus.agents.queues.fleet_plan import fleet_plan
+from agentbus.agents.queues.serving import (
+    ORPHANED,
+    SIGNALLED,
+    JobOptions,
+    ProcessReport,
+    Signals,
+    say_over,
+    serve_queue,
+)
+from agentbus.agents.spawning import SpawnOptions
 from agentbus.agents.trust import TrustMode
 from agentbus.client import TokenProvider
 from agentbus.errors import AgentBusError, BusClosedError
@@ -29,8 +40,6 @@ from agentbus.runtime import Future
 DRAIN_TIMEOUT = 5.0
 """Seconds that a worker gets to finish what is in its mailboxes."""
 
-SIGNALLED = "signal"
-ORPHANED = "orphan"
 ENDED = "ended"
 
 
@@ -53,6 +62,20 @@ def load_target(target: str) -> type[Any]:
     return found
 
 
+def check_worker(target: str, jobs: JobOptions, name: str | None) -> str:
+    """Refuse early what no process could work with; gives the workers' name.
+
+    Raises:
+        ValueError: see `load_target`; or options that don't go together.
+        TypeError: the class can't take jobs.
+        ImportError: the target's module can't be imported.
+    """
+    cls = load_target(target)
+    found = name or cls.__name__.lower()
+    fleet_plan(cls, (), {}, SpawnOptions(queue=jobs.queue, concurrency=jobs.concurrency), found)
+    return found
+
+
 def run_worker(
     target: str | type[Any],
     url: str,
@@ -65,8 +88,10 @@ def run_worker(
     node: str | None = None,
     trust: TrustMode | None = None,
     follow_stdin: bool = False,
+    jobs: JobOptions | None = None,
+    say: Callable[[ProcessReport], object] | None = None,
 ) -> int:
-    """Host an agent until SIGTERM or SIGINT; from the main thread.
+    """Host an agent, or work for a queue, until SIGTERM or SIGINT; from the main thread.
 
     Args:
         target: the agent's class, or `module:Class`.
@@ -78,10 +103,13 @@ def run_worker(
         namespace: see `Bus`.
         node: see `Bus`.
         trust: see `Bus`.
-        follow_stdin: end when standard input does.
+        follow_stdin: end when standard input does, and leave SIGINT to who holds its other end.
+        jobs: take the jobs of a queue; a second signal hands back those that are being drained.
+        say: with `jobs`, told now and then how the process is.
 
     Returns:
-        The exit code: 0 after a signal, 1 if the hub or another holder of the node id ended it.
+        The exit code: 0 after a signal, 1 if the hub, another holder of the node id or a failure ended it, 75
+        at a limit of `jobs`.
 
     Raises:
         ValueError: the target, or the credentials, make no sense.
@@ -99,26 +127,50 @@ def run_worker(
         )
     finally:
         del api_key  # a traceback shows the locals of this frame
-    over = _end_of(bus, follow_stdin=follow_stdin)
+    signals = Signals()
+    _on_signals(signals, alone=not (follow_stdin and jobs))
+    over = signals.over
+    _end_with(bus, over, follow_stdin=follow_stdin)
     bus.start()
+    name = name or cls.__name__.lower()
     with suppress(BusClosedError):  # the hub may have refused us already: then `_work` says so
-        bus.spawn(cls, name=name or cls.__name__.lower(), replicas=replicas)
+        if jobs is None:
+            bus.spawn(cls, name=name, replicas=replicas)
+        else:
+            return _work_for_queue(bus, cls, name, jobs, signals, say)
     return _work(bus, over)
 
 
-def _end_of(bus: Bus, *, follow_stdin: bool) -> Future[str]:
-    """Give the future of what ends the work, from the main thread."""
-    over: Future[str] = Future()
-    _on_signals(over)
+def _end_with(bus: Bus, over: Future[str], *, follow_stdin: bool) -> None:
+    """Let the bus's end, and that of standard input, end the work."""
     if follow_stdin:
         threading.Thread(target=_follow_stdin, args=(over,), name="agentbus-parent", daemon=True).start()
     bus.ended.add_done_callback(lambda _ended: over.try_set(ENDED))
-    return over
 
 
-def _on_signals(over: Future[str]) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: over.try_set(SIGNALLED))
+def _work_for_queue(
+    bus: Bus,
+    cls: type[Any],
+    name: str,
+    jobs: JobOptions,
+    signals: Signals,
+    say: Callable[[ProcessReport], object] | None,
+) -> int:
+    worker = bus.spawn(
+        cls,
+        name=name,
+        queue=jobs.queue,
+        concurrency=jobs.concurrency,
+        drain_timeout=jobs.drain_timeout,
+    )
+    code = serve_queue(bus, worker, jobs, signals, say)
+    error = bus.ended.exception() if bus.ended.done() else None
+    return code if error is None else _complain(str(error), 1)
+
+
+def _on_signals(signals: Signals, *, alone: bool) -> None:
+    signal.signal(signal.SIGTERM, signals.came)
+    signal.signal(signal.SIGINT, signals.came if alone else signal.SIG_IGN)
 
 
 def _follow_stdin(over: Future[str]) -> None:
@@ -156,6 +208,12 @@ def main(arguments: list[str] | None = None, environment: Mapping[str, str] = os
     parser.add_argument("--name")
     parser.add_argument("--replicas", type=int, default=1)
     parser.add_argument("--follow-stdin", action="store_true", help="end when standard input does")
+    parser.add_argument("--queue", help="take the jobs of this queue")
+    parser.add_argument("--concurrency", type=int, default=1, help="jobs at a time")
+    parser.add_argument("--drain-timeout", type=float, default=JobOptions(queue="").drain_timeout)
+    parser.add_argument("--max-jobs", type=int, help="end with status 75 after so many")
+    parser.add_argument("--max-memory", type=int, metavar="BYTES", help="end with status 75 at so much")
+    parser.add_argument("--report-to", type=int, metavar="FD", help="say there how the worker is")
     given = parser.parse_args(arguments)
     try:
         return run_worker(
@@ -168,12 +226,26 @@ def main(arguments: list[str] | None = None, environment: Mapping[str, str] = os
             node=environment.get("AGENTBUS_NODE"),
             trust=cast("TrustMode | None", environment.get("AGENTBUS_TRUST")),
             follow_stdin=given.follow_stdin,
+            jobs=_jobs(given),
+            say=None if given.report_to is None else say_over(given.report_to),
         )
     except (KeyError, ValueError, ImportError, TypeError) as error:
         problem = f"{error} is not set" if isinstance(error, KeyError) else str(error)
         return _complain(problem, 2)
     except AgentBusError as error:
         return _complain(str(error), 1)
+
+
+def _jobs(given: argparse.Namespace) -> JobOptions | None:
+    if given.queue is None:
+        return None
+    return JobOptions(
+        queue=given.queue,
+        concurrency=given.concurrency,
+        drain_timeout=given.drain_timeout,
+        max_jobs=given.max_jobs,
+        max_memory=given.max_memory,
+    )
 
 
 def _credentials(environment: Mapping[str, str]) -> dict[str, Any]:

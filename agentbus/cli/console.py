@@ -37,6 +37,22 @@ def say(line: str) -> None:
     _write(sys.stderr, clean(line))
 
 
+def status(line: str, width: int) -> int:
+    """Write a line over the last one that this wrote, for a person at a terminal.
+
+    Args:
+        line: the text; empty to wipe the last one.
+        width: of the last one.
+
+    Returns:
+        The width of this one.
+    """
+    text = clean(line)
+    sys.stderr.write("\r" + text.ljust(width) + ("" if text else "\r"))
+    sys.stderr.flush()
+    return len(text)
+
+
 def complain(line: str) -> None:
     """Print one line about what went wrong."""
     say(f"agentbus: {line}")

@@ -49,6 +49,8 @@
         ├─ ProcessExitedError                  an agent's process ended without being asked to
         ├─ StoreError                          an agent's state can't be read or written
         ├─ NotTrustedError                     the sender may not do that here
+        ├─ Retry                               a job's handler wants another attempt later
+        ├─ Reject                              a job's handler wants no further attempt
         ├─ ApprovalError
         │   ├─ ApprovalDenied                      somebody said no
         │   ├─ ApprovalExpired                     nobody decided in time
@@ -56,6 +58,20 @@
         │   ├─ DecisionRefusedError                who decides may not, or comes too late
         │   ├─ NoSuchApprovalError                 the desk knows no such request
         │   └─ TooManyApprovalsError               no more may wait
+        ├─ QueueError
+        │   ├─ QueueFullError                      it holds as much as it may
+        │   ├─ QueueTakenError                     another live process hosts it
+        │   ├─ QueueFencedError                    another process has claimed it since
+        │   ├─ NoSuchJobError                      it knows no such job
+        │   ├─ ResultsLostError                    its reader was too far behind
+        │   ├─ LeaseLostError                      the job is not this worker's any more
+        │   ├─ EffectInDoubtError                  it may or may not have happened
+        │   ├─ ScheduleError (ValueError)          a schedule that makes no sense
+        │   └─ JobError
+        │       ├─ JobFailed                       its last attempt has failed
+        │       ├─ JobRejected                     its handler has refused it for good
+        │       ├─ JobCancelled                    somebody has cancelled it
+        │       └─ JobTimeoutError (TimeoutError)  an attempt took longer than allowed
         └─ ModelError
             ├─ TokensOverQuotaError (ValueError)   more tokens than a minute allows
             └─ ModelUnavailableError               the endpoint gave no answer, after all retries
@@ -114,6 +130,24 @@ from agentbus.errors.client import (
 from agentbus.errors.hub import HubConfigError, HubError, TokenError
 from agentbus.errors.llm import ModelError, ModelUnavailableError, TokensOverQuotaError
 from agentbus.errors.names import EncodeError, FrameDecodeError, InvalidNameError, InvalidUrlError
+from agentbus.errors.queues import (
+    EffectInDoubtError,
+    JobCancelled,
+    JobError,
+    JobFailed,
+    JobRejected,
+    JobTimeoutError,
+    LeaseLostError,
+    NoSuchJobError,
+    QueueError,
+    QueueFencedError,
+    QueueFullError,
+    QueueTakenError,
+    Reject,
+    ResultsLostError,
+    Retry,
+    ScheduleError,
+)
 from agentbus.errors.root import AgentBusError
 from agentbus.errors.runtime import (
     ActorStoppedError,
@@ -150,6 +184,7 @@ __all__ = [
     "DeadlockError",
     "DecisionRefusedError",
     "DisconnectedError",
+    "EffectInDoubtError",
     "EncodeError",
     "ForkedError",
     "FrameDecodeError",
@@ -160,6 +195,12 @@ __all__ = [
     "HubError",
     "InvalidNameError",
     "InvalidUrlError",
+    "JobCancelled",
+    "JobError",
+    "JobFailed",
+    "JobRejected",
+    "JobTimeoutError",
+    "LeaseLostError",
     "MailboxFullError",
     "MessageDroppedError",
     "MissingPermission",
@@ -167,6 +208,7 @@ __all__ = [
     "ModelUnavailableError",
     "NoSuchAgentError",
     "NoSuchApprovalError",
+    "NoSuchJobError",
     "NodeTakenError",
     "NotConnectedError",
     "NotTrustedError",
@@ -174,7 +216,15 @@ __all__ = [
     "OversizedPayloadError",
     "PayloadChanged",
     "ProcessExitedError",
+    "QueueError",
+    "QueueFencedError",
+    "QueueFullError",
+    "QueueTakenError",
+    "Reject",
+    "ResultsLostError",
+    "Retry",
     "RuntimeFault",
+    "ScheduleError",
     "SignallingConnectError",
     "SignallingDisconnectedError",
     "SignallingError",

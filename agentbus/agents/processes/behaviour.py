@@ -18,7 +18,17 @@ from agentbus.agents.handlers import HandlerTable
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.processes.child import Child, Owner
 from agentbus.agents.processes.flows import ParentFlow, StreamAsk
-from agentbus.agents.processes.frames import Answered, Begin, Flow, Handle, Progress, Steer, fitting
+from agentbus.agents.processes.frames import (
+    Answered,
+    Begin,
+    Flow,
+    Handle,
+    JobProgress,
+    KeepEffect,
+    Progress,
+    Steer,
+    fitting,
+)
 from agentbus.agents.processes.spec import ProcessSpec
 from agentbus.errors import (
     AgentError,
@@ -75,8 +85,9 @@ class ProcessBehaviour:
             node,
             bus.trust,
             self._spec.main,
+            self._spec.takes_jobs,
         )
-        owner = Owner(self._marked, self._progress, self._flow, bus.invitation, self._gone)
+        owner = Owner(self._marked, self._progress, self._flow, bus.invitation, self._gone, self._said_of_job)
         child = await Child.launch(begin, owner)
         self._cell.loop.create_task(self._follow(child, node), name=f"process of {self._context.address}")
         bus.report(ProcessStarted(0, child.process_id, node))
@@ -116,6 +127,9 @@ class ProcessBehaviour:
         flow = self._flows.get(frame.number)
         if flow is not None:
             flow.take(frame)
+
+    def _said_of_job(self, frame: JobProgress | KeepEffect) -> None:
+        """Take what is said of a job, by an agent that takes some."""
 
     def _gone(self, error: AgentError | None) -> None:
         """Take an end between two messages: the agent's own wish, or a failure without a message."""

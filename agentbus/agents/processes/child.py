@@ -25,6 +25,9 @@ from agentbus.agents.processes.frames import (
     Handle,
     Invite,
     Invited,
+    JobOver,
+    JobProgress,
+    KeepEffect,
     Marked,
     Progress,
     Ready,
@@ -52,6 +55,7 @@ class Owner(msgspec.Struct, frozen=True):
         flow: something beside a message has come.
         invite: it needs the bus; what comes back is sent to it.
         gone: the process has ended: the failure, or None if the agent stopped by itself.
+        said_of_job: the handler of a job goes on, or wants an effect recorded.
     """
 
     marked: Callable[[int], object]
@@ -59,6 +63,7 @@ class Owner(msgspec.Struct, frozen=True):
     flow: Callable[[Flow], object]
     invite: Callable[[], Future[Invited]]
     gone: Callable[[AgentError | None], object]
+    said_of_job: Callable[[JobProgress | KeepEffect], object]
 
 
 class Child:
@@ -87,7 +92,7 @@ class Child:
         self._exited = exited
         self._owner = owner
         self._numbers = 0
-        self._pending: dict[int, asyncio.Future[Answered]] = {}
+        self._pending: dict[int, asyncio.Future[Any]] = {}
         self._failure: AgentError | None = None
         self._ended = False
         self._stopping = False
@@ -123,10 +128,6 @@ class Child:
         self._numbers += 1
         return self._numbers
 
-    def post(self, frame: ToChild) -> None:
-        """Send what nobody waits for."""
-        self._channel.post(frame)
-
     async def handle(self, message: Handle | Steer) -> Answered:
         """Hand a message over, or advice, and wait for what becomes of it; who stops waiting cancels it.
 
@@ -143,6 +144,29 @@ class Child:
             raise
         finally:
             self._pending.pop(message.number, None)
+
+    async def handle_job(self, message: Handle) -> JobOver:
+        """Hand a job over, and wait for the end of its handler; who stops waiting cancels it, and waits on.
+
+        Raises:
+            AgentError: the process is gone.
+        """
+        over: asyncio.Future[JobOver] = asyncio.get_running_loop().create_future()
+        self._pending[message.number] = over
+        try:
+            await self._send(message)
+            while not over.done():
+                try:
+                    await asyncio.wait({over})
+                except asyncio.CancelledError:
+                    self._channel.post(Cancel(message.number))
+            return over.result()
+        finally:
+            self._pending.pop(message.number, None)
+
+    def post(self, frame: ToChild) -> None:
+        """Say something, without waiting."""
+        self._channel.post(frame)
 
     async def _send(self, frame: ToChild) -> None:
         try:
@@ -169,6 +193,8 @@ class Child:
                 self._answered(frame)
             case Flow():
                 self._owner.flow(frame)
+            case JobOver() | JobProgress() | KeepEffect():
+                self._said_of_job(frame)
             case Marked():
                 self._owner.marked(frame.number)
             case Progress():
@@ -189,6 +215,14 @@ class Child:
         if frame.failed and self._failure is not None:
             _reject(waiting, self._failure)
         else:
+            _resolve(waiting, frame)
+
+    def _said_of_job(self, frame: JobOver | JobProgress | KeepEffect) -> None:
+        if not isinstance(frame, JobOver):
+            self._owner.said_of_job(frame)
+            return
+        waiting = self._pending.pop(frame.number, None)
+        if waiting is not None:
             _resolve(waiting, frame)
 
     def _invited(self, future: Future[Invited]) -> None:

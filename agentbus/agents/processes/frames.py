@@ -11,7 +11,11 @@ import struct
 import msgspec
 
 from agentbus.agents.envelope import NOTHING
+from agentbus.agents.failures import Failure
 from agentbus.agents.processes.main_module import MainModule
+from agentbus.agents.queues.core.job import Effect as JobEffect
+from agentbus.agents.queues.core.job import LeasedJob
+from agentbus.agents.queues.messages import Settlement
 from agentbus.errors import BodyTooLargeError
 
 HEAD = struct.Struct("!I")
@@ -34,6 +38,7 @@ class Begin(msgspec.Struct, frozen=True, tag="begin"):
         node: id of the child's own node, should it join the bus.
         trust: whom that node believes.
         main: how to import the parent's program, where the class lives there.
+        takes_jobs: whether messages may be jobs of a queue.
     """
 
     target: str
@@ -44,9 +49,10 @@ class Begin(msgspec.Struct, frozen=True, tag="begin"):
     node: str
     trust: str
     main: MainModule | None = None
+    takes_jobs: bool = False
 
 
-class Handle(msgspec.Struct, frozen=True, tag="handle"):
+class Handle(msgspec.Struct, frozen=True, tag="handle", omit_defaults=True):
     """To the child: a message.
 
     Attributes:
@@ -56,6 +62,8 @@ class Handle(msgspec.Struct, frozen=True, tag="handle"):
         envelope: the message.
         credit: chunks of a reply that may come at first; 0 where one reply is wanted.
         attached: whether chunks follow the message.
+        job: what is known of it as a job of a queue; None for most.
+        queue: name of that queue.
     """
 
     number: int
@@ -64,6 +72,8 @@ class Handle(msgspec.Struct, frozen=True, tag="handle"):
     envelope: msgspec.Raw
     credit: int = 0
     attached: bool = False
+    job: LeasedJob | None = None
+    queue: str = ""
 
 
 class Steer(msgspec.Struct, frozen=True, tag="steer"):
@@ -175,8 +185,57 @@ class Ended(msgspec.Struct, frozen=True, tag="ended"):
     """To the parent: the agent has stopped by itself, and the process is about to end."""
 
 
-ToChild = Begin | Handle | Steer | Flow | Cancel | Stop | Invited
-ToParent = Ready | Answered | Flow | Failed | Marked | Progress | Invite | Ended
+class JobOver(msgspec.Struct, frozen=True, tag="job-over"):
+    """To the parent: the handler of a job has ended, even if nobody wants it handled any more.
+
+    Attributes:
+        number: of the message.
+        settlement: what has come of it; None if it gave in to its cancelling.
+    """
+
+    number: int
+    settlement: Settlement | None
+
+
+class JobProgress(msgspec.Struct, frozen=True, tag="job-progress"):
+    """To the parent: the handling of a job goes on.
+
+    Attributes:
+        number: of the message.
+        done: see `AgentProgress`.
+        note: see there.
+    """
+
+    number: int
+    done: float | None
+    note: str
+
+
+class KeepEffect(msgspec.Struct, frozen=True, tag="keep-effect"):
+    """To the parent: an effect of a job is to be recorded.
+
+    Attributes:
+        number: of the message.
+        serial: of this request.
+        effect: what is recorded.
+    """
+
+    number: int
+    serial: int
+    effect: JobEffect
+
+
+class EffectKept(msgspec.Struct, frozen=True, tag="effect-kept"):
+    """To the child: it is durable. Attributes: the request's number; why it is not."""
+
+    serial: int
+    failure: Failure | None
+
+
+ToChild = Begin | Handle | Steer | Flow | Cancel | Stop | Invited | EffectKept
+ToParent = (
+    Ready | Answered | Flow | Failed | Marked | Progress | Invite | Ended | JobOver | JobProgress | KeepEffect
+)
 
 _encoder = msgspec.json.Encoder()
 

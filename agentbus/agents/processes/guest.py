@@ -10,12 +10,12 @@ import msgspec
 from agentbus.agents.budgets.account import BudgetAccount
 from agentbus.agents.budgets.wire import spent_of
 from agentbus.agents.bus import Bus
-from agentbus.agents.bus_core import BusCore
+from agentbus.agents.bus_queues import BusQueues
 from agentbus.agents.delivery import Body, Delivery, FlowDelivery
 from agentbus.agents.envelope import NOTHING, Envelope, Kind, decode_envelope, encode_envelope
 from agentbus.agents.events import AgentFailure, AgentProgress, AgentStarted, BusEvent
 from agentbus.agents.handlers import decode_reply
-from agentbus.agents.headers import headers_of
+from agentbus.agents.headers import Headers, headers_of
 from agentbus.agents.hosted import LocalAgent
 from agentbus.agents.lives.store import Store
 from agentbus.agents.outcome import Outcome
@@ -25,12 +25,14 @@ from agentbus.agents.processes.frames import (
     Answered,
     Begin,
     Cancel,
+    EffectKept,
     Ended,
     Failed,
     Flow,
     Handle,
     Invite,
     Invited,
+    JobOver,
     Marked,
     Progress,
     Ready,
@@ -40,6 +42,8 @@ from agentbus.agents.processes.frames import (
     ToParent,
     fitting,
 )
+from agentbus.agents.queues.core.job import LeasedJob
+from agentbus.agents.queues.guest_jobs import GuestJobs
 from agentbus.agents.reception import error_envelope, reply_envelope
 from agentbus.agents.spawning import ROOT_POLICY, SpawnOptions
 from agentbus.agents.trust import TrustMode
@@ -47,7 +51,7 @@ from agentbus.agents.uplink import RECONNECT
 from agentbus.agents.way import Way
 from agentbus.client import SignallingClientOptions
 from agentbus.errors import AgentBusError, AgentFailed, BodyTooLargeError, UndecodableMessageError
-from agentbus.runtime import Future, Runtime
+from agentbus.runtime import Future, Loop, Runtime
 
 
 class Host:
@@ -73,10 +77,12 @@ class Host:
         self._channel: Channel[ToChild] | None = None
         self._unsent: list[ToParent] = []
         self._agent: LocalAgent | None = None
+        self._jobs = GuestJobs(self)
 
     # -- to the parent, from any thread ----------------------------------------------------------------------
 
-    def _post(self, frame: ToParent) -> None:
+    def post(self, frame: ToParent) -> None:
+        """Say something to the parent."""
         self._loop.call_soon(self._post_now, frame)
 
     def _post_now(self, frame: ToParent) -> None:
@@ -84,6 +90,15 @@ class Host:
             self._unsent.append(frame)  # bounded: no message has come yet, only the agent's start
         else:
             self._channel.post(frame)
+
+    @property
+    def loop(self) -> Loop:
+        """Where its methods are called that say nothing else."""
+        return self._loop
+
+    def post_if_room(self, frame: ToParent) -> None:
+        """Say something that may be left out; from any thread."""
+        self._loop.call_soon(self._post_if_room, frame)
 
     def _post_if_room(self, frame: ToParent) -> None:
         if self._channel is not None and not self._channel.congested:
@@ -94,10 +109,10 @@ class Host:
         if getattr(event, "address", None) != self._begin.address:
             return
         if isinstance(event, AgentStarted):
-            self._post(Ready())
+            self.post(Ready())
         elif isinstance(event, AgentFailure):
             self._failed = True
-            self._post(Failed(event.error_type, event.error.partition(": ")[2], event.traceback))
+            self.post(Failed(event.error_type, event.error.partition(": ")[2], event.traceback))
         elif isinstance(event, AgentProgress):
             self._loop.call_soon(self._post_if_room, Progress(event.note, event.done))
 
@@ -142,6 +157,8 @@ class Host:
                 self._cancel(frame)
             case Stop():
                 self._stop()
+            case EffectKept():
+                self._jobs.kept(frame)
             case Invited():
                 self._invited(frame)
             case Begin():
@@ -189,6 +206,9 @@ class Host:
         envelope = decode_envelope(frame.envelope)
         deadline = None if frame.left is None else self._runtime.clock.monotonic() + frame.left
         body = Body(envelope.type, envelope.version, envelope.body)
+        if frame.job is not None:
+            self._handle_job(frame.number, frame.job, frame.queue, body, headers_of(envelope, deadline))
+            return
         settled = None if frame.asked else partial(self._settled, frame.number)
         headers, flow = headers_of(envelope, deadline), None
         if frame.credit or frame.attached:
@@ -207,6 +227,17 @@ class Host:
         else:
             agent.tell(delivery)
 
+    def _handle_job(self, number: int, job: LeasedJob, queue: str, body: Body, headers: Headers) -> None:
+        agent = self._agent
+        if agent is not None:
+            delivery, future = self._jobs.begin(number, job, queue, agent, body, headers)
+            self._deliveries[number], self._numbers[delivery] = delivery, number
+            self._asked[number] = future
+
+    def job_over(self, frame: JobOver) -> None:
+        """Say how a job's handler has ended; from any thread."""
+        self._loop.call_soon(self._let_out, frame)
+
     def _settled(self, number: int, outcome: Outcome) -> None:
         failed = self._failed and outcome is Outcome.DEAD_LETTERED
         self._loop.call_soon(self._let_out, Answered(number, outcome, failed=failed))
@@ -221,7 +252,7 @@ class Host:
         data = NOTHING if envelope is None else _encoded(msgspec.structs.replace(envelope, spent=spent))
         self._loop.call_soon(self._let_out, Answered(number, outcome, data, failed))
 
-    def _let_out(self, frame: Answered) -> None:
+    def _let_out(self, frame: Answered | JobOver) -> None:
         self._asked.pop(frame.number, None)
         flow = self._flows.pop(frame.number, None)
         if flow is not None:
@@ -313,7 +344,7 @@ class GuestBus(Bus):
         self._host = host
         self._begin = begin
         way = ParentWay(host, cast("TrustMode", begin.trust))
-        BusCore.__init__(
+        BusQueues.__init__(
             self, way, namespace=begin.namespace, node=begin.node, options=None, runtime=runtime, loop=None
         )
         self._house.marks = host
@@ -332,7 +363,13 @@ class GuestBus(Bus):
         """
         args, kwargs, store = spec
         name, address = self._begin.name, self._begin.address
-        options = SpawnOptions(name=name, address=address, store=store, supervision=ROOT_POLICY)
+        options = SpawnOptions(
+            name=name,
+            address=address,
+            store=store,
+            supervision=ROOT_POLICY,
+            takes_jobs=self._begin.takes_jobs,
+        )
         hosted = self._house.spawn(cls, args, kwargs, options)
         if isinstance(hosted, LocalAgent):
             return hosted

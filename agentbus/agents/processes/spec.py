@@ -20,11 +20,13 @@ class ProcessSpec(msgspec.Struct, frozen=True):
         target: `module:Class`.
         pickled: its `(args, kwargs, store)`.
         main: how to import the program itself, where the class lives there.
+        takes_jobs: whether its messages may be jobs of a queue.
     """
 
     target: str
     pickled: bytes
     main: MainModule | None = None
+    takes_jobs: bool = False
 
 
 def importable_name(cls: type[Any]) -> str:
@@ -39,7 +41,12 @@ def importable_name(cls: type[Any]) -> str:
 
 
 def process_spec(
-    cls: type[Any], args: tuple[Any, ...], kwargs: dict[str, Any], store: Store | None
+    cls: type[Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    store: Store | None,
+    *,
+    takes_jobs: bool = False,
 ) -> ProcessSpec:
     """Give what a child process makes an agent of.
 
@@ -57,7 +64,8 @@ def process_spec(
     if store is not None and not store.survives_process:
         raise ValueError("an agent in a process needs a store that outlives the process, say an SqliteStore")
     try:
-        return ProcessSpec(f"{cls.__module__}:{cls.__qualname__}", pickle.dumps((args, kwargs, store)), main)
+        target = f"{cls.__module__}:{cls.__qualname__}"
+        return ProcessSpec(target, pickle.dumps((args, kwargs, store)), main, takes_jobs)
     except Exception as error:  # noqa: BLE001 -- whatever the arguments' own pickling raises
         raise TypeError(
             f"the arguments of {cls.__qualname__} go to another process, and don't pickle: {error}"

@@ -1,0 +1,181 @@
+"""`Schedules`: jobs that are put again and again, each tick once.
+
+A tick's job has an id made from the schedule's name and the tick, and is put in the same batch as the note
+that says so. So a tick is put once, whatever dies. The wall clock may jump: after a jump back nothing is due
+again before the last tick has passed for a second time; what a jump ahead skips is missed, as in a time
+without a host.
+
+A tick is missed when nobody looked for `GRACE` seconds after it. Of several that are due the latest is put.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+
+from agentbus.agents.queues.core.book import Book
+from agentbus.agents.queues.core.putting import Putting
+from agentbus.agents.queues.messages import Schedule, ScheduleStatus
+from agentbus.errors import QueueFullError, ScheduleError
+
+GRACE = 60.0
+"""Seconds after which a tick that was not put counts as missed."""
+
+_PREFIX = "schedule:"
+_JUMP = 1.0
+
+NextTick = Callable[[Schedule, datetime], datetime]
+"""Gives the first tick of a schedule after a moment, both in UTC."""
+
+
+class ScheduleNote(msgspec.Struct, frozen=True):
+    """What is stored of a schedule; times are seconds since 1970.
+
+    Attributes:
+        schedule: as it was put.
+        since: when that was.
+        last: its last tick.
+    """
+
+    schedule: Schedule
+    since: float
+    last: float | None = None
+
+
+class _Kept:
+    """A schedule. Attributes: its note; when it is due next."""
+
+    __slots__ = ("due", "note")
+
+    def __init__(self, note: ScheduleNote, due: float) -> None:
+        self.note = note
+        self.due = due
+
+
+class Schedules:
+    """The schedules of a queue.
+
+    Args:
+        book: the queue's jobs.
+        putting: puts them.
+        next_tick: the calendar.
+        notes: all notes of the store.
+        wall: seconds since 1970.
+    """
+
+    def __init__(
+        self, book: Book, putting: Putting, next_tick: NextTick, notes: dict[str, bytes], wall: float
+    ) -> None:
+        self._book = book
+        self._putting = putting
+        self._next_tick = next_tick
+        self._kept: dict[str, _Kept] = {}
+        self._wall = wall
+        for name, text in notes.items():
+            if name.startswith(_PREFIX):
+                note = msgspec.json.decode(text, type=ScheduleNote)
+                last = note.since if note.last is None else note.last
+                self._kept[note.schedule.name] = _Kept(note, self._after(note.schedule, last))
+
+    def put(self, schedule: Schedule, wall: float) -> ScheduleStatus:
+        """Keep a schedule, in the place of one of the same name; a tick that it has put stays put.
+
+        Raises:
+            ScheduleError: it makes no sense, or there are too many.
+        """
+        old = self._kept.get(schedule.name)
+        if old is None and len(self._kept) >= self._book.options.max_schedules:
+            raise self._error(schedule, f"there are {len(self._kept)} schedules, and no more are kept")
+        if old is None or old.note.schedule != schedule:
+            last = None if old is None else old.note.last
+            due = self._after(schedule, wall if last is None else max(last, wall))
+            self._keep(ScheduleNote(schedule, wall, last), due)
+        return self._status(self._kept[schedule.name], wall)
+
+    def drop(self, name: str) -> bool:
+        """Forget a schedule; whether it was there."""
+        if self._kept.pop(name, None) is None:
+            return False
+        self._book.changes.notes[_PREFIX + name] = None
+        return True
+
+    def statuses(self, wall: float) -> list[ScheduleStatus]:
+        """List the schedules by name."""
+        return [self._status(self._kept[name], wall) for name in sorted(self._kept)]
+
+    def next_due(self) -> float | None:
+        """Give the time of the next tick, in seconds since 1970."""
+        return min((kept.due for kept in self._kept.values()), default=None)
+
+    def fire(self, wall: float, at: float) -> None:
+        """Put the jobs of ticks that are due.
+
+        Args:
+            wall: seconds since 1970.
+            at: the queue's time.
+        """
+        went_back = wall < self._wall - _JUMP
+        self._wall = wall
+        for kept in self._kept.values():
+            if went_back:
+                last = kept.note.last
+                kept.due = self._after(kept.note.schedule, wall if last is None else max(last, wall))
+            if kept.due <= wall:
+                self._fire(kept, wall, at)
+
+    def _fire(self, kept: _Kept, wall: float, at: float) -> None:
+        schedule, tick = kept.note.schedule, self._chosen(kept, wall)
+        due = self._after(schedule, wall)
+        if tick is None:
+            kept.due = due
+            return
+        job = msgspec.structs.replace(schedule.job, id=f"{schedule.name}@{_text(tick)}")
+        try:
+            self._putting.put([job], at)
+        except QueueFullError:
+            return  # it is tried again at the next tick of the queue
+        self._keep(msgspec.structs.replace(kept.note, last=tick), due)
+
+    def _chosen(self, kept: _Kept, wall: float) -> float | None:
+        """Choose which of the ticks that are due is put; None if they are missed and skipped."""
+        schedule, tick = kept.note.schedule, kept.due
+        if wall - tick > GRACE:
+            recent = self._after(schedule, wall - GRACE)
+            if recent > wall:
+                return tick if schedule.misfire == "once" else None
+            tick = recent
+        while (following := self._after(schedule, tick)) <= wall:
+            tick = following
+        return tick
+
+    def _keep(self, note: ScheduleNote, due: float) -> None:
+        name = note.schedule.name
+        kept = self._kept.get(name)
+        if kept is None:
+            self._kept[name] = _Kept(note, due)
+        else:
+            kept.note, kept.due = note, due
+        self._book.changes.notes[_PREFIX + name] = msgspec.json.encode(note)
+
+    def _after(self, schedule: Schedule, time: float) -> float:
+        try:
+            return self._next_tick(schedule, datetime.fromtimestamp(time, UTC)).timestamp()
+        except ModuleNotFoundError as error:
+            raise self._error(schedule, "cron lines need `pip install agentbus[cron]`") from error
+        except (ValueError, OverflowError) as error:
+            raise self._error(schedule, str(error)) from error
+
+    def _error(self, schedule: Schedule, problem: str) -> ScheduleError:
+        return ScheduleError(self._book.name, schedule.name, problem)
+
+    def _status(self, kept: _Kept, wall: float) -> ScheduleStatus:
+        last = kept.note.last
+        return ScheduleStatus(
+            kept.note.schedule, max(0.0, kept.due - wall), "" if last is None else _text(last)
+        )
+
+
+def _text(time: float) -> str:
+    return datetime.fromtimestamp(time, UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""Where queues keep their jobs: an interface, and one module per store."""
