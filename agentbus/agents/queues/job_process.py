@@ -52,7 +52,7 @@ class JobProcess(ProcessBehaviour):
         bare = msgspec.structs.replace(attempt.lease, body=msgspec.Raw(b"null"))  # the envelope has it
         handle = Handle(
             number,
-            asks=True,
+            asked=True,
             left=self._time_left(delivery),
             envelope=envelope,
             job=bare,
