@@ -258,7 +258,7 @@ def test_a_put_stays_though_its_handler_is_cancelled_and_the_wait_for_its_result
             await asked
         hand = Hand(bus, "one")
         await hand.attach(1)
-        assert (await hand.leased.get()).type == "Note"
+        assert (await hand.leased.get()).type == "tests.queues.Note"
         late = clerk.ask(Order(), timeout=3)
         with pytest.raises(AskTimeoutError):
             await late

@@ -19,7 +19,7 @@ class Double(Request[int]):
     number: int
 
 
-class Note(Message):
+class Note(Message, wire_name="tests.queues.Note"):
     text: str
 
 
