@@ -97,6 +97,7 @@ def test_jobs_that_give_nothing_say_why() -> None:
             (refs[0].id, "failed", "line 1"),
             (refs[1].id, "rejected", ""),
         ]
+        assert await queue.retry([]) == await queue.drop([]) == await queue.retry(["nobody"]) == 0
         assert await queue.retry([refs[0].id]) == 1
         assert (await refs[0].status()).state == "leased"
 
