@@ -216,21 +216,38 @@ class Queue:
         """Cancel jobs, queued or running, with their steps; gives the future of how many were not over."""
         return self._calls.ask(Steer("cancel", tuple(job_ids)), timeout)
 
-    def retry(self, job_ids: Iterable[str] = (), *, timeout: float | None = None) -> Future[int]:
+    def retry(self, job_ids: Iterable[str] | None = None, *, timeout: float | None = None) -> Future[int]:
         """Put dead letters back, with all attempts before them, and have delayed jobs start now.
 
         Args:
-            job_ids: which; none for all dead letters.
+            job_ids: which; None for all dead letters.
             timeout: seconds to wait.
 
         Returns:
             The future of how many that were.
         """
-        return self._calls.ask(Steer("retry", tuple(job_ids)), timeout)
+        return self._steer_some("retry", job_ids, timeout)
 
-    def drop(self, job_ids: Iterable[str] = (), *, timeout: float | None = None) -> Future[int]:
-        """Forget jobs that are over or have not begun; as `retry`, without ids all that it could concern."""
-        return self._calls.ask(Steer("drop", tuple(job_ids)), timeout)
+    def drop(self, job_ids: Iterable[str] | None = None, *, timeout: float | None = None) -> Future[int]:
+        """Forget jobs that are over, or have not begun.
+
+        Args:
+            job_ids: which; None for all of them.
+            timeout: seconds to wait.
+
+        Returns:
+            The future of how many that were.
+        """
+        return self._steer_some("drop", job_ids, timeout)
+
+    def _steer_some(
+        self, action: Literal["retry", "drop"], job_ids: Iterable[str] | None, timeout: float | None
+    ) -> Future[int]:
+        """Steer those jobs; an empty list is none of them, and never all."""
+        chosen = None if job_ids is None else tuple(job_ids)
+        if chosen == ():
+            return Future.completed(0)
+        return self._calls.ask(Steer(action, chosen or ()), timeout)
 
     # -- schedules -------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from typing import Generic, TypeVar
 
 from agentbus.agents.queues.core.job import JobEnd
@@ -27,10 +27,12 @@ class EndWaiters:
 
     Args:
         queue: its name, for errors.
+        cap: how many may wait.
     """
 
-    def __init__(self, queue: str) -> None:
+    def __init__(self, queue: str, cap: int = MAX_WAITERS) -> None:
         self._queue = queue
+        self._cap = cap
         self._waiting: dict[str, dict[asyncio.Future[JobEnd], None]] = {}
         self._count = 0
 
@@ -48,8 +50,8 @@ class EndWaiters:
         Raises:
             QueueFullError: too many wait.
         """
-        if self._count >= MAX_WAITERS:
-            raise QueueFullError(self._queue, "calls that wait for results", MAX_WAITERS)
+        if self._count >= self._cap:
+            raise QueueFullError(self._queue, "calls that wait for results", self._cap)
         over: asyncio.Future[JobEnd] = asyncio.get_running_loop().create_future()
         waiting = self._waiting.setdefault(job_id, {})
         waiting[over] = None
@@ -74,25 +76,29 @@ class Readers(Generic[T]):
 
     Args:
         queue: its name, for errors.
+        cap: how many there may be.
+        behind: items that may wait for one.
     """
 
-    def __init__(self, queue: str) -> None:
+    def __init__(self, queue: str, cap: int = MAX_READERS, behind: int = MAX_BEHIND) -> None:
         self._queue = queue
+        self._cap = cap
+        self._behind = behind
         self._readers: dict[_Reader[T], None] = {}
 
     def __len__(self) -> int:
         """Count them."""
         return len(self._readers)
 
-    async def read(self) -> AsyncIterator[T]:
+    async def read(self) -> AsyncGenerator[T]:
         """Give what is told from now on.
 
         Raises:
             QueueFullError: there are too many readers.
             ResultsLostError: this one is too far behind.
         """
-        if len(self._readers) >= MAX_READERS:
-            raise QueueFullError(self._queue, "readers", MAX_READERS)
+        if len(self._readers) >= self._cap:
+            raise QueueFullError(self._queue, "readers", self._cap)
         reader: _Reader[T] = _Reader()
         self._readers[reader] = None
         try:
@@ -100,7 +106,7 @@ class Readers(Generic[T]):
                 while reader.items:
                     yield reader.items.popleft()
                 if reader.lost:
-                    raise ResultsLostError(self._queue, MAX_BEHIND)
+                    raise ResultsLostError(self._queue, self._behind)
                 reader.news.clear()
                 await reader.news.wait()
         finally:
@@ -109,7 +115,9 @@ class Readers(Generic[T]):
     def tell(self, items: Iterable[T]) -> None:
         """Tell all readers."""
         for reader in list(self._readers):
-            reader.put(items)
+            reader.items.extend(items)
+            reader.lost = len(reader.items) > self._behind
+            reader.news.set()
             if reader.lost:
                 del self._readers[reader]
 
@@ -121,8 +129,3 @@ class _Reader(Generic[T]):
         self.items: deque[T] = deque()
         self.news = asyncio.Event()
         self.lost = False
-
-    def put(self, items: Iterable[T]) -> None:
-        self.items.extend(items)
-        self.lost = len(self.items) > MAX_BEHIND
-        self.news.set()

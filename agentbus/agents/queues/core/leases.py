@@ -54,6 +54,7 @@ class Leases:
         grants: since they were last taken, by address and session.
         revoked: tokens, likewise.
         refused: settlements and renewals without a valid lease.
+        unheard: numbers of jobs that the last host leased, by worker, until that says which of them it has.
     """
 
     def __init__(self, book: Book, new_token: Callable[[], str]) -> None:
@@ -66,6 +67,7 @@ class Leases:
         self.grants: dict[tuple[str, str], list[Granted]] = {}
         self.revoked: dict[tuple[str, str], list[str]] = {}
         self.refused = 0
+        self.unheard: dict[str, list[int]] = {}
 
     # -- begin -----------------------------------------------------------------------------------------------
 
@@ -87,6 +89,7 @@ class Leases:
         self.held[job.number] = Held(job, now + self.duration)
         worker = self.fleet.get(lease.worker) or self.fleet.see(lease.worker, lease.session, 0, now)
         worker.held.add(job.number)
+        self.unheard.setdefault(lease.worker, []).append(job.number)
 
     def _granted(self, job: Job, token: str) -> Granted:
         details = job.details or _NONE

@@ -142,7 +142,19 @@ class QueueCore:
             held = self._leases.find(progress.token)
             if held is not None:
                 held.done, held.note = progress.done, progress.note
-        return self._renew(attach, now)
+        attached = self._renew(attach, now)
+        if attach.worker in self._leases.unheard:
+            self._take_back_unheard(attach, self._clock.at(now))
+        return attached
+
+    def _take_back_unheard(self, attach: Attach, at: float) -> None:
+        """Take back what the last host leased and did not live to tell: the worker has never had it."""
+        has = set(attach.holding)
+        for number in self._leases.unheard.pop(attach.worker):
+            job = self._book.jobs.get(number)
+            lease = None if job is None else job.lease
+            if lease is not None and lease.session == attach.session and lease.token not in has:
+                self._attempts.settle(Settlement(lease.token, "release"), at)
 
     def _end_other_life(self, attach: Attach, now: float) -> None:
         worker = self._leases.fleet.get(attach.worker)

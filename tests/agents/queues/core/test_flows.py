@@ -84,7 +84,7 @@ def test_the_next_step_is_durable_with_the_ack_or_not_at_all() -> None:
     host.core.take(host.now)  # never written
     host.restart()
     assert (host.state("one"), host.state("two")) == ("leased", "waiting")
-    host.attach(capacity=100)
+    host.attach(capacity=100, holding=(first.token,))
     assert host.ack(first, 1)
     host.restart()
     host.attach(capacity=100, session="s")
@@ -375,7 +375,7 @@ def test_a_budget_goes_down_through_flows_and_survives_restarts() -> None:
     assert budgets([b, c]) == [40, 40]
     spend(host, b, 10)
     host.restart()
-    host.attach(capacity=100)
+    host.attach(capacity=100, holding=(c.token,))
     spend(host, c, 10)
     host.turn()
     assert budgets(host.got()) == [60]

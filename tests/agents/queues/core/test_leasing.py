@@ -242,3 +242,17 @@ def test_the_next_tick_is_due_while_there_are_leases() -> None:
     host.attach()
     host.put(job("a"))
     assert host.core.next_due(host.now) == host.now + host.options.tick
+
+
+def test_what_a_host_leased_and_did_not_live_to_tell_is_taken_back_from_who_has_not_got_it() -> None:
+    host = Host()
+    host.attach(capacity=2)
+    host.put(job("a"), job("b"))
+    a, b = host.got()
+    host.restart()
+    host.attach(capacity=2, holding=(a.token,))
+    (again,) = host.got()
+    assert (again.id, again.attempt, again.token != b.token) == ("b", 1, True)
+    assert host.ack(a)
+    host.attach(capacity=2)
+    assert host.core.job("b", host.now).state == "leased", "what this host has leased may be on its way"
