@@ -15,6 +15,10 @@ READ_TIMEOUT = 5.0
 """Seconds that a client gets to say what it wants."""
 
 
+STOP_INTERVAL = 0.1
+"""Seconds between two looks whether the server is to end."""
+
+
 class Totals(msgspec.Struct, frozen=True):
     """All places of a fleet together.
 
@@ -108,7 +112,10 @@ class HealthServer:
         self._server = ThreadingHTTPServer(address, Handler)
         self._server.daemon_threads = True
         self.port: int = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, name="agentbus-health", daemon=True).start()
+        threading.Thread(target=self._serve, name="agentbus-health", daemon=True).start()
+
+    def _serve(self) -> None:
+        self._server.serve_forever(STOP_INTERVAL)
 
     def stop(self) -> None:
         """End."""

@@ -17,6 +17,16 @@ Why = Literal["", "drain", "soft", "hard", "revoked", "lost"]
 _STRENGTH: dict[Why, int] = {"": 0, "drain": 1, "soft": 2, "hard": 3, "revoked": 4, "lost": 5}
 
 
+HAND_BACK_GRACE = 2.0
+"""Seconds that a cancelled handler gets before its job is handed back without waiting for it."""
+
+PATIENCE = 1.0
+"""Seconds that a job waits for a handler to give in; then it is handed back, and somebody else gets it."""
+
+KILL_GRACE = 10.0
+"""Seconds that a handler gets whose job is not ours any more; then its process is ended, if it has one."""
+
+
 class Start(msgspec.Struct, frozen=True):
     """Have a replica handle a job. Attributes: the job; the slot, which says which replica."""
 
@@ -56,12 +66,15 @@ class Held:
     """A job that was leased to us.
 
     Args:
+        number: ours, for its timer.
         job: as it was leased.
         now: the time.
 
     Attributes:
+        number: see above.
         job: see above.
         slot: where its handler works, or has worked; None before it begins.
+        waiting: whether it waits for a slot.
         working: whether its handler has begun and not ended.
         valid: whether the lease is ours, as far as we know.
         revoked: whether the host has said that it is not; how it ended is said to it all the same.
@@ -79,17 +92,21 @@ class Held:
         "job",
         "killed",
         "marked",
+        "number",
         "revoked",
         "settlement",
         "slot",
         "valid",
+        "waiting",
         "why",
         "working",
     )
 
-    def __init__(self, job: LeasedJob, now: float) -> None:
+    def __init__(self, number: int, job: LeasedJob, now: float) -> None:
+        self.number = number
         self.job = job
         self.slot: int | None = None
+        self.waiting = False
         self.working = False
         self.valid = True
         self.revoked = False
@@ -101,13 +118,8 @@ class Held:
 
     def begin(self, slot: int, now: float) -> None:
         """Note that its handler begins."""
-        self.slot, self.working = slot, True
+        self.slot, self.waiting, self.working = slot, False, True
         self.began = self.marked = now
-
-    @property
-    def is_limited(self) -> bool:
-        """Whether an attempt of it may last only so long."""
-        return self.job.soft_timeout is not None or self.job.hard_timeout is not None
 
     @property
     def open(self) -> bool:
@@ -127,6 +139,29 @@ class Held:
     def is_stalled(self, timeout: float | None, now: float) -> bool:
         """Whether its handler has said nothing for so long that its lease is not to be renewed."""
         return timeout is not None and self.working and self.open and now - self.marked >= timeout
+
+    def due(self, drain_at: float | None) -> float | None:
+        """Give when something is to be done about it at the latest.
+
+        Args:
+            drain_at: when a drain hands back what is left; None if there is none.
+        """
+        job, times = self.job, list[float]()
+        if self.waiting:
+            return self.began + PATIENCE
+        if not self.working:
+            return None
+        if not self.open:
+            return None if self.killed else self.asked + KILL_GRACE
+        if job.hard_timeout is not None:
+            times.append(self.began + job.hard_timeout)
+        if job.soft_timeout is not None and not self.why:
+            times.append(self.began + job.soft_timeout)
+        if drain_at is not None:
+            times.append(max(self.asked, drain_at) + HAND_BACK_GRACE if self.why else drain_at)
+        elif self.why == "revoked":
+            times.append(self.asked + KILL_GRACE)
+        return min(times, default=None)
 
     def given_in(self, queue: str) -> Settlement | None:
         """Say what has come of it once its handler gave in; None if nobody asked it to."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from agentbus.agents.message import Request
+from agentbus.agents.queues.names import CAPABILITY
 from agentbus.agents.ref import AgentRef
 from agentbus.runtime import Future, Loop
 
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
     from agentbus.agents.bus import Bus
 
 Reply = TypeVar("Reply")
-
-QUEUE_CAPABILITY = "agentbus.queue"
-"""What the agents that host queues are found by, with the metadata `queue`."""
 
 ANSWER_TIMEOUT = 10.0
 """Seconds after which a host that has not answered is asked again, or its successor."""
@@ -57,14 +55,14 @@ class HostLine:
 
     def _find(self, after: AgentRef | None) -> AgentRef | None:
         """Give the host; of several, as there are for a moment, the next after one that has not answered."""
-        found = self._bus.find(capability=QUEUE_CAPABILITY, metadata=self._metadata)
+        found = self._bus.find(capability=CAPABILITY, metadata=self._metadata)
         if after is not None and after in found:
             return found[(found.index(after) + 1) % len(found)]
         return found[0] if found else None
 
     def _wait(self) -> None:
         if self._waiting is None and not self._closed:
-            self._waiting = self._bus.wait_for(capability=QUEUE_CAPABILITY, metadata=self._metadata).quiet()
+            self._waiting = self._bus.wait_for(capability=CAPABILITY, metadata=self._metadata).quiet()
             self._waiting.add_done_callback(lambda _refs: self._loop.call_soon(self._found))
 
     def _found(self) -> None:

@@ -52,6 +52,7 @@ class JobBehaviour:
         try:
             result = self._inner.on_message(delivery)
             if inspect.iscoroutine(result):
+                attempt.begun = False  # until its task begins: one that is cancelled before says nothing
                 return self._awaited(delivery, attempt, result)
             settlement = self._gave(delivery, attempt, result)
         except Exception as error:  # noqa: BLE001 -- whatever a handler raises is the failure of its job
@@ -64,6 +65,7 @@ class JobBehaviour:
 
     async def _awaited(self, delivery: Delivery, attempt: Attempt, work: Awaitable[Any]) -> Ran:
         settlement: Settlement | None = None
+        attempt.begun = True
         try:
             value = await work
             task = asyncio.current_task()

@@ -13,8 +13,8 @@ import msgspec
 
 from agentbus.agents.fleet import FLEET_POLICY
 from agentbus.agents.fleet_actor import FleetActor, FleetRules, Launched, WorkerProcess
+from agentbus.agents.queues.holding import HAND_BACK_GRACE
 from agentbus.agents.queues.puller import LAST_WORDS
-from agentbus.agents.queues.puller_core import HAND_BACK_GRACE
 from agentbus.agents.queues.serving import CLOSE_TIMEOUT, JobOptions, ProcessReport
 from agentbus.errors import ActorStoppedError
 from agentbus.runtime import Future, RestartPolicy, StartOptions

@@ -14,7 +14,7 @@ from agentbus.agents.handlers import handles
 from agentbus.agents.message import Request
 from agentbus.agents.queues.core.job import Effect
 from agentbus.agents.queues.fleet_plan import FleetPlan
-from agentbus.agents.queues.holding import Ended, Kill, Lost, Order, Start, Stop
+from agentbus.agents.queues.holding import HAND_BACK_GRACE, Ended, Kill, Lost, Order, Start, Stop
 from agentbus.agents.queues.host_line import HostLine
 from agentbus.agents.queues.messages import (
     Attached,
@@ -25,7 +25,7 @@ from agentbus.agents.queues.messages import (
     Settled,
     Settlement,
 )
-from agentbus.agents.queues.puller_core import HAND_BACK_GRACE, PullerCore
+from agentbus.agents.queues.puller_core import PullerCore
 from agentbus.agents.queues.puller_desk import PullerDesk
 from agentbus.agents.queues.puller_messages import DrainWorker, GetWorker, WorkerReport
 from agentbus.agents.queues.replicas import Replicas

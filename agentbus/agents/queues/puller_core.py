@@ -14,22 +14,15 @@ takes from the capacity, and nothing is leased that could not begin.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 
+from agentbus.agents.queues.core.timers import Timers
 from agentbus.agents.queues.holding import Ended, Held, Kill, Lost, Order, Start, Stop, Why
 from agentbus.agents.queues.messages import Attach, Attached, Leased, Progress, Revoked, Settlement
 from agentbus.agents.queues.unsettled import Unsettled, retry_delay
 
 RENEWALS = 3
 """Attachments within one lease."""
-
-HAND_BACK_GRACE = 2.0
-"""Seconds that a cancelled handler gets before its job is handed back without waiting for it."""
-
-PATIENCE = 1.0
-"""Seconds that a job waits for a handler to give in; then it is handed back, and somebody else gets it."""
-
-KILL_GRACE = 10.0
-"""Seconds that a handler gets whose job is not ours any more; then its process is ended, if it has one."""
 
 PROGRESS_INTERVAL = 1.0
 """Seconds after which the host hears of progress at the earliest; of many jobs it hears less often."""
@@ -69,7 +62,9 @@ class PullerCore:
         self._gone: set[int] = set()
         self._idle_hands: set[int] = set()
         self._held: dict[str, Held] = {}
-        self._watched: dict[str, Held] = {}
+        self._numbers: dict[int, Held] = {}
+        self._counter = count(1)
+        self._timers = Timers()
         self._waiting: dict[str, Held] = {}
         self._unsettled = Unsettled()
         self._progress: dict[str, Progress] = {}
@@ -162,22 +157,24 @@ class PullerCore:
             return
         for job in message.jobs:
             if job.token not in self._held:
-                held = self._held[job.token] = Held(job, now)
+                held = Held(next(self._counter), job, now)
+                self._held[job.token] = self._numbers[held.number] = held
                 if self.draining:
                     self._settle(held, Settlement(job.token, "release"))
                 else:
-                    self._watched[job.token] = self._waiting[job.token] = held
+                    held.waiting, self._waiting[job.token] = True, held
+                    self._watch(held)
         self._begin_waiting(now)
 
     def _begin_waiting(self, now: float) -> None:
         while self._waiting and self._free:
             held = self._waiting.pop(next(iter(self._waiting)))
             held.begin(self._free.pop(), now)
-            if not held.is_limited:
-                self._watched.pop(held.job.token)
+            self._watch(held)
             self._orders.append(Start(held.job, held.slot or 0))
 
     def _release_waiting(self, held: Held) -> None:
+        held.waiting = False
         if self._waiting.pop(held.job.token, None) is not None:
             self._settle(held, Settlement(held.job.token, "release"))
             self._let_go(held)
@@ -259,8 +256,7 @@ class PullerCore:
     def _stop(self, held: Held, why: Why, now: float) -> None:
         if held.ask_to_end(why, now):
             self._orders.append(Stop(held.job.token))
-        if held.working:
-            self._watched[held.job.token] = held
+        self._watch(held)
 
     def _settle(self, held: Held, settlement: Settlement) -> None:
         held.settlement = settlement
@@ -274,9 +270,10 @@ class PullerCore:
             if held.slot is not None and (held.revoked or not held.open):
                 self._idle_hands.add(held.slot)
             return
-        self._watched.pop(held.job.token, None)
+        self._timers.remove(held.number)
         if not held.valid:
             self._held.pop(held.job.token, None)
+            self._numbers.pop(held.number, None)
             self._progress.pop(held.job.token, None)
 
     # -- settlements -----------------------------------------------------------------------------------------
@@ -311,22 +308,31 @@ class PullerCore:
         """Take no more jobs; what has not ended in time is handed back. Of two times the earlier counts."""
         at = now + timeout
         self._drain_at = at if self._drain_at is None else min(self._drain_at, at)
-        self._watched.update((token, held) for token, held in self._held.items() if held.working)
         for held in list(self._waiting.values()):
             self._release_waiting(held)
+        for held in self._held.values():
+            self._watch(held)
 
     # -- time ------------------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
         """Do what is due: limits, and the end of a drain."""
-        for held in list(self._watched.values()):
-            due = self._due(held)
-            if due is not None and due <= now:
-                self._overdue(held, now)
+        while (number := self._timers.pop(now)) is not None:
+            held = self._numbers[number]
+            self._overdue(held, now)
+            self._watch(held)
+
+    def _watch(self, held: Held) -> None:
+        """Have `tick` look at a job when something is to be done about it."""
+        due = held.due(self._drain_at)
+        if due is None:
+            self._timers.remove(held.number)
+        else:
+            self._timers.push(held.number, due)
 
     def _overdue(self, held: Held, now: float) -> None:
         job = held.job
-        if job.token in self._waiting:
+        if held.waiting:
             self._release_waiting(held)
         elif not held.open:
             self._kill(held)
@@ -354,24 +360,6 @@ class PullerCore:
             held.killed = True
             self._orders.append(Kill(held.job.token))
 
-    def _due(self, held: Held) -> float | None:
-        """Give when something is to be done about a handler that works."""
-        job, times = held.job, list[float]()
-        if job.token in self._waiting:
-            return held.began + PATIENCE
-        if not held.open:
-            return None if held.killed else held.asked + KILL_GRACE
-        if job.hard_timeout is not None:
-            times.append(held.began + job.hard_timeout)
-        if job.soft_timeout is not None and not held.why:
-            times.append(held.began + job.soft_timeout)
-        if self._drain_at is not None:
-            grace = max(held.asked, self._drain_at) + HAND_BACK_GRACE
-            times.append(grace if held.why else self._drain_at)
-        elif held.why == "revoked":
-            times.append(held.asked + KILL_GRACE)
-        return min(times, default=None)
-
     def take_orders(self) -> list[Order]:
         """Take what is to be done."""
         orders, self._orders = self._orders, []
@@ -382,5 +370,5 @@ class PullerCore:
         times = [] if self._attaching else [self._attach_at]
         if self._unsettled.waiting:
             times.append(self._unsettled.at)
-        times.extend(due for held in self._watched.values() if (due := self._due(held)) is not None)
-        return min(times, default=None)
+        due = self._timers.next_due()
+        return min(times, default=None) if due is None else min([due, *times])

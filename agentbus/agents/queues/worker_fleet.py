@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from agentbus.agents.agent import AgentContext
 from agentbus.agents.hosted import Hosted
 from agentbus.agents.queues.fleet_plan import fleet_plan
+from agentbus.agents.queues.holding import HAND_BACK_GRACE
 from agentbus.agents.queues.puller import LAST_WORDS, Puller
-from agentbus.agents.queues.puller_core import HAND_BACK_GRACE
 from agentbus.agents.queues.puller_messages import DrainWorker
 from agentbus.agents.spawning import REPLICA_POLICY, SpawnOptions
 from agentbus.runtime import Future

@@ -10,9 +10,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from agentbus.agents.queues.core.job import LeasedJob
-from agentbus.agents.queues.holding import Ended, Kill, Lost, Order, Start, Stop
+from agentbus.agents.queues.holding import (
+    HAND_BACK_GRACE,
+    KILL_GRACE,
+    PATIENCE,
+    Ended,
+    Kill,
+    Lost,
+    Order,
+    Start,
+    Stop,
+)
 from agentbus.agents.queues.messages import Attach, Attached, Leased, Revoked, Settlement
-from agentbus.agents.queues.puller_core import HAND_BACK_GRACE, KILL_GRACE, PATIENCE, PullerCore
+from agentbus.agents.queues.puller_core import PullerCore
 from agentbus.agents.queues.unsettled import MAX_BATCH, Unsettled
 
 LEASE = 60.0

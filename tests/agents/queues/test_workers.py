@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
+import msgspec
 import pytest
 
 from agentbus.agents.bus import Bus
 from agentbus.agents.events import AgentFailure, AgentRestarting, AgentStalled
-from agentbus.agents.queues.core.job import Effect
-from agentbus.agents.queues.messages import Settlement
+from agentbus.agents.queues.core.job import Effect, LeasedJob
+from agentbus.agents.queues.messages import Leased, Revoked, Settlement
 from agentbus.agents.queues.puller_messages import DrainWorker, GetWorker
 from agentbus.agents.queues.worker_events import (
     JobAttemptFailed,
@@ -478,3 +480,22 @@ def test_options_that_make_no_sense_are_refused_at_once() -> None:
         with pytest.raises(ValueError, match="one thread"):
             bus.spawn(SyncWorker, concurrency=2)
         assert bus.find() == []
+
+
+def test_a_job_that_is_revoked_before_its_handler_begins_leaves_its_slot_and_no_coroutine() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        scene = await Scene.set(cluster)
+        scene.work(concurrency=1)
+        await cluster.until(lambda: bool(scene.book.attached))
+        await virtual_sleep(1.0)
+        worker, attach = next(iter(scene.book.workers.items()))
+        job = LeasedJob("j", "t", "workers.Hold", 1, msgspec.Raw(b"{}"), 1, "k", LEASE)
+        ref = scene.here.ref(worker)
+        ref.tell(Leased(attach.session, 1, (job,)))
+        ref.tell(Revoked(attach.session, ("t",)))
+        await virtual_sleep(1.0)
+        gc.collect()
+        token = scene.put(Double(1))
+        assert [each.token for each in await scene.settled(1)] == [token]
+
+    simulate(scenario)

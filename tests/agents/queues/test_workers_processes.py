@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from agentbus.agents.bus import Bus
 from agentbus.agents.events import AgentFailure, BusEvent
 from agentbus.agents.ref import AgentRef
-from agentbus.runtime import EventStream
+from agentbus.runtime import EventStream, RestartMode, RestartPolicy
 from tests.agents.queues.fake_queue import Book, host
 from tests.agents.queues.process_workers import (
     Careful,
@@ -38,12 +39,12 @@ class Scene:
 
 
 @contextmanager
-def working(concurrency: int = 1) -> Generator[Scene]:
+def working(concurrency: int = 1, **options: Any) -> Generator[Scene]:
     with Bus() as bus:
         events = bus.events.listen()
         book = Book()
         queue = host(bus, book)
-        bus.spawn(ProcessWorker, queue="q", concurrency=concurrency, name="w", process=True)
+        bus.spawn(ProcessWorker, queue="q", concurrency=concurrency, name="w", process=True, **options)
         yield Scene(bus, book, queue, events)
 
 
@@ -73,11 +74,11 @@ def test_a_process_records_effects_marks_progress_and_says_why_a_job_failed() ->
 
 
 def test_a_process_that_dies_of_its_job_is_replaced_and_the_job_is_tried_again_at_once() -> None:
-    with working() as scene:
-        deadly = [scene.book.add(Suicide()) for _ in range(6)]
+    with working(supervision=RestartPolicy(mode=RestartMode.STOP)) as scene:
+        deadly = [scene.book.add(Suicide()) for _ in range(2)]
         harmless = scene.book.add(WhoAmI())
         scene.look()
-        found = {each.token: each for each in (scene.book.news.get(timeout=WAIT) for _ in range(7))}
+        found = {each.token: each for each in (scene.book.news.get(timeout=WAIT) for _ in range(3))}
         for token in deadly:
             assert (found[token].outcome, found[token].retry_in) == ("fail", 0.0)
             failure = found[token].failure
