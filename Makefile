@@ -55,14 +55,14 @@ SECONDS_EACH ?= 60
 fuzz: $(READY) ## fuzz both decoders (SECONDS_EACH=60)
 	@$(BIN)/python -m tests.fuzz.decoders --seconds $(SECONDS_EACH)
 
-AUTOGEN_READY := .venv-autogen/.ready
-$(AUTOGEN_READY): benchmarks/requirements-autogen.txt
-	@echo "setting up .venv-autogen for the benchmark beside autogen-core (once) ..." >&2
-	@test -x .venv-autogen/bin/python || $(PYTHON) -m venv .venv-autogen
-	@.venv-autogen/bin/pip install --quiet -r benchmarks/requirements-autogen.txt 2>.venv-autogen/pip.log || { cat .venv-autogen/pip.log >&2; exit 1; }
+PEERS_READY := $(foreach peer,autogen arq taskiq,.venv-$(peer)/.ready)
+$(PEERS_READY): .venv-%/.ready: benchmarks/requirements-%.txt
+	@echo "setting up .venv-$* for the benchmark beside $* (once) ..." >&2
+	@test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*
+	@.venv-$*/bin/pip install --quiet -r $< 2>.venv-$*/pip.log || { cat .venv-$*/pip.log >&2; exit 1; }
 	@touch $@
 
-bench: $(READY) $(SDK_READY) $(AUTOGEN_READY) ## measure beside peers; writes benchmarks/RESULTS.md
+bench: $(READY) $(SDK_READY) $(PEERS_READY) ## measure beside peers; writes benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 interop: $(READY) $(SDK_READY) ## the official Python SDK against our hub
@@ -73,5 +73,5 @@ setup-services: ## install nats-server, redis-server and chromium where a test n
 	@apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nats-server redis-server chromium >/dev/null
 
 clean: ## remove what the targets made
-	@rm -rf $(VENV) .venv-interop .venv-autogen .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist
+	@rm -rf $(VENV) .venv-interop $(dir $(PEERS_READY)) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

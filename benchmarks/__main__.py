@@ -21,6 +21,8 @@ SUITES = (
     "streams",
     "memory",
     "nodes",
+    "queues",
+    "queue_scale",
 )
 RESULTS = Path(__file__).parent / "RESULTS.md"
 

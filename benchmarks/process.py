@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 
 import psutil
@@ -40,6 +40,7 @@ def running(
     core: int = SERVER_CORE,
     cwd: Path | None = None,
     piped: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> Generator[tuple[subprocess.Popen[str], str]]:
     """Run a program on one core until the block ends; wait for the line of its stderr that holds `ready`.
 
@@ -49,6 +50,7 @@ def running(
         core: where it runs.
         cwd: where it starts.
         piped: its stdin and stdout are pipes to us; otherwise it has none.
+        environment: variables that it gets besides ours.
     """
     pipe = subprocess.PIPE if piped else subprocess.DEVNULL
     process = subprocess.Popen(
@@ -58,6 +60,7 @@ def running(
         stderr=subprocess.PIPE,
         text=True,
         cwd=cwd,
+        env={**os.environ, **(environment or {})},
         preexec_fn=lambda: pin(core),
     )
     try:

@@ -9,9 +9,9 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from benchmarks.dialects import Broadcast, Dialect, Hub, Nats, Redis
 from benchmarks.process import running
@@ -19,12 +19,13 @@ from benchmarks.process import running
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: its name in the table, its process, its port on loopback, its protocol."""
+    """A running server: its name in the table, its process, its port on loopback, its protocol, and what its clients' environment needs."""
 
     name: str
     pid: int
     port: int
     dialect: Dialect
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @contextlib.contextmanager
