@@ -7,9 +7,11 @@ workers may use every core. Every put is awaited: the queue has the job. Setting
 from __future__ import annotations
 
 import contextlib
+import os
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ from benchmarks.queue_systems import System, installed_queues
 from benchmarks.table import Table
 
 PROCESSES = (1, 2)
+SYNCS = 50
 WINDOW = 100
 TRICKLED = 200
 PER_SECOND = 50.0
@@ -28,8 +31,9 @@ WARM_UP = 10
 
 @dataclass
 class Figures:
-    """One run of one system: rates per second, delays in seconds from put to start."""
+    """One run of one system: rates per second, delays in seconds from put to start, seconds of a sync of the disk before it."""
 
+    sync: float
     puts: float
     drained: float
     steady: float
@@ -39,15 +43,30 @@ class Figures:
 
 def measure(system: System, processes: int) -> Figures:
     """One run with so many worker processes; every part of it with a server of its own."""
+    sync = sync_seconds()
     puts, drained = put_then_run(system, processes)
     delays = trickled(system, processes)
     return Figures(
+        sync=sync,
         puts=puts,
         drained=drained,
         steady=put_and_run(system, processes),
         median_delay=statistics.median(delays),
         p99_delay=statistics.quantiles(delays, n=100)[98],
     )
+
+
+def sync_seconds() -> float:
+    """Median of what it takes to have a few bytes on the disk: where it differs much, durable queues can't be compared."""
+    taken: list[float] = []
+    with tempfile.TemporaryFile() as file:
+        for _ in range(SYNCS):
+            file.write(b"x" * 200)
+            file.flush()
+            start = time.perf_counter()
+            os.fsync(file.fileno())
+            taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
 
 
 @contextlib.contextmanager
@@ -106,15 +125,17 @@ def run(runs: int) -> list[Table]:
     worst = Table(
         f"Queues: p99 delay from put to start at {PER_SECOND:.0f} jobs/s (ms)", head, lower_is_better=True
     )
+    syncs = Table("Queues: a sync of the disk before each measurement (ms)", head)
     for (name, processes), figures in _measured(runs).items():
         column = "1 process" if processes == 1 else f"{processes} processes"
         drained.add(name, column, [f.drained for f in figures])
         steady.add(name, column, [f.steady for f in figures])
         middle.add(name, column, [f.median_delay * 1000 for f in figures])
         worst.add(name, column, [f.p99_delay * 1000 for f in figures])
+        syncs.add(name, column, [f.sync * 1000 for f in figures])
         if processes == PROCESSES[0]:
             puts.add(name, "puts", [f.puts for f in figures])
-    return [puts, drained, steady, middle, worst]
+    return [puts, drained, steady, middle, worst, syncs]
 
 
 def _measured(runs: int) -> dict[tuple[str, int], list[Figures]]:
