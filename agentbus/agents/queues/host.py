@@ -40,6 +40,10 @@ FINISH_TIMEOUT = 3.0
 """Seconds that the last batch gets to be written; nobody was told that it is."""
 
 
+MIN_TICK = 0.001
+"""Seconds between two ticks at least: what is due by a rounding of the queue's clock may not be due yet."""
+
+
 class Surroundings(msgspec.Struct, frozen=True):
     """What a host is given by its agent.
 
@@ -308,7 +312,7 @@ class QueueHost:
         writable = self._commits.problem is None
         self.core.tick(now, self._clock.wall(), connected=writable and self._around.connected())
         self._commits.poke()
-        return min(self._options.tick, max(0.0, self.core.next_due(now) - now))
+        return min(self._options.tick, max(MIN_TICK, self.core.next_due(now) - now))
 
     # -- the end ---------------------------------------------------------------------------------------------
 
