@@ -148,10 +148,10 @@ class QueueHost:
             StoreError: its value can't be read.
             QueueFullError: too many wait.
         """
-        await self._commits.durable()
         ended = self.core.end_of(job_id)
         if ended is None:
             return await self.waiters.wait(job_id)
+        await self._commits.durable()  # it may have ended in this very turn
         return ended.filled(await self._store.bodies([ended.number]) if ended.number else {})
 
     # -- workers ---------------------------------------------------------------------------------------------
@@ -204,8 +204,9 @@ class QueueHost:
 
     async def list_jobs(self, wanted: ListJobs) -> JobPage:
         """List jobs."""
+        page = self.core.page(wanted, self.now())
         await self._seen()
-        return self.core.page(wanted, self.now())
+        return page
 
     async def job(self, job_id: str) -> JobStatus:
         """Describe a job.
@@ -213,8 +214,9 @@ class QueueHost:
         Raises:
             NoSuchJobError: there is none.
         """
+        status = self.core.job(job_id, self.now())
         await self._seen()
-        return self.core.job(job_id, self.now())
+        return status
 
     async def body(self, job_id: str) -> Value:
         """Give a job's message.

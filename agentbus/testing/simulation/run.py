@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from agentbus.errors import QueueTakenError, StoreError
 from agentbus.testing.simulation.bus.agents import JobFailedError
 from agentbus.testing.simulation.evidence import (
     ClientAccount,
@@ -103,8 +104,9 @@ class _Errors(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one."""
         error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, JobFailedError):
-            return  # as it was told to
+        told = record.args[0] if isinstance(record.args, tuple) and record.args else None
+        if isinstance(error, JobFailedError) or isinstance(told, StoreError | QueueTakenError):
+            return  # as it was told to; as a full disk, or a second host
         self._kept.append(f"{record.name}: {record.getMessage()}" + (f" ({error!r})" if error else ""))
 
 
