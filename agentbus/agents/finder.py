@@ -111,6 +111,7 @@ class Waiters:
     def __init__(self, find: Callable[[Query], list[Address]]) -> None:
         self._find = find
         self._waiting: list[Waiter] = []
+        self._closed_with: Exception | None = None
 
     @property
     def waiting(self) -> int:
@@ -118,7 +119,10 @@ class Waiters:
         return len(self._waiting)
 
     def add(self, waiter: Waiter) -> None:
-        """Tell somebody once enough agents are there."""
+        """Tell somebody once enough agents are there; one who comes after the end fails at once."""
+        if self._closed_with is not None:
+            waiter.future.try_set_exception(self._closed_with)
+            return
         self._waiting.append(waiter)
         self.look()
 
@@ -136,7 +140,8 @@ class Waiters:
         self._waiting = waiting
 
     def close(self, error: Exception) -> None:
-        """Fail all."""
+        """Fail all, now and later."""
+        self._closed_with = error
         for waiter in self._waiting:
             waiter.future.try_set_exception(error)
         self._waiting.clear()
