@@ -118,6 +118,7 @@ class Waiters:
         self._find = find
         self._on_loop = on_loop
         self._waiting: dict[Waiter, None] = {}
+        self._closed_with: Exception | None = None
 
     @property
     def waiting(self) -> int:
@@ -125,7 +126,13 @@ class Waiters:
         return len(self._waiting)
 
     def add(self, waiter: Waiter) -> None:
-        """Tell somebody once enough agents are there; who cancels the future is forgotten."""
+        """Tell somebody once enough agents are there; who cancels the future is forgotten.
+
+        One who comes after the end fails at once.
+        """
+        if self._closed_with is not None:
+            waiter.future.try_set_exception(self._closed_with)
+            return
         if self._told(waiter):
             return
         if len(self._waiting) >= MAX_WAITERS:
@@ -149,7 +156,8 @@ class Waiters:
         return True
 
     def close(self, error: Exception) -> None:
-        """Fail all."""
+        """Fail all, now and later."""
+        self._closed_with = error
         for waiter in list(self._waiting):
             waiter.future.try_set_exception(error)
         self._waiting.clear()

@@ -40,6 +40,10 @@ FINISH_TIMEOUT = 3.0
 """Seconds that the last batch gets to be written; nobody was told that it is."""
 
 
+MIN_TICK = 0.001
+"""Seconds between two ticks at least: what is due by a rounding of the queue's clock may not be due yet."""
+
+
 class Surroundings(msgspec.Struct, frozen=True):
     """What a host is given by its agent.
 
@@ -144,10 +148,10 @@ class QueueHost:
             StoreError: its value can't be read.
             QueueFullError: too many wait.
         """
-        await self._commits.durable()
         ended = self.core.end_of(job_id)
         if ended is None:
             return await self.waiters.wait(job_id)
+        await self._commits.durable()  # it may have ended in this very turn
         return ended.filled(await self._store.bodies([ended.number]) if ended.number else {})
 
     # -- workers ---------------------------------------------------------------------------------------------
@@ -200,8 +204,9 @@ class QueueHost:
 
     async def list_jobs(self, wanted: ListJobs) -> JobPage:
         """List jobs."""
+        page = self.core.page(wanted, self.now())
         await self._seen()
-        return self.core.page(wanted, self.now())
+        return page
 
     async def job(self, job_id: str) -> JobStatus:
         """Describe a job.
@@ -209,8 +214,9 @@ class QueueHost:
         Raises:
             NoSuchJobError: there is none.
         """
+        status = self.core.job(job_id, self.now())
         await self._seen()
-        return self.core.job(job_id, self.now())
+        return status
 
     async def body(self, job_id: str) -> Value:
         """Give a job's message.
@@ -308,7 +314,7 @@ class QueueHost:
         writable = self._commits.problem is None
         self.core.tick(now, self._clock.wall(), connected=writable and self._around.connected())
         self._commits.poke()
-        return min(self._options.tick, max(0.0, self.core.next_due(now) - now))
+        return min(self._options.tick, max(MIN_TICK, self.core.next_due(now) - now))
 
     # -- the end ---------------------------------------------------------------------------------------------
 

@@ -57,7 +57,7 @@ def worker(
     ] = None,
     queue: Annotated[
         str | None,
-        typer.Option("--queue", help="Take the jobs of this queue, in processes."),
+        typer.Option("--queue", metavar="NAME", help="Take the jobs of this queue, in processes."),
     ] = None,
     processes: Annotated[int, typer.Option("--processes", min=1, help="How many.")] = 1,
     concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Jobs at a time in each.")] = 1,

@@ -8,16 +8,23 @@ the invariants. The same seed gives the same trace, in any process. A plan can a
 from __future__ import annotations
 
 from agentbus.testing.simulation.invariants import INVARIANTS, Violation
-from agentbus.testing.simulation.plan import ClientSpec, HubSpec, NodeSpec, Plan, Step, TokenMood
+from agentbus.testing.simulation.plan import ClientSpec, HubSpec, NodeSpec, Plan, QueueSpec, Step, TokenMood
 from agentbus.testing.simulation.process import Process, ProcessLoop
 from agentbus.testing.simulation.report import describe_failure, replay_command
 from agentbus.testing.simulation.run import Run, play
-from agentbus.testing.simulation.scenarios import SCENARIOS, Scenario, draw_plan
+from agentbus.testing.simulation.scenarios import (
+    QUEUE_SCENARIOS,
+    SCENARIOS,
+    Scenario,
+    draw_plan,
+    draw_queue_plan,
+)
 from agentbus.testing.simulation.shrink import shrink
 from agentbus.testing.simulation.trace import Trace
 
 __all__ = [
     "INVARIANTS",
+    "QUEUE_SCENARIOS",
     "SCENARIOS",
     "ClientSpec",
     "HubSpec",
@@ -25,6 +32,7 @@ __all__ = [
     "Plan",
     "Process",
     "ProcessLoop",
+    "QueueSpec",
     "Run",
     "Scenario",
     "Step",
@@ -33,6 +41,7 @@ __all__ = [
     "Violation",
     "describe_failure",
     "draw_plan",
+    "draw_queue_plan",
     "play",
     "replay_command",
     "shrink",

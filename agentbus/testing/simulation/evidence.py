@@ -13,6 +13,7 @@ from agentbus.testing.simulation.bus.letters import Handling, Letter, LifeLog
 from agentbus.testing.simulation.client import SimulatedClient
 from agentbus.testing.simulation.hub import APP
 from agentbus.testing.simulation.plan import ClientSpec, Plan
+from agentbus.testing.simulation.queues.history import History
 from agentbus.testing.simulation.record import Call, Entry, HubEvent, SessionLog, Stalled
 from agentbus.testing.simulation.stage import Stage
 
@@ -80,6 +81,7 @@ class Evidence:
         handlings: what agents took up, in that order.
         stalls: when the process of a name stood still.
         quiet_nodes: the lives that went on when the world was at rest, and the nodes that each one knew.
+        queue: what is told of the queue; None without one.
         quiet_at: when that was.
         leftovers: what had not ended after everybody had disposed of everything.
         failures: what was raised or logged as an error where nobody could catch it.
@@ -96,6 +98,7 @@ class Evidence:
     handlings: list[Handling]
     stalls: dict[str, list[Stalled]]
     quiet_nodes: list[tuple[LifeLog, list[str]]]
+    queue: History | None
     quiet_at: float
     leftovers: list[str]
     failures: list[str]

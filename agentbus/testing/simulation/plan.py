@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from agentbus.agents.queues.core.options import QueueOptions
+
 if TYPE_CHECKING:
     from agentbus.testing.simulation.stage import Stage
 
@@ -94,6 +96,45 @@ class NodeSpec(Member, frozen=True, kw_only=True):
     with_token: bool = False
 
 
+class QueueSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A queue among the nodes of a bus; every node puts jobs on it.
+
+    Attributes:
+        hosts: nodes that are to host it; one of them does.
+        workers: nodes that have a worker.
+        concurrency: jobs that a worker takes at a time.
+        locks: whether a host's claim is held by a lock that ends with its process only.
+        lease: as in the queue's options, as is the rest.
+        max_attempts: see there.
+        max_jobs: see there.
+        rate: see there.
+        leased_at_once: the queue's `concurrency`.
+    """
+
+    hosts: tuple[str, ...]
+    workers: tuple[str, ...]
+    concurrency: int = 2
+    locks: bool = True
+    lease: float = 6.0
+    max_attempts: int = 4
+    max_jobs: int = 1_000_000
+    rate: int | None = None
+    leased_at_once: int | None = None
+
+    def options(self) -> QueueOptions:
+        """Give the queue's options."""
+        return QueueOptions(
+            lease=self.lease,
+            min_lease=1.0,
+            max_attempts=self.max_attempts,
+            retry_delay=0.5,
+            max_retry_delay=4.0,
+            max_jobs=self.max_jobs,
+            rate=self.rate,
+            concurrency=self.leased_at_once,
+        )
+
+
 class HubSpec(msgspec.Struct, frozen=True, kw_only=True):
     """The hub's limits, as in its configuration."""
 
@@ -129,6 +170,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         scenario: which family it was drawn from.
         clients: who takes part.
         nodes: who takes part of those that are nodes of a bus.
+        queue: which of them host a queue and work for it; None without one.
         hub: its limits.
         latency: seconds on the way, each way, all the time.
         jitter: seconds on top of it, at most.
@@ -140,6 +182,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     scenario: str
     clients: tuple[ClientSpec, ...] = ()
     nodes: tuple[NodeSpec, ...] = ()
+    queue: QueueSpec | None = None
     hub: HubSpec = HubSpec()
     latency: float = 0.0
     jitter: float = 0.0
@@ -155,4 +198,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """Give the plan as lines to read."""
         quirks = f"latency {self.latency:g} s + {self.jitter:g} s" + (", splitting" if self.splitting else "")
         head = [f"scenario {self.scenario!r}, seed {self.seed}, {quirks}", str(self.hub)]
+        if self.queue is not None:
+            head.append(str(self.queue))
         return head + [str(each) for each in self.cast] + [f"{step.at:9.3f}  {step}" for step in self.steps]

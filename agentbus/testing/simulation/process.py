@@ -100,10 +100,11 @@ class ProcessLoop(VirtualLoop):
     def end(self) -> None:
         """Be over, when nobody can notice any more: what was left half-done is closed, and new calls fail."""
         self.kill()
-        for task in self.tasks():
-            coroutine = task.get_coro()
-            if isinstance(coroutine, CoroutineType):
-                coroutine.close()
+        with self.current():  # what a coroutine does on its way out may ask for its loop
+            for task in self.tasks():
+                coroutine = task.get_coro()
+                if isinstance(coroutine, CoroutineType):
+                    coroutine.close()
         self._over = True
 
     @contextmanager

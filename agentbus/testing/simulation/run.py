@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from agentbus.errors import QueueTakenError, StoreError
 from agentbus.testing.simulation.bus.agents import JobFailedError
 from agentbus.testing.simulation.evidence import (
     ClientAccount,
@@ -24,6 +25,8 @@ from agentbus.testing.simulation.stage import ROLL_CALL, Stage
 
 SETTLE: Final = 130.0
 """Seconds in which a healed world comes to rest: a watchdog (60 s), a backoff (36 s), a welcome (10 s)"""
+WORK: Final = 150.0
+"""Seconds in which workers do what is left on a queue, and its leases end."""
 END: Final = 45.0
 """Seconds from the disposal of all clients until nothing may be left: 40 s for the half-open, and some."""
 
@@ -61,9 +64,10 @@ def _play(plan: Plan, stage: Stage, errors: list[str]) -> Evidence:
     healed_at = max(stage.loop.time(), plan.steps[-1].at if plan.steps else 0.0) + 1.0
     stage.advance_to(healed_at)
     stage.heal()
-    stage.advance_to(healed_at + SETTLE)
+    settled_at = healed_at + SETTLE + (0.0 if stage.queue is None else WORK)
+    stage.advance_to(settled_at)
     stage.roll_call()
-    quiet_at = healed_at + SETTLE + 2 * ROLL_CALL
+    quiet_at = settled_at + 2 * ROLL_CALL
     stage.advance_to(quiet_at)
     quiet_clients, quiet_hub, quiet_nodes = look_at_clients(stage), look_at_hub(stage), look_at_nodes(stage)
     stage.dispose()
@@ -83,6 +87,7 @@ def _play(plan: Plan, stage: Stage, errors: list[str]) -> Evidence:
         handlings=stage.handlings,
         stalls=stage.stalls,
         quiet_nodes=quiet_nodes,
+        queue=None if stage.queue is None else stage.queue.history,
         quiet_at=quiet_at,
         leftovers=look_for_leftovers(stage),
         failures=[*errors, *(repr(error) for error in stage.loop.exceptions)],
@@ -99,8 +104,9 @@ class _Errors(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one."""
         error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, JobFailedError):
-            return  # as it was told to
+        told = record.args[0] if isinstance(record.args, tuple) and record.args else None
+        if isinstance(error, JobFailedError) or isinstance(told, StoreError | QueueTakenError):
+            return  # as it was told to; as a full disk, or a second host
         self._kept.append(f"{record.name}: {record.getMessage()}" + (f" ({error!r})" if error else ""))
 
 

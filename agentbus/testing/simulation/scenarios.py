@@ -15,6 +15,7 @@ from agentbus.testing.simulation.bus.steps import StartNode
 from agentbus.testing.simulation.chance import Cast, Draw
 from agentbus.testing.simulation.operations import Connect
 from agentbus.testing.simulation.plan import ClientSpec, HubSpec, NodeSpec, Plan, Step
+from agentbus.testing.simulation.queues import chance as queue_chance
 
 Weights = Mapping[Draw, float]
 
@@ -49,6 +50,20 @@ AGENTS: Final[Weights] = MappingProxyType(
 )
 """What nodes do, and how often, in every scenario of a bus."""
 
+QUEUES: Final[Weights] = MappingProxyType(
+    {
+        queue_chance.put: 8,
+        queue_chance.put_many: 1,
+        queue_chance.put_long: 3,
+        queue_chance.put_trouble: 2,
+        queue_chance.put_payments: 2,
+        queue_chance.cancel: 1,
+        queue_chance.hold: 0.2,
+        bus_chance.start_node: 1,
+    }
+)
+"""What nodes do with a queue, and how often, in every scenario that has one."""
+
 NAMES: Final = ("alice", "bob", "carol", "dave")
 
 
@@ -69,6 +84,7 @@ class Scenario(msgspec.Struct, frozen=True):
         tight: whether the hub's limits are drawn too.
         steps: about how many.
         buses: whether the cast are nodes of a bus, and no clients.
+        queues: whether those have a queue.
     """
 
     faults: dict[Draw, float]
@@ -77,6 +93,7 @@ class Scenario(msgspec.Struct, frozen=True):
     tight: bool = False
     steps: int = 50
     buses: bool = False
+    queues: bool = False
 
 
 NETWORK: Final[dict[Draw, float]] = {
@@ -93,6 +110,8 @@ CODES: Final[dict[Draw, float]] = {chance.force_close: 3, chance.refuse_connect:
 TOKENS: Final[dict[Draw, float]] = {chance.change_mood: 3, chance.cut: 1}
 KILLS: Final[dict[Draw, float]] = {bus_chance.kill_node: 2, bus_chance.close_node: 1}
 BUS_CODES: Final[dict[Draw, float]] = {bus_chance.force_close: 3, bus_chance.tokens_last: 1}
+DRAINS: Final[dict[Draw, float]] = {queue_chance.drain: 3, bus_chance.close_node: 1}
+DISK: Final[dict[Draw, float]] = {queue_chance.fill_disk: 3, bus_chance.kill_node: 1}
 LIMITS: Final[dict[Draw, float]] = {
     chance.flood: 2,
     chance.publish_much: 2,
@@ -122,18 +141,35 @@ SCENARIOS: Final[dict[str, Scenario]] = {
 }
 
 
+def _queue(faults: dict[Draw, float], share: float) -> Scenario:
+    return Scenario(faults, share=share, steps=40, buses=True, queues=True)
+
+
+QUEUE_SCENARIOS: Final[dict[str, Scenario]] = {
+    "queue-calm": _queue({bus_chance.start_node: 1}, 0.01),
+    "queue-drains": _queue(DRAINS, 0.15),
+    "queue-cuts": _queue(NETWORK, 0.15),
+    "queue-slow": _queue(SLOW, 0.1),
+    "queue-kills": _queue({**KILLS, chance.cut: 1}, 0.15),
+    "queue-pauses": _queue({**PAUSES, chance.cut: 1}, 0.1),
+    "queue-restarts": _queue({**RESTARTS, **BUS_CODES}, 0.1),
+    "queue-disk": _queue(DISK, 0.1),
+    "queue-storm": _queue({**NETWORK, **SLOW, **RESTARTS, **PAUSES, **KILLS, **DRAINS, **DISK}, 0.3),
+}
+
+
 def draw_plan(seed: int, scenario: str | None = None) -> Plan:
     """Draw a plan; the same for the same arguments, for ever, as long as this folder does not change.
 
     Args:
         seed: any number.
-        scenario: a key of `SCENARIOS`; by default the seed picks one.
+        scenario: a key of `SCENARIOS` or `QUEUE_SCENARIOS`; by default the seed picks one of the former.
 
     Raises:
         KeyError: there is no such scenario.
     """
     name = scenario or list(SCENARIOS)[seed % len(SCENARIOS)]
-    family = SCENARIOS[name]
+    family = (SCENARIOS if name in SCENARIOS else QUEUE_SCENARIOS)[name]
     random = Random(f"plan {seed} {name}")
     names = NAMES[: random.randint(2, 4)]
     with_tokens = random.random() < family.tokens
@@ -144,12 +180,18 @@ def draw_plan(seed: int, scenario: str | None = None) -> Plan:
         scenario=name,
         clients=clients,
         nodes=nodes,
+        queue=queue_chance.draw_queue(Random(f"queue {seed} {name}"), names) if family.queues else None,
         hub=_hub(random) if family.tight else random.choice(BUS_HUBS) if family.buses else HubSpec(),
         latency=random.choice((0.0, 0.0, 0.001, 0.05)),
         jitter=random.choice((0.0, 0.0, 0.02)),
         splitting=random.random() < 0.1,
         steps=tuple(_steps(random, family, clients, nodes)),
     )
+
+
+def draw_queue_plan(seed: int) -> Plan:
+    """Draw a plan with a queue; the seed picks the scenario."""
+    return draw_plan(seed, list(QUEUE_SCENARIOS)[seed % len(QUEUE_SCENARIOS)])
 
 
 def _client(random: Random, name: str, family: Scenario) -> ClientSpec:
@@ -195,7 +237,7 @@ def _steps(
     cast = Cast(random, names, tuple(client.name for client in clients if client.peer is not None))
     begin = StartNode if nodes else Connect
     steps: list[Step] = [begin(at=round(random.random(), 3), who=name) for name in names]
-    program = AGENTS if nodes else PROGRAM
+    program = QUEUES if family.queues else AGENTS if nodes else PROGRAM
     at = 1.0
     for _ in range(random.randint(family.steps // 2, family.steps * 3 // 2)):
         if random.random() > 0.25:  # else at the very moment of the last one

@@ -17,6 +17,7 @@ from agentbus.testing.simulation.client import SimulatedClient
 from agentbus.testing.simulation.hub import ORIGIN, SimulatedHub
 from agentbus.testing.simulation.plan import Plan, TokenMood
 from agentbus.testing.simulation.process import Process
+from agentbus.testing.simulation.queues.scene import QueueScene
 from agentbus.testing.simulation.record import Stalled
 from agentbus.testing.simulation.trace import Trace
 
@@ -41,6 +42,7 @@ class Stage:
         stalls: when the process of a name stood still.
         letters: what nodes sent.
         handlings: what their agents took up.
+        queue: the plan's queue, if it has one.
         token_lifetime: seconds until tokens of nodes expire.
     """
 
@@ -60,6 +62,7 @@ class Stage:
         self.nodes = {spec.name: SimulatedNode(self, spec) for spec in plan.nodes}
         self.letters: list[Letter] = []
         self.handlings: list[Handling] = []
+        self.queue = None if plan.queue is None else QueueScene(self, plan.queue)
         self.token_lifetime = 3600
         if plan.latency or plan.jitter:
             self._quirks.enter_context(self.network.delaying(plan.latency, jitter=plan.jitter))
@@ -163,15 +166,21 @@ class Stage:
             client.mood = TokenMood()
         self.token_lifetime = 3600
         self.hub.relax()
+        if self.queue is not None:
+            self.queue.relieve()
         for node in self.nodes.values():
             node.start()
             self.later(FAREWELL, node.start)
+        if self.queue is not None:
+            self.later(2 * FAREWELL, self.queue.resume)
 
     def roll_call(self) -> None:
         """Have every node ask every other for a sign of life."""
         for node in self.nodes.values():
             for other in self.nodes:
                 node.with_life(partial(self._call_roll, other))
+        if self.queue is not None:
+            self.queue.count()
 
     @staticmethod
     def _call_roll(other: str, life: NodeLife) -> None:

@@ -25,6 +25,7 @@ from agentbus.testing.simulation.process import Process
 from agentbus.wire import Target, Transport, TransportHandler
 
 if TYPE_CHECKING:
+    from agentbus.testing.simulation.queues.part import QueuePart
     from agentbus.testing.simulation.stage import Stage
 
 NAMESPACE: Final = "sim"
@@ -41,6 +42,10 @@ class NodeLife:
         stage: the world around it.
         spec: whose life.
         number: which one.
+
+    Attributes:
+        bus: its bus.
+        part: what it does for the plan's queue, if there is one.
     """
 
     def __init__(self, stage: Stage, spec: NodeSpec, number: int) -> None:
@@ -52,6 +57,7 @@ class NodeLife:
         self._letters = 0
         self._tickets = 0
         self.bus: Bus | None = None
+        self.part: QueuePart | None = None
         self.process.loop.perform(self._begin)
 
     def _begin(self) -> None:
@@ -61,6 +67,8 @@ class NodeLife:
         bus.dead_letters.attach(self._buried)
         for name, replicas in AGENTS.items():
             bus.spawn(Worker, self, name=name, replicas=replicas, supervision=RESTARTING)
+        if self._stage.queue is not None:
+            self._stage.queue.join(self)
         bus.start().add_done_callback(self._started)
         bus.ended.add_done_callback(self._ended)
 
@@ -101,6 +109,9 @@ class NodeLife:
 
     def _buried(self, letter: DeadLetter) -> None:
         message: Any = letter.message
+        if letter.message_type != Job.__wire_name__:
+            self._note(f"buries a {letter.message_type}: {letter.reason}")
+            return
         job = msgspec.json.decode(message.json, type=Job) if isinstance(message, Body) else message
         self.log.buried.append(job.name)
         self._note(f"buries {job.name}: {letter.reason}")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from agentbus.testing.simulation.evidence import Evidence
-from agentbus.testing.simulation.invariants import books, buses, delivery, ends, lives
+from agentbus.testing.simulation.invariants import books, buses, delivery, ends, lives, queues
 
 Invariant = Callable[[Evidence], Iterator[str]]
 
@@ -40,6 +40,15 @@ INVARIANTS: tuple[Invariant, ...] = (
     buses.every_node_has_one_connection,
     buses.the_roll_call_is_answered,
     buses.nodes_keep_their_pace,
+    queues.no_job_is_lost,
+    queues.puts_and_results_are_answered,
+    queues.attempts_hold_a_lease,
+    queues.jobs_go_their_way,
+    queues.jobs_are_acked_once,
+    queues.redeliveries_have_a_reason,
+    queues.jobs_start_in_order,
+    queues.payments_happen_once,
+    queues.the_numbers_add_up,
     ends.every_future_resolves,
     ends.everybody_comes_to_rest,
     ends.the_hub_knows_who_is_there,

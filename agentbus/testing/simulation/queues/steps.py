@@ -1,0 +1,105 @@
+"""What happens to a queue: the steps of a plan that has one."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from agentbus.testing.simulation.bus.steps import NodeStep
+from agentbus.testing.simulation.plan import Step
+from agentbus.testing.simulation.queues.agents import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agentbus.testing.simulation.queues.part import QueuePart
+    from agentbus.testing.simulation.stage import Stage
+
+
+class PartStep(NodeStep, frozen=True, kw_only=True, tag=True):
+    """Something that a node does about the queue, once its process runs."""
+
+    def act(self, stage: Stage, act: Callable[[QueuePart], object]) -> None:
+        """Have the life that goes on do something, if one does."""
+        life = stage.nodes[self.who].life
+        if life is not None and life.part is not None:
+            life.process.loop.perform(act, life.part)
+
+
+class PutJobs(PartStep, frozen=True, kw_only=True):
+    """Put jobs.
+
+    Attributes:
+        count: how many.
+        takes: see `Task`, as for the next three.
+        fails: see there.
+        rejects: see there.
+        pays: see there.
+        options: of the put.
+    """
+
+    count: int = 1
+    takes: float = 0.0
+    fails: int = 0
+    rejects: bool = False
+    pays: bool = False
+    options: dict[str, Any] = {}
+
+    def run(self, stage: Stage) -> None:
+        """Do it."""
+        if stage.queue is None:
+            return
+        for _ in range(self.count):
+            task = Task(stage.queue.next_task(), self.takes, self.fails, self.rejects, self.pays)
+            self.act(stage, partial(self._put, task))
+
+    def _put(self, task: Task, part: QueuePart) -> None:
+        part.put(task, self.options)
+
+
+class CancelJob(PartStep, frozen=True, kw_only=True):
+    """Cancel the job that a node has put last, wherever it is."""
+
+    def run(self, stage: Stage) -> None:
+        """Do it."""
+        self.act(stage, lambda part: part.cancel_last())
+
+
+class HoldQueue(PartStep, frozen=True, kw_only=True):
+    """Pause the queue for some seconds."""
+
+    lasts: float
+
+    def run(self, stage: Stage) -> None:
+        """Do it."""
+        self.act(stage, lambda part: part.hold(back=True))
+        stage.later(self.lasts, self.act, stage, lambda part: part.hold(back=False))
+
+
+class DrainWorker(PartStep, frozen=True, kw_only=True):
+    """Stop a node's worker, and start another one later.
+
+    Attributes:
+        timeout: seconds until it hands back what it has.
+        down: seconds until the next one.
+    """
+
+    timeout: float
+    down: float
+
+    def run(self, stage: Stage) -> None:
+        """Do it."""
+        self.act(stage, lambda part: part.stop_worker(self.timeout))
+        stage.later(self.down, self.act, stage, lambda part: part.start_worker())
+
+
+class FillDisk(Step, frozen=True, kw_only=True):
+    """Let writes of the queue's host fail for some seconds."""
+
+    lasts: float
+
+    def run(self, stage: Stage) -> None:
+        """Do it."""
+        if stage.queue is not None:
+            stage.queue.fill()
+            stage.later(self.lasts, stage.queue.relieve)
