@@ -59,11 +59,13 @@ def worker(
         str | None,
         typer.Option("--queue", metavar="NAME", help="Take the jobs of this queue, in processes."),
     ] = None,
-    processes: Annotated[int, typer.Option("--processes", min=1, help="How many.")] = 1,
-    concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Jobs at a time in each.")] = 1,
+    processes: Annotated[int, typer.Option("--processes", min=1, metavar="N", help="How many.")] = 1,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", min=1, metavar="N", help="Jobs at a time in each.")
+    ] = 1,
     max_jobs: Annotated[
         int | None,
-        typer.Option("--max-jobs", min=1, help="Replace a process after so many."),
+        typer.Option("--max-jobs", min=1, metavar="N", help="Replace a process after so many."),
     ] = None,
     max_memory: Annotated[
         int | None,
