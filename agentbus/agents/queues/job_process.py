@@ -13,6 +13,7 @@ from agentbus.agents.processes.behaviour import ProcessBehaviour
 from agentbus.agents.processes.child import Child
 from agentbus.agents.processes.frames import EffectKept, Handle, JobProgress, KeepEffect
 from agentbus.agents.queues.attempt import Attempt, settlement_of
+from agentbus.agents.queues.messages import Settlement
 from agentbus.errors import AgentError, BodyTooLargeError, LeaseLostError, ProcessExitedError
 from agentbus.runtime import Future
 
@@ -40,6 +41,8 @@ class JobProcess(ProcessBehaviour):
             await super().on_message(delivery)
         elif self._child is not None:
             await self._do(delivery, attempt, self._child)
+        else:  # another job has just cost the process
+            attempt.desk.ended(attempt.lease.token, Settlement(attempt.lease.token, "release"))
 
     async def _do(self, delivery: Delivery, attempt: Attempt, child: Child) -> None:
         token, desk = attempt.lease.token, attempt.desk
