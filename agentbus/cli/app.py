@@ -6,9 +6,12 @@ import typer
 
 from agentbus.cli.commands.demo import demo
 from agentbus.cli.commands.doctor import doctor
+from agentbus.cli.commands.jobs import jobs
 from agentbus.cli.commands.keys import keys
 from agentbus.cli.commands.peers import peers
 from agentbus.cli.commands.pub import publish, send
+from agentbus.cli.commands.queue import queue
+from agentbus.cli.commands.schedules import schedules
 from agentbus.cli.commands.serve import serve
 from agentbus.cli.commands.sub import subscribe
 from agentbus.cli.commands.token import token
@@ -30,6 +33,9 @@ app.command("send")(send)
 app.command("sub")(subscribe)
 app.command("peers")(peers)
 app.command("worker")(worker)
+app.add_typer(queue, name="queue")
+app.add_typer(jobs, name="jobs")
+app.add_typer(schedules, name="schedules")
 app.command("token")(token)
 app.add_typer(keys, name="keys")
 app.command("doctor")(doctor)

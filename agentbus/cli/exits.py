@@ -21,6 +21,7 @@ _MISUSE = (
     errors.OversizedPayloadError,
 )
 _EXTRAS = {
+    "cronsim": "cron",
     "jwt": "hub",
     "markdown_it": "demo",
     "nats": "nats",
