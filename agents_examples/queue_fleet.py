@@ -1,4 +1,4 @@
-"""A shop on a durable queue: a fleet with effects, a flow and a schedule; a worker dies, and nobody pays twice.
+"""A shop on a durable queue: effects, a flow and a schedule; an attempt fails, and nobody pays twice.
 
 Run it: python -m agents_examples.queue_fleet
 """
