@@ -86,6 +86,7 @@ from agentbus.agents import (
     handles,
     job,
     map_jobs,
+    raw_job,
 )
 from agentbus.client import (
     ChannelMessage,
@@ -383,4 +384,5 @@ __all__ = [
     "handles",
     "job",
     "map_jobs",
+    "raw_job",
 ]

@@ -38,6 +38,11 @@ SAYS = {
         "counter: Ada, that has 4 words",
         "Ada: @nobody hello\nAda: @echo is anybody there?\necho: IS ANYBODY THERE?",
     ],
+    "queue_fleet": [
+        "receipt 1, after 2 attempts\nthe card was charged 1 time(s)",
+        "a lamp and a kettle to Bergen",
+        "the floor is swept\n0 dead letters",
+    ],
     "reconnect_observer": ["coming back", "connected again", "heard: the hub is back"],
 }
 

@@ -61,7 +61,7 @@ from agentbus.agents.queues.handle import Queue
 from agentbus.agents.queues.job_context import JobContext
 from agentbus.agents.queues.job_ref import JobRef
 from agentbus.agents.queues.messages import JobPage, ScheduleStatus
-from agentbus.agents.queues.new_jobs import chain, group, job, map_jobs
+from agentbus.agents.queues.new_jobs import chain, group, job, map_jobs, raw_job
 from agentbus.agents.queues.puller_messages import DrainWorker, GetWorker, WorkerReport
 from agentbus.agents.queues.results import JobResult, QueueStream
 from agentbus.agents.queues.worker_events import (
@@ -164,4 +164,5 @@ __all__ = [
     "handles",
     "job",
     "map_jobs",
+    "raw_job",
 ]

@@ -24,6 +24,7 @@ _MISUSE = (
 )
 _CLASS = re.compile(r"^\w+(?:[Ee]rror|Exception): ")
 _EXTRAS = {
+    "cronsim": "cron",
     "jwt": "hub",
     "markdown_it": "demo",
     "nats": "nats",

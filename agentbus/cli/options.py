@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -31,6 +32,21 @@ Token = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one value per line.")]
 Timeout = Annotated[
     float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="Wait at most this long.")
+]
+
+
+class Trust(StrEnum):
+    """Whom a node believes."""
+
+    ALL = "all"
+    TOKENS = "tokens"
+
+
+Namespace = Annotated[
+    str, typer.Option("--namespace", envvar="AGENTBUS_NAMESPACE", help="Agents of others never meet it.")
+]
+TrustOption = Annotated[
+    Trust | None, typer.Option("--trust", envvar="AGENTBUS_TRUST", help="Whom to believe.")
 ]
 
 

@@ -27,15 +27,15 @@ class Progress(Protocol):
         ...
 
 
-def make_progress(total: int, unit: str) -> Progress:
-    """Make what suits stderr; `total` pieces of work, called `unit`."""
+def make_progress(total: int | None, unit: str) -> Progress:
+    """Make what suits stderr; `total` pieces of work, called `unit`; None if nobody knows how many."""
     return _Bar(total, unit) if console.is_terminal() else _Lines(total, unit)
 
 
 class _Lines:
     """A line per event, and one per quarter of the work."""
 
-    def __init__(self, total: int, unit: str) -> None:
+    def __init__(self, total: int | None, unit: str) -> None:
         self._total = total
         self._unit = unit
         self._said = 0
@@ -44,6 +44,8 @@ class _Lines:
         console.say(text)
 
     def update(self, done: int, doing: str = "") -> None:  # noqa: ARG002 -- a bar shows it, a line would flood
+        if self._total is None:
+            return
         quarter = done * _LINES_WANTED // max(self._total, 1)
         if quarter > self._said:
             self._said = quarter
@@ -56,7 +58,7 @@ class _Lines:
 class _Bar:
     """One bar at the bottom, events above it."""
 
-    def __init__(self, total: int, unit: str) -> None:
+    def __init__(self, total: int | None, unit: str) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as RichProgress
 

@@ -57,7 +57,9 @@ def test_a_worker_and_a_connection_die_and_no_file_is_lost(folder: Path) -> None
     assert (account["digested"], account["set_aside"]) == (5, 2)
     assert (account["lost"], account["counted_twice"]) == (0, 0)
     assert (account["workers_killed"], account["connections_cut"]) == (1, 1)
+    assert (account["jobs_put"], account["jobs_acked"]) == (7, 7)
     assert account["reassigned"] >= 1
+    assert account["handed_out"] == account["jobs_put"] + account["reassigned"]
     assert digest["notes"] == [
         {"path": "binary.txt", "problem": "binary, not text"},
         {"path": "empty.md", "problem": "empty"},

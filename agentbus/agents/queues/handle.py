@@ -23,7 +23,7 @@ from agentbus.agents.queues.messages import (
     Steer,
     Tail,
 )
-from agentbus.agents.queues.new_jobs import Flow, Job, JobOptions, Step, granted, new_job
+from agentbus.agents.queues.new_jobs import Flow, Job, JobOptions, RawJob, Step, granted, new_job
 from agentbus.agents.queues.putting import PutLine
 from agentbus.agents.queues.results import JobResult, QueueStream, result_of
 from agentbus.agents.scope import current_scope
@@ -74,7 +74,7 @@ class Queue:
     @overload
     def put(self, what: Request[Reply], **options: Any) -> Future[JobRef[Reply]]: ...
     @overload
-    def put(self, what: Message | Flow | Job, **options: Any) -> Future[JobRef[Any]]: ...
+    def put(self, what: Message | Flow | Job | RawJob, **options: Any) -> Future[JobRef[Any]]: ...
     def put(
         self,
         what: Step,

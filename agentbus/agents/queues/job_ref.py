@@ -7,8 +7,8 @@ from typing import Generic, TypeVar, cast
 
 from agentbus.agents.message import Message, reply_type
 from agentbus.agents.queues.calls import QueueCalls
-from agentbus.agents.queues.core.job import JobEnd, JobStatus
-from agentbus.agents.queues.messages import AwaitEnd, GetJob, Steer
+from agentbus.agents.queues.core.job import JobEnd, JobStatus, Value
+from agentbus.agents.queues.messages import AwaitEnd, GetBody, GetJob, Steer
 from agentbus.agents.queues.results import JobResult, result_of
 from agentbus.runtime import Future
 
@@ -74,6 +74,10 @@ class JobRef(Generic[Reply]):
     def status(self, *, timeout: float | None = None) -> Future[JobStatus]:
         """Give the future of how the job is doing; it fails with `NoSuchJobError`."""
         return self._calls.ask(GetJob(self.id), timeout)
+
+    def body(self, *, timeout: float | None = None) -> Future[Value]:
+        """Give the future of the job's message as JSON; of what it has given, once it is done."""
+        return self._calls.ask(GetBody(self.id), timeout)
 
     def cancel(self, *, timeout: float | None = None) -> Future[bool]:
         """Cancel the job, queued or running, with all of its steps.

@@ -50,15 +50,24 @@ class Job(msgspec.Struct, frozen=True):
     options: JobOptions
 
 
+class RawJob(msgspec.Struct, frozen=True):
+    """A message by its wire name and its JSON, with options of its own; made by `raw_job`."""
+
+    type: str
+    version: int
+    body: msgspec.Raw
+    options: JobOptions
+
+
 class Flow(msgspec.Struct, frozen=True):
     """Jobs that hang together; made by `chain`, `group` or `map_jobs`, and put like a message."""
 
     kind: FlowKind
-    steps: tuple[Message | Job | Flow, ...]
+    steps: tuple[Message | Job | RawJob | Flow, ...]
     window: int = 0
 
 
-Step = Message | Job | Flow
+Step = Message | Job | RawJob | Flow
 
 
 def job(message: Message, **options: Any) -> Job:
@@ -73,6 +82,28 @@ def job(message: Message, **options: Any) -> Job:
         ValueError: an option makes no sense.
     """
     return Job(_checked(message), JobOptions(**options))
+
+
+def raw_job(kind: str, body: bytes | msgspec.Raw, *, version: int = 1, **options: Any) -> RawJob:
+    """Put a message whose class this process has not, say for a command line or a gateway.
+
+    Args:
+        kind: the message's wire name: that of its class, if that sets no other.
+        body: its JSON.
+        version: its wire version.
+        options: as for `job`.
+
+    Raises:
+        TypeError: there is no such option.
+        ValueError: that is no JSON, no name is given, or an option makes no sense.
+    """
+    if not kind:
+        raise ValueError("a message has a name")
+    try:
+        msgspec.json.decode(body)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"the message is no JSON: {error}") from None
+    return RawJob(kind, version, msgspec.Raw(body), JobOptions(**options))
 
 
 def chain(*steps: Step) -> Flow:
@@ -116,7 +147,7 @@ def _flow(kind: FlowKind, steps: tuple[Step, ...], window: int = 0) -> Flow:
     if not steps:
         raise ValueError(f"a {kind} has at least one step")
     for step in steps:
-        if not isinstance(step, Job | Flow):
+        if not isinstance(step, Job | RawJob | Flow):
             _checked(step)
     return Flow(kind, steps, window)
 
@@ -149,6 +180,9 @@ def new_job(
         inner = JobOptions(priority=options.priority, tenant=options.tenant)
         steps = tuple(new_job(step, inner, new_id) for step in what.steps)
         return NewJob(new_id(), **given, budget=budget, flow=what.kind, steps=steps, window=what.window)
+    if isinstance(what, RawJob):
+        within = msgspec.structs.asdict(_within(options, what.options))
+        return NewJob(new_id(), what.type, what.version, what.body, **within, budget=budget)
     message = _checked(what)
     name, version, body = message.__wire_name__, message.__wire_version__, encode_body(message)
     return NewJob(new_id(), name, version, body, **given, budget=budget)

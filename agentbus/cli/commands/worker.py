@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,20 +11,23 @@ from msgspec import Struct
 
 from agentbus.cli import console
 from agentbus.cli.exits import failed, misused
-from agentbus.cli.options import DEFAULT_URL, Access, Key, Token, Url, access
+from agentbus.cli.options import (
+    DEFAULT_URL,
+    Access,
+    Key,
+    Namespace,
+    Token,
+    Trust,
+    TrustOption,
+    Url,
+    access,
+)
 
 if TYPE_CHECKING:
     from agentbus.agents.queues.serving import JobOptions
     from agentbus.agents.queues.supervise import Door
 
 MAX_PORT = 65_535
-
-
-class Trust(StrEnum):
-    """Whom a node believes."""
-
-    ALL = "all"
-    TOKENS = "tokens"
 
 
 def worker(
@@ -40,21 +42,14 @@ def worker(
     replicas: Annotated[
         int, typer.Option("--replicas", min=1, metavar="N", help="How many share the name.")
     ] = 1,
-    namespace: Annotated[
-        str,
-        typer.Option(
-            "--namespace", envvar="AGENTBUS_NAMESPACE", metavar="NAME", help="Agents of others never meet it."
-        ),
-    ] = "default",
+    namespace: Namespace = "default",
     node: Annotated[
         str | None,
         typer.Option(
             "--node", envvar="AGENTBUS_NODE", metavar="ID", help="This node's id; default: a fresh one."
         ),
     ] = None,
-    trust: Annotated[
-        Trust | None, typer.Option("--trust", envvar="AGENTBUS_TRUST", help="Whom to believe.")
-    ] = None,
+    trust: TrustOption = None,
     queue: Annotated[
         str | None,
         typer.Option("--queue", metavar="NAME", help="Take the jobs of this queue, in processes."),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from agentbus.cli.demo.answers import Answer
 from agentbus.cli.demo.digest import Account, Digest
-from agentbus.cli.demo.ledger import Answer
 from agentbus.cli.demo.merge import merge
 from agentbus.cli.demo.sources import Found, Note
 

@@ -72,15 +72,17 @@ class Account(Struct, frozen=True, kw_only=True):
     """Where every file went.
 
     Attributes:
-        files_in: documents that were found and handed out.
+        files_in: documents that were found.
         files_processed: those with an answer, digested or set aside.
         digested: with a summary in the digest.
         set_aside: answered with a note, such as "binary, not text".
         lost: without an answer.
         counted_twice: answers that entered the digest a second time.
-        handed_out: pieces of work that left the coordinator; more than `files_in` if some went out again.
-        reassigned: of those, how many went out again because their worker or its connection was gone.
-        repeats_ignored: answers that came for a file that already had one; they were dropped.
+        jobs_put: jobs that the queue took, one for each file.
+        jobs_acked: jobs that a worker has ended with an answer, each once.
+        handed_out: attempts that began; more than `jobs_put` if some jobs went out again.
+        reassigned: of those, how many because the worker that had the job was gone.
+        repeats_ignored: acks that the queue refused, since the job was somebody else's by then.
         workers_killed: by the demo itself, on purpose.
         connections_cut: by the demo itself, on purpose.
         seconds: from the first hand-out to the last answer.
@@ -92,6 +94,8 @@ class Account(Struct, frozen=True, kw_only=True):
     set_aside: int
     lost: int
     counted_twice: int
+    jobs_put: int
+    jobs_acked: int
     handed_out: int
     reassigned: int
     repeats_ignored: int
@@ -102,7 +106,8 @@ class Account(Struct, frozen=True, kw_only=True):
     @property
     def balanced(self) -> bool:
         """Whether every file was processed, once."""
-        return self.files_in == self.files_processed and not self.lost and not self.counted_twice
+        complete = self.files_in == self.files_processed == self.jobs_put
+        return complete and not self.lost and not self.counted_twice
 
 
 class Digest(Struct, frozen=True):

@@ -1,17 +1,28 @@
 """The wire between the workers and the hub, as something that can be cut: a TCP relay on loopback.
 
-It passes bytes on in both directions and knows nothing of them, but for one thing: it can be told to cut the
-connection that is about to carry a certain text to a worker. So a cut hits a request on its way, every time.
+It passes bytes on in both directions and knows nothing of them, but for one thing: it can be told to cut, or
+to silence, the connection that is about to carry a certain text to a worker. So harm hits a job on its way,
+every time: it is leased, and does not get there.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from agentbus.protocol import Origin, check_origin
 
 _CHUNK = 65536
+_LONGEST_MARKER = 100
+
+
+class _Strike(NamedTuple):
+    """What comes with a marker."""
+
+    marker: bytes
+    tell: Callable[[], object]
+    cuts: bool
 
 
 class Relay:
@@ -25,8 +36,7 @@ class Relay:
         self._hub: Origin = check_origin(hub_url)
         self._server: asyncio.Server | None = None
         self._links: dict[asyncio.Task[None], tuple[asyncio.StreamWriter, ...]] = {}
-        self._marker = b""
-        self._on_cut: Callable[[], object] | None = None
+        self._waiting: list[_Strike] = []
 
     async def start(self) -> str:
         """Listen on a free port; return the URL that stands in for the hub's."""
@@ -34,9 +44,15 @@ class Relay:
         return f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     def cut_at(self, marker: bytes, on_cut: Callable[[], object]) -> None:
-        """Cut the connection that is about to carry `marker` to a worker, once, before the worker gets it."""
-        self._marker = marker
-        self._on_cut = on_cut
+        """Cut the connection that is about to carry `marker` to a worker, once, before the worker gets it.
+
+        Of several strikes that wait for one marker, the first that was asked for comes first.
+        """
+        self._waiting.append(_Strike(marker, on_cut, cuts=True))
+
+    def silence_at(self, marker: bytes, on_silence: Callable[[], object]) -> None:
+        """Let nothing more through to the worker that is about to get `marker`, once; its end stays open."""
+        self._waiting.append(_Strike(marker, on_silence, cuts=False))
 
     async def stop(self) -> None:
         """Cut every connection and free the port."""
@@ -78,25 +94,28 @@ class Relay:
         *,
         watched: bool = False,
     ) -> None:
-        before = b""  # the end of the last chunk: a marker may lie across two
+        before, silent = b"", False  # the end of the last chunk: a marker may lie across two
         try:
             while (data := await source.read(_CHUNK)) and not sink.transport.is_closing():
-                if watched and self._hits(before + data):
+                strike = self._struck(before + data) if watched else None
+                if strike is not None and strike.cuts:
                     break
-                before = data[-len(self._marker) :] if self._marker else b""
-                sink.write(data)
-                await sink.drain()
+                silent = silent or strike is not None
+                before = data[-_LONGEST_MARKER:] if self._waiting else b""
+                if not silent:
+                    sink.write(data)
+                    await sink.drain()
         except OSError:
             pass  # one end is gone, and the other goes with it
         _abort(ends)
 
-    def _hits(self, data: bytes) -> bool:
-        on_cut = self._on_cut
-        if on_cut is None or self._marker not in data:
-            return False
-        self._on_cut = None
-        on_cut()
-        return True
+    def _struck(self, data: bytes) -> _Strike | None:
+        for strike in self._waiting:
+            if strike.marker in data:
+                self._waiting.remove(strike)
+                strike.tell()
+                return strike
+        return None
 
 
 def _abort(writers: Iterable[asyncio.StreamWriter]) -> None:

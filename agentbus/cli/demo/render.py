@@ -131,9 +131,10 @@ def _account_lines(account: Account) -> Iterator[tuple[int | str, str]]:
     )
     yield account.lost, "lost"
     yield account.counted_twice, "counted twice"
-    yield account.handed_out, f"hand-outs, {account.reassigned} of them again after a worker was gone"
+    yield account.jobs_put, f"jobs put on the queue, {account.jobs_acked} of them acked"
+    yield account.handed_out, f"attempts, {account.reassigned} of them again since a worker had died"
     if account.repeats_ignored:
-        yield account.repeats_ignored, "second answers ignored"
+        yield account.repeats_ignored, "acks refused, as the job was another worker's by then"
     yield account.workers_killed, "worker processes killed on purpose"
     yield account.connections_cut, "connections cut on purpose"
     yield f"{account.seconds:.1f}", "seconds"

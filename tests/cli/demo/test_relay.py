@@ -92,6 +92,29 @@ def test_a_marker_across_two_chunks_is_seen(run: Run) -> None:
     run(scenario)
 
 
+def test_a_worker_is_silenced_and_its_end_ends_the_connection(run: Run) -> None:
+    async def scenario() -> None:
+        struck: list[str] = []
+        async with echo_behind_relay() as (relay, port):
+            first = await asyncio.open_connection("127.0.0.1", port)
+            relay.silence_at(b"MARK", lambda: struck.append("silence"))
+            relay.cut_at(b"MARK", lambda: struck.append("cut"))
+            first[1].write(b"MARK")
+            second = await asyncio.open_connection("127.0.0.1", port)
+            while not struck:
+                assert await exchange(second, b"x") == b"x"
+            first[1].write(b"and more")
+            first[1].write_eof()
+            assert await ended(first[0])
+            second[1].write(b"MARK")
+            assert await ended(second[0])
+            assert struck == ["silence", "cut"]
+            first[1].close()
+            second[1].close()
+
+    run(scenario)
+
+
 @pytest.mark.parametrize("closer", ["client", "relay"])
 def test_when_one_end_goes_the_other_goes_too(run: Run, closer: str) -> None:
     async def scenario() -> None:

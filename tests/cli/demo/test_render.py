@@ -10,7 +10,8 @@ from agentbus.cli.demo.render import DOCUMENTS_SHOWN, render
 from agentbus.cli.demo.sources import Note
 
 ACCOUNT = Account(
-    files_in=3, files_processed=3, digested=2, set_aside=1, lost=0, counted_twice=0, handed_out=4,
+    files_in=3, files_processed=3, digested=2, set_aside=1, lost=0, counted_twice=0,
+    jobs_put=3, jobs_acked=3, handed_out=4,
     reassigned=1, repeats_ignored=0, workers_killed=1, connections_cut=1, seconds=1.25,
 )  # fmt: skip
 

@@ -9,8 +9,6 @@ from agentbus.cli.demo.endpoint import Endpoint
 from agentbus.cli.demo.rank import FileSummary
 from agentbus.cli.demo.sources import Limits, Source
 
-CAPABILITY = "digest-files"
-
 
 class Job(Struct, frozen=True):
     """What is the same for every file of one run.
@@ -19,11 +17,13 @@ class Job(Struct, frozen=True):
         root: the folder, as an absolute path.
         limits: what is taken from it at most.
         endpoint: the language model that writes the prose, if one is asked.
+        watcher: address of the agent that is told what the model writes; empty for nobody.
     """
 
     root: str
     limits: Limits
     endpoint: Endpoint | None = None
+    watcher: str = ""
 
 
 class Digested(Message):
@@ -48,7 +48,7 @@ class Writing(Message):
 
 
 class DigestFile(Request[Digested]):
-    """Read one file, rank it, and summarise it. `id` names this hand-out, and no other."""
+    """Read one file, rank it, and summarise it. `id` names the file, and stands nowhere else."""
 
     id: str
     job: Job

@@ -1,23 +1,24 @@
-"""One run: a bus with its hub, a wire that can be cut, the fleet, the coordinator and the reporter."""
+"""One run: a bus with its hub and a queue, a wire that can be cut, the fleet, and who reports on it."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from threading import Thread
 
 from msgspec import Struct
 
-from agentbus.agents import AgentDown, AgentRef, Bus
-from agentbus.agents.fleet import ProcessFleet
-from agentbus.cli.demo.chaos import Chaos
+from agentbus.agents import AgentDown, AgentRef, Bus, Queue, QueueOptions
+from agentbus.agents.queues.parent import WorkerParent
+from agentbus.agents.queues.serving import JobOptions
+from agentbus.cli.demo.answers import Answers
+from agentbus.cli.demo.chaos import Harm, plan_harm
 from agentbus.cli.demo.fleet.coordinator import Coordinator, Plan, Result
 from agentbus.cli.demo.fleet.messages import Job
 from agentbus.cli.demo.fleet.reporter import Reporter
-from agentbus.cli.demo.fleet.worker import DocumentWorker
-from agentbus.cli.demo.ledger import Ledger
 from agentbus.cli.demo.relay import Relay
 from agentbus.cli.demo.sources import Source
 from agentbus.cli.demo.topics import load_library
@@ -29,6 +30,18 @@ from agentbus.runtime import Future
 FILE_TIMEOUT = 120.0
 MODEL_FILE_TIMEOUT = 900.0  # a local model on a small machine takes its time
 START_TIMEOUT = 10.0
+
+QUEUE = "documents"
+COORDINATOR = "coordinator"
+ATTEMPTS = 4
+"""Workers that may end on one file before it is set aside: then it is the file that ends them."""
+
+IN_FLIGHT = 2
+"""Files that one worker has at a time: it never waits for the next, and little is lost with it."""
+
+OPTIONS = QueueOptions(max_attempts=ATTEMPTS, retry_delay=0.1, max_retry_delay=1.0)
+JOBS = JobOptions(queue=QUEUE, concurrency=IN_FLIGHT, drain_timeout=0.0)
+_WORKER = "agentbus.cli.demo.fleet.worker:DocumentWorker"
 STOP_TIMEOUT = 15.0
 
 _ONE_THREAD_EACH = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # there is a process per core
@@ -57,46 +70,56 @@ def run_fleet(run: Run, progress: Progress) -> Result:
         AgentStopped: the coordinator itself failed.
     """
     result: Future[Result] = Future[Result]().quiet()
-    with terminated_like_ctrl_c(), Bus(listen="127.0.0.1:0") as bus, _wire(bus) as (relay, relay_url):
+    with (
+        terminated_like_ctrl_c(),
+        TemporaryDirectory(prefix="agentbus-demo-") as folder,
+        Bus(listen="127.0.0.1:0") as bus,
+        _wire(bus) as (relay, relay_url),
+    ):
+        queue = bus.queue(QUEUE, store=f"sqlite:///{folder}/jobs.db", options=OPTIONS)
+        queue.ready.get(timeout=START_TIMEOUT)
         reporter = bus.spawn(Reporter, progress, name="reporter")
-        processes: list[ProcessFleet] = []
+        parents: list[WorkerParent] = []
         coordinator = bus.spawn(
-            Coordinator, _plan(run, relay, processes), reporter, result, name="coordinator"
+            Coordinator, _plan(run, queue, relay, parents), reporter, result, name=COORDINATOR
         )
         coordinator.watch(lambda down: _coordinator_ended(down, result))
         coordinator.ask(Coordinator.Begin()).get(timeout=START_TIMEOUT)
         environment = bus.credentials_env() | {"AGENTBUS_URL": relay_url} | _ONE_THREAD_EACH
-        processes.append(
-            ProcessFleet(bus, DocumentWorker, run.workers, name="worker", environment=environment)
-        )
+        parents.append(WorkerParent(bus, _WORKER, run.workers, JOBS, environment, name="worker"))
         Thread(target=load_library, name="demo-import", daemon=True).start()  # meanwhile
         try:
             return result.get()
         finally:
-            _stop(processes[0], coordinator, reporter)
+            _stop(parents[0], coordinator, reporter)
 
 
-def _plan(run: Run, relay: Relay, processes: list[ProcessFleet]) -> Plan:
+def _plan(run: Run, queue: Queue, relay: Relay, parents: list[WorkerParent]) -> Plan:
     def kill(node: str) -> None:
-        for process in processes[0].processes:
-            if process.node == node:
-                os.kill(process.process_id, signal.SIGKILL)
+        for place in parents[0].places:
+            if place.process is not None and place.process.node == node:
+                os.kill(place.process.process_id, signal.SIGKILL)
+
+    def harm_at(marker: bytes, harm: Harm, on_harm: Callable[[], object]) -> None:
+        strike = relay.silence_at if harm is Harm.KILL else relay.cut_at
+        strike(marker, on_harm)
 
     return Plan(
         job=run.job,
-        ledger=Ledger(run.sources),
+        answers=Answers(run.sources),
+        queue=queue,
         workers=run.workers,
-        chaos=Chaos(len(run.sources), enabled=run.chaos),
+        harm=plan_harm(len(run.sources), enabled=run.chaos),
         kill=kill,
-        cut_at=relay.cut_at,
+        harm_at=harm_at,
         file_timeout=FILE_TIMEOUT if run.job.endpoint is None else MODEL_FILE_TIMEOUT,
     )
 
 
-def _stop(fleet: ProcessFleet, coordinator: AgentRef, reporter: AgentRef) -> None:
+def _stop(parent: WorkerParent, coordinator: AgentRef, reporter: AgentRef) -> None:
     """End the processes first, then who would report their end; the reporter prints what it was told."""
     coordinator.stop(now=True).get(timeout=STOP_TIMEOUT)
-    fleet.stop().get(timeout=STOP_TIMEOUT)
+    parent.stop().get(timeout=STOP_TIMEOUT)
     reporter.stop().get(timeout=STOP_TIMEOUT)
 
 

@@ -13,7 +13,7 @@ from agentbus.agents.agent import AgentActor
 from agentbus.agents.handlers import handles
 from agentbus.cli.demo.endpoint import Endpoint
 from agentbus.cli.demo.extract import Extract, extract
-from agentbus.cli.demo.fleet.messages import CAPABILITY, Digested, DigestFile, Writing
+from agentbus.cli.demo.fleet.messages import Digested, DigestFile, Job, Writing
 from agentbus.cli.demo.rank import summarise
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ _SHOWN_EVERY = 60  # characters of prose: more often would be traffic and no new
 class DocumentWorker(AgentActor):
     """Told: DigestFile. A file that can't be used is an answer; a worker's failure is the supervisor's."""
 
-    capabilities = (CAPABILITY,)
-
     @handles
     def digest(self, task: DigestFile) -> Digested:
         """Extract and rank one file; have its prose written if an endpoint is named."""
@@ -38,18 +36,21 @@ class DocumentWorker(AgentActor):
         summary = summarise(task.source.path, document)
         if task.job.endpoint is None:
             return Digested(summary, None, os.getpid())
-        prose, problem = self._prose(task.job.endpoint, task.source.path, document)
+        prose, problem = self._prose(task.job, task.job.endpoint, task.source.path, document)
         return Digested(structs.replace(summary, prose=prose), problem, os.getpid())
 
-    def _prose(self, endpoint: Endpoint, path: str, document: Extract) -> tuple[str | None, str | None]:
-        asker, written, shown = self.sender, "", 0
+    def _prose(
+        self, job: Job, endpoint: Endpoint, path: str, document: Extract
+    ) -> tuple[str | None, str | None]:
+        watcher = self.bus.ref(job.watcher) if job.watcher else None
+        written, shown = "", 0
 
         def on_text(piece: str) -> None:
             nonlocal written, shown
             written += piece
-            if asker is not None and len(written) >= shown + _SHOWN_EVERY:
+            if watcher is not None and len(written) >= shown + _SHOWN_EVERY:
                 shown = len(written)
-                asker.tell(Writing(path, written[-_SHOWN_EVERY:]))
+                watcher.tell(Writing(path, written[-_SHOWN_EVERY:]))
 
         try:
             return _writer(endpoint).summarise(document, on_text), None

@@ -1,4 +1,4 @@
-"""The coordinator among workers that fail in every way, each on a bus of its own over one hub."""
+"""The coordinator and its queue among workers that fail in every way, some on buses of their own."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from agentbus.agents import (
     NodeSuspect,
     ProcessExited,
     ProcessStarted,
+    QueueOptions,
     handles,
 )
-from agentbus.cli.demo.chaos import Chaos
+from agentbus.cli.demo.answers import Answers
+from agentbus.cli.demo.chaos import Harm, plan_harm
 from agentbus.cli.demo.fleet.coordinator import Coordinator, Plan, Result
 from agentbus.cli.demo.fleet.decisions import Decisions
-from agentbus.cli.demo.fleet.messages import CAPABILITY, Digested, DigestFile, Job
+from agentbus.cli.demo.fleet.messages import Digested, DigestFile, Job, Writing
 from agentbus.cli.demo.fleet.reporter import Reporter
-from agentbus.cli.demo.ledger import Ledger
 from agentbus.cli.demo.rank import FileSummary
 from agentbus.cli.demo.sources import Limits, Source
-from agentbus.runtime import Future, RestartMode, RestartPolicy
+from agentbus.runtime import Future
 
 
 class Lines:
@@ -52,8 +53,6 @@ class Lines:
 class Quick(AgentActor):
     """Answers at once."""
 
-    capabilities = (CAPABILITY,)
-
     @handles
     def digest(self, task: DigestFile) -> Digested:
         if task.source.path == "broken":
@@ -63,8 +62,6 @@ class Quick(AgentActor):
 
 class Stuck(AsyncAgentActor):
     """Takes a file and never answers: its bus is closed under it."""
-
-    capabilities = (CAPABILITY,)
 
     def __init__(self, got: Future[str]) -> None:
         self._got = got
@@ -82,11 +79,13 @@ class Stage:
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
         self.bus = stack.enter_context(Bus(listen="127.0.0.1:0"))
+        options = QueueOptions(max_attempts=2, retry_delay=0.01)
+        self.queue = self.bus.queue("documents", store="memory://", options=options)
         self.shown = Lines()
         self.reporter = self.bus.spawn(Reporter, self.shown)
         self.result: Future[Result] = Future()
         self.killed: list[str] = []
-        self.cuts: list[bytes] = []
+        self.strikes: list[tuple[bytes, Harm, Callable[[], object]]] = []
 
     def another_bus(self) -> Bus:
         key = self.bus.credentials_env()["AGENTBUS_KEY"]
@@ -95,19 +94,16 @@ class Stage:
     def begin(self, *paths: str, workers: int = 2, chaos: bool = False) -> None:
         plan = Plan(
             job=Job("/nowhere", Limits()),
-            ledger=Ledger([Source(path, "text") for path in paths]),
+            answers=Answers([Source(path, "text") for path in paths]),
+            queue=self.queue,
             workers=workers,
-            chaos=Chaos(len(paths), enabled=chaos),
+            harm=plan_harm(len(paths), enabled=chaos),
             kill=self.killed.append,
-            cut_at=self._cut_at,
+            harm_at=lambda marker, harm, on_harm: self.strikes.append((marker, harm, on_harm)),
             file_timeout=20.0,
         )
-        coordinator = self.bus.spawn(Coordinator, plan, self.reporter, self.result)
-        coordinator.ask(Coordinator.Begin()).get(timeout=10)
-
-    def _cut_at(self, marker: bytes, on_cut: Callable[[], object]) -> None:
-        self.cuts.append(marker)
-        on_cut()
+        self.coordinator = self.bus.spawn(Coordinator, plan, self.reporter, self.result)
+        self.coordinator.ask(Coordinator.Begin()).get(timeout=10)
 
     def end(self) -> Result:
         result = self.result.get(timeout=20)
@@ -122,54 +118,69 @@ def stage() -> Generator[Stage]:
 
 
 def test_every_file_gets_one_answer(stage: Stage) -> None:
-    stage.bus.spawn(Quick)
-    stage.another_bus().spawn(Quick)
+    stage.bus.spawn(Quick, queue="documents")
+    stage.another_bus().spawn(Quick, queue="documents")
     stage.begin(*"abcdefg")
     result = stage.end()
     assert sorted(answer.summary.path for answer in result.answers if answer.summary) == list("abcdefg")
     assert result.account.balanced
+    assert (result.account.jobs_put, result.account.jobs_acked) == (7, 7)
     assert (result.account.handed_out, result.account.reassigned) == (7, 0)
     assert (stage.shown.done, stage.shown.stopped) == (7, True)
 
 
-def test_workers_that_come_later_are_found(stage: Stage) -> None:
+def test_workers_that_come_later_are_given_files(stage: Stage) -> None:
     stage.begin("a", "b")
-    stage.another_bus().spawn(Quick)
+    stage.another_bus().spawn(Quick, queue="documents")
     assert stage.end().account.balanced
 
 
-def test_files_of_a_worker_that_is_gone_go_to_another(stage: Stage) -> None:
+def test_the_file_of_a_worker_that_is_gone_goes_to_another(stage: Stage) -> None:
     got: Future[str] = Future()
     dying = stage.another_bus()
-    dying.spawn(Stuck, got)
-    stage.bus.wait_for(capability=CAPABILITY).get(timeout=10)
+    dying.spawn(Stuck, got, queue="documents")
     stage.begin("a", "b", "c")
     held = got.get(timeout=10)
-    stage.bus.spawn(Quick)
     dying.close().get(timeout=10)
+    stage.bus.spawn(Quick, queue="documents")
     result = stage.end()
     assert result.account.balanced
-    assert result.account.reassigned >= 1
-    assert any(line.startswith(f"coordinator: {held} was with") for line in result.decisions)
+    again = [line for line in result.decisions if line.startswith(f"queue: {held} was with")]
+    assert len(again) == 1
     assert list(result.decisions) == stage.shown.lines
 
 
-def test_a_file_that_makes_a_worker_fail_is_set_aside_with_the_reason(stage: Stage) -> None:
-    stage.bus.spawn(Quick, supervision=RestartPolicy(mode=RestartMode.RESTART))
+def test_a_file_that_makes_workers_fail_is_set_aside_with_the_reason(stage: Stage) -> None:
+    stage.bus.spawn(Quick, queue="documents")
     stage.begin("a", "broken", "c")
     result = stage.end()
     assert result.account.balanced
+    assert (result.account.jobs_acked, result.account.set_aside) == (2, 1)
     notes = {answer.note.path: answer.note.problem for answer in result.answers if answer.note}
+    assert notes["broken"].startswith("set aside after 2 attempts: ")
     assert "does not like it" in notes["broken"]
 
 
-def test_chaos_harms_who_holds_a_file_and_is_told_in_words(stage: Stage) -> None:
-    stage.bus.spawn(Quick)
-    stage.begin(*"abcdefgh", chaos=True)
+def test_harm_comes_to_who_has_the_file_and_is_told_in_words(stage: Stage) -> None:
+    got: Future[str] = Future()
+    holder = stage.another_bus()
+    holder.spawn(Stuck, got, queue="documents")
+    stage.begin("a", chaos=True)
+    assert [(marker, harm) for marker, harm, _ in stage.strikes] == [
+        (b"file #0#", Harm.KILL),
+        (b"file #0#", Harm.CUT),
+    ]
+    got.get(timeout=10)
+    for _, _, strike in stage.strikes:
+        strike()
+    stage.coordinator.ask(Writing("a", "after both")).get(timeout=10)
+    stage.bus.spawn(Quick, queue="documents")
+    holder.close().get(timeout=10)
     result = stage.end()
-    assert stage.killed == [stage.bus.node]
-    assert result.account.workers_killed == 1
+    assert stage.killed == [holder.node]
+    assert (result.account.workers_killed, result.account.connections_cut) == (1, 1)
     assert any(line.startswith("chaos: killing ") for line in result.decisions)
+    assert any(line.startswith("chaos: cut the connection of ") for line in result.decisions)
 
 
 def test_when_the_supervisor_gives_up_on_all_the_rest_is_lost_and_said(stage: Stage) -> None:

@@ -11,10 +11,9 @@ import pytest
 
 from agentbus.agents import AgentActor, AgentRef, Bus, handles
 from agentbus.cli.demo.endpoint import Endpoint
-from agentbus.cli.demo.fleet.messages import CAPABILITY, Digested, DigestFile, Job, Writing
+from agentbus.cli.demo.fleet.messages import Digested, DigestFile, Job, Writing
 from agentbus.cli.demo.fleet.worker import DocumentWorker
 from agentbus.cli.demo.sources import Limits, Source
-from agentbus.runtime import Future
 from tests.cli.demo.endpoint import FakeEndpoint, serving
 
 PROSE = "# Title\n\nA whole sentence about one subject.\n"
@@ -31,13 +30,11 @@ def worker(bus: Bus) -> AgentRef:
     return bus.spawn(DocumentWorker)
 
 
-def task(folder: Path, name: str, data: bytes, endpoint: Endpoint | None = None) -> DigestFile:
+def task(
+    folder: Path, name: str, data: bytes, endpoint: Endpoint | None = None, watcher: str = ""
+) -> DigestFile:
     (folder / name).write_bytes(data)
-    return DigestFile("file 0", Job(str(folder), Limits(), endpoint), Source(name, "markdown"))
-
-
-def test_it_is_found_by_what_it_can(bus: Bus, worker: AgentRef) -> None:
-    assert bus.find(capability=CAPABILITY) == [worker]
+    return DigestFile("file 0", Job(str(folder), Limits(), endpoint, watcher), Source(name, "markdown"))
 
 
 def test_a_document_becomes_a_summary(worker: AgentRef, tmp_path: Path) -> None:
@@ -59,22 +56,11 @@ def test_a_file_that_cannot_be_used_is_an_answer_too(
     assert (answer.summary, answer.note) == (None, note)
 
 
-class Asker(AgentActor):
-    """Asks on behalf of a test, and hears what the worker tells meanwhile."""
+class Watcher(AgentActor):
+    """Hears what a worker's model writes."""
 
-    def __init__(
-        self, worker: AgentRef, request: DigestFile, answer: Future[Digested], heard: list[str]
-    ) -> None:
-        self._worker = worker
-        self._request = request
-        self._answer = answer
+    def __init__(self, heard: list[str]) -> None:
         self._heard = heard
-
-    def on_start(self) -> None:
-        self._worker.ask(self._request, timeout=20).add_done_callback(self._done)
-
-    def _done(self, future: Future[Digested]) -> None:
-        self._answer.set(future.get())
 
     @handles
     def writing(self, message: Writing) -> None:
@@ -85,20 +71,21 @@ def ask_with_model(
     bus: Bus, worker: AgentRef, folder: Path, endpoint: FakeEndpoint
 ) -> tuple[Digested, list[str]]:
     heard: list[str] = []
+    watcher = bus.spawn(Watcher, heard)
 
     async def run() -> Digested:
         async with serving(endpoint) as url:
-            request = task(folder, "a.md", PROSE.encode(), Endpoint(url, retries=0))
-            answer: Future[Digested] = Future()
-            asker = bus.spawn(Asker, worker, request, answer, heard)
-            digested = await answer
-            await asker.stop()
+            request = task(folder, "a.md", PROSE.encode(), Endpoint(url, retries=0), watcher=str(watcher))
+            digested = await worker.ask(request, timeout=20)
+            await watcher.stop()
             return digested
 
     return asyncio.run(run()), heard
 
 
-def test_a_model_writes_the_prose_and_its_asker_can_watch(bus: Bus, worker: AgentRef, tmp_path: Path) -> None:
+def test_a_model_writes_the_prose_and_who_is_named_can_watch(
+    bus: Bus, worker: AgentRef, tmp_path: Path
+) -> None:
     endpoint = FakeEndpoint([["word " * 20, "and the end."]])
     answer, heard = ask_with_model(bus, worker, tmp_path, endpoint)
     assert answer.note is None
