@@ -1,11 +1,12 @@
 """What the processes run that the test of killed queues kills: the host, and workers.
 
-    python -m tests.e2e.queue_nodes host URL NODE DATABASE
-    python -m tests.e2e.queue_nodes worker URL NODE LOG
+python -m tests.e2e.queue_nodes host NODE DATABASE
+python -m tests.e2e.queue_nodes worker NODE LOG
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from pathlib import Path
@@ -35,8 +36,8 @@ class Adder(AsyncAgentActor):
         return message.number + 1
 
 
-def main(role: str, url: str, node: str, path: str) -> None:
-    bus = Bus(url, node=node)
+def main(role: str, node: str, path: str) -> None:
+    bus = Bus(os.environ["AGENTBUS_URL"], api_key=os.environ["AGENTBUS_KEY"], node=node, trust="all")
     if role == "host":
         bus.queue("tasks", store=f"sqlite:///{path}", options=OPTIONS).ready.get(timeout=30)
     else:

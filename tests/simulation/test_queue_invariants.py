@@ -1,4 +1,4 @@
-"""Each invariant about queues catches something: queues that are broken on purpose are found in a few seeds."""
+"""Each invariant about queues catches something: a queue that is broken on purpose is found in few seeds."""
 
 from __future__ import annotations
 

@@ -12,7 +12,13 @@ from agentbus.testing.simulation.plan import ClientSpec, HubSpec, NodeSpec, Plan
 from agentbus.testing.simulation.process import Process, ProcessLoop
 from agentbus.testing.simulation.report import describe_failure, replay_command
 from agentbus.testing.simulation.run import Run, play
-from agentbus.testing.simulation.scenarios import QUEUE_SCENARIOS, SCENARIOS, Scenario, draw_plan, draw_queue_plan
+from agentbus.testing.simulation.scenarios import (
+    QUEUE_SCENARIOS,
+    SCENARIOS,
+    Scenario,
+    draw_plan,
+    draw_queue_plan,
+)
 from agentbus.testing.simulation.shrink import shrink
 from agentbus.testing.simulation.trace import Trace
 

@@ -200,9 +200,7 @@ def redeliveries_have_a_reason(evidence: Evidence) -> Iterator[str]:
                 yield f"{story} was taken from {node} at {change.at:.3f} though nothing was wrong"
 
 
-def _has_gone(
-    evidence: Evidence, history: History, node: str, attempt: AttemptLog | None, at: float
-) -> bool:
+def _has_gone(evidence: Evidence, history: History, node: str, attempt: AttemptLog | None, at: float) -> bool:
     """Tell whether it can be certain that the worker does not work on the job."""
     lives = [life for life in evidence.lives if life.node == node] if attempt is None else [attempt.life]
     ends = [end for life in lives for end in (life.killed_at, life.closing_at) if end is not None]

@@ -65,7 +65,7 @@ class QueueWorker(AsyncAgentActor):
 
     def _begin(self) -> AttemptLog:
         job = self.job
-        token = job._attempt.lease.token  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the witness
+        token = job._attempt.lease.token  # pyright: ignore[reportPrivateUsage]  # the witness
         return self._part.began(job.id, token, job.attempt)
 
     async def _work(self, task: Task) -> None:

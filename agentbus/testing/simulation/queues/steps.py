@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from agentbus.testing.simulation.bus.steps import NodeStep
 from agentbus.testing.simulation.plan import Step
 from agentbus.testing.simulation.queues.agents import Task
@@ -43,7 +45,7 @@ class PutJobs(PartStep, frozen=True, kw_only=True):
     fails: int = 0
     rejects: bool = False
     pays: bool = False
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
 
     def run(self, stage: Stage) -> None:
         """Do it."""
