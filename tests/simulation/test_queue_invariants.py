@@ -142,7 +142,11 @@ def ignore_priorities(patch: Patch) -> None:
 def pay_again(patch: Patch) -> None:
     """Forget what was recorded."""
     patch.setattr(JobEffect, "needed", property(lambda _self: True))
-    patch.setattr(JobEffect, "_begin", lambda self: setattr(self, "_entered", True))
+
+    def wrong(self: JobEffect) -> None:
+        vars(self)["_entered"] = True
+
+    patch.setattr(JobEffect, "_begin", wrong)
 
 
 def count_wrongly(patch: Patch) -> None:

@@ -23,6 +23,11 @@ def test_a_queue_keeps_its_promise(first: int) -> None:
     gc.collect()
 
 
+@pytest.mark.parametrize("seed", [28, 64])
+def test_a_bus_that_hosted_a_queue_leaves_no_call_open(seed: int) -> None:
+    assert not play(draw_queue_plan(seed)).violations
+
+
 def test_the_seeds_take_every_scenario_in_turn() -> None:
     drawn = {draw_queue_plan(seed).scenario for seed in range(len(QUEUE_SCENARIOS))}
     assert drawn == set(QUEUE_SCENARIOS)

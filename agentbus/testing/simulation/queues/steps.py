@@ -75,7 +75,7 @@ class HoldQueue(PartStep, frozen=True, kw_only=True):
     def run(self, stage: Stage) -> None:
         """Do it."""
         self.act(stage, lambda part: part.hold(back=True))
-        stage.later(self.lasts, self.act, stage, lambda part: part.hold(back=False))
+        stage.later(self.lasts, self.act, stage, _resume)
 
 
 class DrainWorker(PartStep, frozen=True, kw_only=True):
@@ -92,7 +92,15 @@ class DrainWorker(PartStep, frozen=True, kw_only=True):
     def run(self, stage: Stage) -> None:
         """Do it."""
         self.act(stage, lambda part: part.stop_worker(self.timeout))
-        stage.later(self.down, self.act, stage, lambda part: part.start_worker())
+        stage.later(self.down, self.act, stage, _start_worker)
+
+
+def _resume(part: QueuePart) -> None:
+    part.hold(back=False)
+
+
+def _start_worker(part: QueuePart) -> None:
+    part.start_worker()
 
 
 class FillDisk(Step, frozen=True, kw_only=True):
