@@ -48,8 +48,9 @@ $(SDK_READY): tests/interop/requirements.txt
 	@touch $@
 
 SEEDS ?= 1000
-simulate: $(READY) ## client, hub and faults on virtual time (SEEDS=1000)
+simulate: $(READY) ## client, hub, buses, queues and faults on virtual time (SEEDS=1000)
 	@$(BIN)/python -m agentbus.testing.simulation --seeds $(SEEDS)
+	@$(BIN)/python -m agentbus.testing.simulation --seeds $(SEEDS) --queues
 
 SECONDS_EACH ?= 60
 fuzz: $(READY) ## fuzz both decoders (SECONDS_EACH=60)

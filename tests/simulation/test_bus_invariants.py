@@ -25,6 +25,7 @@ from agentbus.testing.simulation.stage import ROLL_CALL
 from agentbus.testing.simulation.troubles import Cut, Partition, Refusing
 from agentbus.wire import ServerConnection
 from tests.simulation.test_invariants import SABOTAGE as CLIENT_SABOTAGE
+from tests.simulation.test_queue_invariants import SABOTAGE as QUEUE_SABOTAGE
 
 Patch = pytest.MonkeyPatch
 NAMES = ("alice", "bob", "carol")
@@ -180,7 +181,7 @@ def violated(plan: Plan) -> set[str]:
 
 
 def test_every_invariant_has_something_to_catch() -> None:
-    assert {*SABOTAGE, *CLIENT_SABOTAGE} == {invariant.__name__ for invariant in INVARIANTS}
+    assert {*SABOTAGE, *CLIENT_SABOTAGE, *QUEUE_SABOTAGE} == {invariant.__name__ for invariant in INVARIANTS}
 
 
 def test_nothing_is_violated_where_nothing_is_broken() -> None:

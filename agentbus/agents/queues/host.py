@@ -204,9 +204,8 @@ class QueueHost:
 
     async def list_jobs(self, wanted: ListJobs) -> JobPage:
         """List jobs."""
-        page = self.core.page(wanted, self.now())
         await self._seen()
-        return page
+        return self.core.page(wanted, self.now())
 
     async def job(self, job_id: str) -> JobStatus:
         """Describe a job.
@@ -214,9 +213,8 @@ class QueueHost:
         Raises:
             NoSuchJobError: there is none.
         """
-        status = self.core.job(job_id, self.now())
         await self._seen()
-        return status
+        return self.core.job(job_id, self.now())
 
     async def body(self, job_id: str) -> Value:
         """Give a job's message.

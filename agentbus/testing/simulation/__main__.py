@@ -14,7 +14,7 @@ from agentbus.runtime import SystemClock
 from agentbus.testing.simulation.plan import Plan
 from agentbus.testing.simulation.report import describe_failure
 from agentbus.testing.simulation.run import Run, play
-from agentbus.testing.simulation.scenarios import SCENARIOS, draw_plan
+from agentbus.testing.simulation.scenarios import QUEUE_SCENARIOS, SCENARIOS, draw_plan, draw_queue_plan
 from agentbus.testing.simulation.shrink import shrink
 
 SHOWN_FAILURES = 3
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     first = options.seed or 0
     progress = _Progress(count)
     failed = 0
-    for run in _runs(range(first, first + count), options.scenario):
+    for run in _runs(range(first, first + count), options):
         if options.trace:
             _say("\n".join(run.trace))
         if options.digest:
@@ -45,16 +45,19 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m agentbus.testing.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, metavar="N", help="how many seeds to play (default: 100)")
     parser.add_argument("--seed", type=int, metavar="S", help="the first one; without --seeds, the only one")
-    parser.add_argument("--scenario", choices=list(SCENARIOS), help="what to draw (default: each in turn)")
+    scenarios = [*SCENARIOS, *QUEUE_SCENARIOS]
+    parser.add_argument("--scenario", choices=scenarios, help="what to draw (default: each in turn)")
+    parser.add_argument("--queues", action="store_true", help="draw what has a queue")
     parser.add_argument("--trace", action="store_true", help="print every line of every trace")
     parser.add_argument("--digest", action="store_true", help="print each trace's hash")
     parser.add_argument("--shrink", action="store_true", help="make a failing plan smaller first")
     return parser
 
 
-def _runs(seeds: Iterable[int], scenario: str | None) -> Iterable[Run]:
+def _runs(seeds: Iterable[int], options: argparse.Namespace) -> Iterable[Run]:
     for seed in seeds:
-        yield play(draw_plan(seed, scenario))
+        in_turn = options.queues and options.scenario is None
+        yield play(draw_queue_plan(seed) if in_turn else draw_plan(seed, options.scenario))
         gc.collect()
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from agentbus.errors import QueueTakenError, StoreError
+from agentbus.errors import QueueFencedError, QueueTakenError, StoreError
 from agentbus.testing.simulation.bus.agents import JobFailedError
 from agentbus.testing.simulation.evidence import (
     ClientAccount,
@@ -27,6 +27,8 @@ SETTLE: Final = 130.0
 """Seconds in which a healed world comes to rest: a watchdog (60 s), a backoff (36 s), a welcome (10 s)"""
 WORK: Final = 150.0
 """Seconds in which workers do what is left on a queue, and its leases end."""
+EXPECTED: Final = (StoreError, QueueTakenError, QueueFencedError)
+"""What is logged of a full disk, and of a second host."""
 END: Final = 45.0
 """Seconds from the disposal of all clients until nothing may be left: 40 s for the half-open, and some."""
 
@@ -105,7 +107,7 @@ class _Errors(logging.Handler):
         """Keep one."""
         error = record.exc_info[1] if record.exc_info else None
         told = record.args[0] if isinstance(record.args, tuple) and record.args else None
-        if isinstance(error, JobFailedError) or isinstance(told, StoreError | QueueTakenError):
+        if isinstance(error, JobFailedError) or isinstance(told, EXPECTED):
             return  # as it was told to; as a full disk, or a second host
         self._kept.append(f"{record.name}: {record.getMessage()}" + (f" ({error!r})" if error else ""))
 

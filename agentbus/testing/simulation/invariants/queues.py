@@ -1,4 +1,4 @@
-"""What programs and workers may rely on with a queue: nothing acked is lost, nothing lost is acked, acked once.
+"""What programs and workers may rely on with a queue: nothing acked is lost, nor lost and acked; acked once.
 
 agents.md, *Leases*. The disk is the witness: see `agentbus.testing.simulation.queues.ledger`.
 """

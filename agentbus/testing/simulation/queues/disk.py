@@ -1,4 +1,4 @@
-"""A disk that outlives those who write on it: all that was reported durable, and what a crash made of the rest.
+"""A disk that outlives those who write on it: what was reported durable, and what a crash made of the rest.
 
 It is the witness of a run, too: it keeps every change with its time, in the order in which they became true.
 """

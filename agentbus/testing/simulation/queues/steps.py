@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from agentbus.testing.simulation.bus.steps import NodeStep
 from agentbus.testing.simulation.plan import Step
 from agentbus.testing.simulation.queues.agents import Task
@@ -43,7 +45,7 @@ class PutJobs(PartStep, frozen=True, kw_only=True):
     fails: int = 0
     rejects: bool = False
     pays: bool = False
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
 
     def run(self, stage: Stage) -> None:
         """Do it."""
@@ -73,7 +75,7 @@ class HoldQueue(PartStep, frozen=True, kw_only=True):
     def run(self, stage: Stage) -> None:
         """Do it."""
         self.act(stage, lambda part: part.hold(back=True))
-        stage.later(self.lasts, self.act, stage, lambda part: part.hold(back=False))
+        stage.later(self.lasts, self.act, stage, _resume)
 
 
 class DrainWorker(PartStep, frozen=True, kw_only=True):
@@ -90,7 +92,15 @@ class DrainWorker(PartStep, frozen=True, kw_only=True):
     def run(self, stage: Stage) -> None:
         """Do it."""
         self.act(stage, lambda part: part.stop_worker(self.timeout))
-        stage.later(self.down, self.act, stage, lambda part: part.start_worker())
+        stage.later(self.down, self.act, stage, _start_worker)
+
+
+def _resume(part: QueuePart) -> None:
+    part.hold(back=False)
+
+
+def _start_worker(part: QueuePart) -> None:
+    part.start_worker()
 
 
 class FillDisk(Step, frozen=True, kw_only=True):
