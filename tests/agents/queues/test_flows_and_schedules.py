@@ -30,7 +30,9 @@ def test_a_chain_hands_each_value_on_and_gives_the_last() -> None:
         for expected in ((), (b"10",), (b"11",)):
             leased = await hand.leased.get()
             assert tuple(bytes(value.body) for value in leased.inputs) == expected
-            value: Message | int = Answer("over") if leased.type == "Question" else 10 + len(expected)
+            value: Message | int = (
+                Answer("over") if leased.type == Question.__wire_name__ else 10 + len(expected)
+            )
             await hand.ack(leased, value)
         assert await ref.result() == Answer("over")
 

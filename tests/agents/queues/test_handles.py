@@ -230,7 +230,7 @@ def test_a_unique_job_is_put_once_and_both_get_its_ref() -> None:
     simulate(scenario)
 
 
-class Order(Request[str]):
+class Order(Request[str], wire_name="queue_tests.Order"):
     pass
 
 
@@ -255,7 +255,7 @@ def test_a_put_stays_though_its_handler_is_cancelled_and_the_wait_for_its_result
             await asked
         hand = Hand(bus, "one")
         await hand.attach(1)
-        assert (await hand.leased.get()).type == "tests.queues.Note"
+        assert (await hand.leased.get()).type == Note.__wire_name__
         late = clerk.ask(Order(), timeout=3)
         with pytest.raises(AskTimeoutError):
             await late

@@ -59,7 +59,7 @@ def test_a_host_that_is_killed_loses_no_job_and_acks_none_twice(tmp_path: Path) 
             assert stats.epoch == KILLS + 1
 
 
-class PutOne(Request[str]):
+class PutOne(Request[str], wire_name="queue_tests.PutOne"):
     number: int
 
 

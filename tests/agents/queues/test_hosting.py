@@ -321,7 +321,7 @@ def test_a_drain_lets_workers_ack_before_the_queue_ends() -> None:
         (later,) = await cluster.join("later")
         queue = later.queue("tasks", store=store)
         assert await queue.job(ref.id).result() == 8
-        assert [job.type for job in (await queue.jobs()).jobs] == ["tests.queues.Note"]
+        assert [job.type for job in (await queue.jobs()).jobs] == [Note.__wire_name__]
 
     simulate(scenario)
 

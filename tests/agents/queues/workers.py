@@ -15,19 +15,19 @@ from agentbus.agents.queues.messages import Attach, Attached, Leased, Revoked, S
 from agentbus.agents.queues.names import agent_name
 
 
-class Double(Request[int]):
+class Double(Request[int], wire_name="queue_tests.Double"):
     number: int
 
 
-class Note(Message, wire_name="tests.queues.Note"):
+class Note(Message, wire_name="queue_tests.Note"):
     text: str
 
 
-class Answer(Message):
+class Answer(Message, wire_name="queue_tests.Answer"):
     text: str
 
 
-class Question(Request[Answer]):
+class Question(Request[Answer], wire_name="queue_tests.Question"):
     text: str
 
 
