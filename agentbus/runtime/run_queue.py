@@ -1,0 +1,145 @@
+"""Which cells of one loop have something to do, and the tasks that serve them.
+
+A handler may need a task: `asyncio.timeout` and `TaskGroup` ask for the current one. Most handlers end without
+having waited for anything, and a task costs more than they do, so they share one:
+
+    any thread                          the serving task
+    append the turn                     take turns, a bounded number, then let the loop go on
+    if not serving: serve               a handler waits: the task is its own from now on, another serves
+                                        nothing left for a while: serving = False, and look once more
+
+Whichever comes second sees what the other did, so no turn is left behind. The task stays for a few rounds of
+the loop after the last turn, for an answer often leads to the next question.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextvars import Context
+from types import coroutine
+from typing import TYPE_CHECKING, Any
+
+from agentbus.runtime.owned import is_interrupt
+from agentbus.runtime.virtual import VirtualLoop
+
+if TYPE_CHECKING:
+    from agentbus.runtime.loop import Loop
+
+TURNS_PER_ROUND = 64
+"""After so many turns the loop looks at its sockets and timers."""
+
+IDLE_ROUNDS = 2
+"""Rounds of the loop without a turn after which the serving task ends."""
+
+Turn = Callable[[], Awaitable[object] | None]
+"""Gives what the serving task is to await, and to serve nobody else from then on; None for most."""
+
+
+class RunQueue:
+    """The turns that are due on one loop.
+
+    Args:
+        loop: where they are taken.
+
+    Attributes:
+        task: takes a turn right now, or did last.
+    """
+
+    __slots__ = ("_loop", "_ready", "_serving", "task")
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._ready: deque[Turn] = deque()
+        self._serving = False
+        self.task: asyncio.Task[Any] | None = None
+
+    def post(self, turn: Turn) -> None:
+        """Have a turn taken soon; from any thread.
+
+        Raises:
+            RuntimeFault: the loop is closed.
+            ForkedError: the loop was made before a fork.
+        """
+        self._ready.append(turn)
+        if not self._serving:
+            self._begin()
+
+    def _begin(self) -> None:
+        self._serving = True
+        try:
+            if self._loop.is_current():
+                self._start()
+            else:
+                self._loop.call_soon(self._start)
+        except BaseException:
+            self._serving = False
+            raise
+
+    # -- on the loop's own thread ---------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        serving = self._serve()
+        serving.send(None)  # to where it hears that it is cancelled: it has turns to pass on
+        _start_task(self._loop, serving)
+
+    async def _serve(self) -> object:
+        ready, idle = self._ready, 0
+        await _round()
+        self.task = task = _own_task()
+        while idle < IDLE_ROUNDS:
+            idle = 0 if ready else idle + 1
+            for _ in range(min(len(ready), TURNS_PER_ROUND)):
+                waiting = self._take_turn(ready.popleft())
+                if waiting is not None:
+                    self._hand_over()
+                    return await waiting
+            await _round()
+            self.task = task
+        self._hand_over()
+        return None
+
+    def _take_turn(self, turn: Turn) -> Awaitable[object] | None:
+        try:
+            return turn()
+        except BaseException as error:
+            if is_interrupt(error):
+                self._hand_over()
+                raise
+            self._loop.asyncio_loop.call_exception_handler({"message": "a turn failed", "exception": error})
+        return None
+
+    def _hand_over(self) -> None:
+        """Leave the turns that are due to another task."""
+        self._serving = False
+        if self._ready:
+            self._begin()
+
+
+def _own_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None
+    return task
+
+
+@coroutine
+def _next_round() -> Generator[None, None, None]:
+    yield
+
+
+async def _round() -> None:
+    """Let the loop go on, and return in its next round, whoever cancels all tasks that he finds."""
+    try:
+        await _next_round()
+    except asyncio.CancelledError:
+        _own_task().uncancel()
+
+
+def _start_task(loop: Loop, serving: Coroutine[Any, Any, object]) -> None:
+    """Run it in a context of its own: what a caller has in its context variables is nobody else's business."""
+    target = loop.asyncio_loop
+    if isinstance(target, VirtualLoop):  # it names and counts its tasks
+        target.create_task(serving, context=Context())
+    else:
+        asyncio.Task(serving, loop=target, context=Context())
