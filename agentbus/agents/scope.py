@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from agentbus.agents.agent import AgentContext
@@ -12,21 +13,16 @@ if TYPE_CHECKING:
     from agentbus.agents.delivery import Delivery
 
 
-class Scope:
+class Scope(msgspec.Struct, frozen=True, eq=False):
     """An agent at work.
 
     Attributes:
         agent: which.
         delivery: the message that it handles; None in its hooks.
-        task: the task that it works in; None on a thread.
     """
 
-    __slots__ = ("agent", "delivery", "task")
-
-    def __init__(self, agent: AgentContext, delivery: Delivery | None) -> None:
-        self.agent = agent
-        self.delivery = delivery
-        self.task: asyncio.Task[Any] | None = None
+    agent: AgentContext
+    delivery: Delivery | None
 
     @property
     def account(self) -> BudgetAccount | None:

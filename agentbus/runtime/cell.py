@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from agentbus.errors import MailboxFullError
+from agentbus.errors import AgentStopped, MailboxFullError
 from agentbus.runtime.cell_context import CellContext
 from agentbus.runtime.cell_control import MAX_CONTROLS, Control, Steer, Switch
 from agentbus.runtime.cell_core import CellCore, CellStatus
@@ -20,6 +20,7 @@ from agentbus.runtime.cell_group import CellGroup
 from agentbus.runtime.cell_loop import LoopCell
 from agentbus.runtime.cell_thread import ThreadCell
 from agentbus.runtime.down import StartOptions
+from agentbus.runtime.envelope import Ask
 from agentbus.runtime.future import Future
 from agentbus.runtime.mailbox import Mailbox, MailboxOptions
 from agentbus.runtime.ref import LoopActorRef
@@ -122,12 +123,22 @@ class CellRef:
         """
         self._mailbox.put(message)
 
-    def ask(self, message: Any) -> Future[Any]:
+    def ask(self, message: Any, future: Future[Any] | None = None) -> Future[Any]:
         """Send a message and give the future of its reply; cancelling that cancels the handler.
 
         It fails with what `tell` raises, and with `AgentFailed`, `AgentRestarted` or `AgentStopped`.
+
+        Args:
+            message: what is asked.
+            future: to be used; a new one by default.
         """
-        return self.actor_ref.ask(message, block=False)
+        if future is None:
+            future = Future(cancellable_by_waiter=True)
+        try:
+            self._mailbox.put(Ask(message, future))
+        except (AgentStopped, MailboxFullError) as error:
+            future.try_set_exception(error)
+        return future
 
     def when_room(self, callback: Callable[[], object]) -> bool:
         """Call back once the mailbox has room, or takes nothing any more; False, no call, if that is now."""

@@ -78,7 +78,7 @@ class CancelToken:
             self._last()
 
 
-class Job:
+class Job(CancelToken):
     """A message that is being handled.
 
     Attributes:
@@ -86,23 +86,35 @@ class Job:
         message: what was sent.
         future: who waits for the reply; None for a tell.
         attempts: how often its handling has failed before.
-        token: whether it is still wanted.
+        task: the one that its handler runs in; None on a thread.
+        asks: those that were sent for it and are not done; None if none ever was.
     """
 
-    __slots__ = ("_asks", "attempts", "future", "item", "message", "token")
+    __slots__ = ("_token", "asks", "attempts", "future", "item", "message", "task")
 
     def __init__(self, item: Any) -> None:
         self.attempts = 0
-        if isinstance(item, Again):
+        if item.__class__ is Again:
             self.attempts = item.attempts
             item = item.item
-        self.item = item
+        self.item: Any = item
         self.message: Any = item
         self.future: Future[Any] | None = None
-        if isinstance(item, Ask):
+        if item.__class__ is Ask:
             self.message, self.future = item.message, item.future
-        self.token = CancelToken(self.future)
-        self._asks: dict[Future[Any], None] | None = None
+        CancelToken.__init__(self, self.future)
+        self.task: asyncio.Task[Any] | None = None
+        self._token: CancelToken | None = None
+        self.asks: dict[Future[Any], None] | None = None
+
+    @property
+    def token(self) -> CancelToken:
+        """Whether it is still wanted: itself, unless it stands in for another message."""
+        return self if self._token is None else self._token
+
+    @token.setter
+    def token(self, token: CancelToken) -> None:
+        self._token = token
 
     @property
     def over(self) -> bool:
@@ -111,10 +123,11 @@ class Job:
 
     def reply(self, value: Any) -> None:
         """Answer the asker, if there is one."""
-        if self.future is not None:
-            token = self.token
+        future = self.future
+        if future is not None:
+            token = self._token or self
             before, token.answered = token.answered, True
-            if not self.future.try_set(value):
+            if not future.try_set(value):
                 token.answered = before
 
     def fail(self, error: BaseException) -> bool:
@@ -129,31 +142,35 @@ class Job:
     @property
     def has_asked(self) -> bool:
         """Whether any ask was sent for this message."""
-        return self._asks is not None
+        return self.asks is not None
 
     @property
     def open_asks(self) -> int:
         """Count the asks sent for this message that are not done."""
-        return len(self._asks or ())
+        return len(self.asks or ())
 
     def track(self, ask: Future[Any]) -> None:
         """Cancel an ask that was sent for this message when the message is no longer wanted."""
-        if self._asks is None:
-            self._asks = {}
+        self.keep(ask)
+        ask.add_done_callback(self.spare)
+
+    def keep(self, ask: Future[Any]) -> None:
+        """Do as `track`, for who calls `spare` once the ask is done."""
+        if self.asks is None:
+            self.asks = {}
             # after its task: a coroutine is to see its own end, and not that of what it waits for
             self.token.on_cancel_last(self._cancel_asks)
-        self._asks[ask] = None
-        ask.add_done_callback(self.spare)
-        if self.token.cancelled:
+        self.asks[ask] = None
+        if (self._token or self).cancelled:
             ask.cancel()
 
     def spare(self, ask: Future[Any]) -> None:
         """Let an ask be: it is done, or shielded."""
-        if self._asks is not None:
-            self._asks.pop(ask, None)
+        if self.asks is not None:
+            self.asks.pop(ask, None)
 
     def _cancel_asks(self) -> None:
-        for ask in list(self._asks or ()):
+        for ask in list(self.asks or ()):
             ask.cancel()
 
     def check(self) -> None:

@@ -223,8 +223,9 @@ class LoopCell(LoopActor):
             self._stop_in_order(item)
             return None
         job = Job(item)
-        if job.over:
+        if job.future is not None and job.future.done():
             return None  # cancelled before its turn: it never starts
+        task = job.task = self._queue.task
         context = Context()
         self._busy += 1
         try:
@@ -239,12 +240,15 @@ class LoopCell(LoopActor):
                 return self._let_wait(job, result)
             self._busy -= 1
             job.reply(result)
-        return self._change_task() if self._queue.task.cancelling() else None
+        return self._change_task() if task.cancelling() else None
 
     def _begin(self, job: Job, context: Context) -> Any:
         """Call the handler, in the context of its message; gives its result, or that it waits for something."""
         current_job.set(job)
-        result = self._core.call(job)
+        behaviour = self._core.behaviour
+        if behaviour is None:
+            raise cell_gone(self._core.name)
+        result = behaviour.on_message(job.message)
         if result.__class__ is CoroutineType:
             try:
                 awaited = result.send(None)
@@ -257,7 +261,7 @@ class LoopCell(LoopActor):
         """Leave the task that runs to a handler that waits for something."""
         self._free -= 1
         self._jobs[job] = None
-        task = self._queue.task
+        task = job.task
         carried = self._own_tasks().adopt(task, suspended, partial(self._job_ended, job))
         if job.future is None:
             pass

@@ -91,7 +91,11 @@ class RunQueue:
         while idle < IDLE_ROUNDS:
             idle = 0 if ready else idle + 1
             for _ in range(min(len(ready), TURNS_PER_ROUND)):
-                waiting = self._take_turn(ready.popleft())
+                try:
+                    waiting = ready.popleft()()
+                except BaseException as error:  # noqa: BLE001 -- one turn's failure is no other turn's
+                    self._failed(error)
+                    continue
                 if waiting is not None:
                     self._hand_over()
                     return await waiting
@@ -100,15 +104,11 @@ class RunQueue:
         self._hand_over()
         return None
 
-    def _take_turn(self, turn: Turn) -> Awaitable[object] | None:
-        try:
-            return turn()
-        except BaseException as error:
-            if is_interrupt(error):
-                self._hand_over()
-                raise
-            self._loop.asyncio_loop.call_exception_handler({"message": "a turn failed", "exception": error})
-        return None
+    def _failed(self, error: BaseException) -> None:
+        if is_interrupt(error):
+            self._hand_over()
+            raise error
+        self._loop.asyncio_loop.call_exception_handler({"message": "a turn failed", "exception": error})
 
     def _hand_over(self) -> None:
         """Leave the turns that are due to another task."""
@@ -124,14 +124,10 @@ def _own_task() -> asyncio.Task[Any]:
 
 
 @coroutine
-def _next_round() -> Generator[None, None, None]:
-    yield
-
-
-async def _round() -> None:
+def _round() -> Generator[None, None, None]:
     """Let the loop go on, and return in its next round, whoever cancels all tasks that he finds."""
     try:
-        await _next_round()
+        yield
     except asyncio.CancelledError:
         _own_task().uncancel()
 

@@ -20,13 +20,14 @@ class Reentry:
 
     Args:
         delivery: the message.
+        future: of the reply; a new one by default.
     """
 
     __slots__ = ("delivery", "future")
 
-    def __init__(self, delivery: Delivery) -> None:
+    def __init__(self, delivery: Delivery, future: Future[Any] | None = None) -> None:
         self.delivery = delivery
-        self.future: Future[Any] = Future(cancellable_by_waiter=True)
+        self.future: Future[Any] = future or Future(cancellable_by_waiter=True)
 
     def refused(self) -> None:
         """The agent has no behaviour now, and so nothing that the ask could be part of."""
@@ -39,6 +40,7 @@ class Reentry:
         task = asyncio.current_task()
         if job.over or task is None:
             return
+        job.task = task
         job.token.on_cancel(lambda: loop.call_soon(task.cancel))
         token = current_job.set(job)
         try:

@@ -168,6 +168,7 @@ class StandIn:
         if self._outer_job is not None:
             self._job.token = self._outer_job.token
             self._job.attempts = self._outer_job.attempts
+            self._job.task = self._outer_job.task
 
     def _settled(self, outcome: Outcome) -> None:
         self.outcome = outcome
