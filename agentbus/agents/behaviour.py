@@ -185,7 +185,8 @@ class AgentBehaviour:
         finally:
             if self._silence.seconds is not None:
                 self._silence.ended(delivery)
-        delivery.settle(Outcome.DELIVERED)
+        if delivery.on_outcome is not None:
+            delivery.settle(Outcome.DELIVERED)
         return result
 
     def _answer_with(self, delivery: Delivery, error: Exception) -> None:

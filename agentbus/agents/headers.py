@@ -83,9 +83,7 @@ def waited_for(scope: Scope, before: Headers, deadline: float | None, number: st
     """
     address, chain = scope.agent.address, before.chain
     mine = (address, number)
-    return Headers(
-        address, deadline, before.hops + 1, (*chain[1 - MAX_CHAIN :], mine) if chain else (mine,)
-    )
+    return Headers(address, deadline, before.hops + 1, (*chain[1 - MAX_CHAIN :], mine) if chain else (mine,))
 
 
 def check_key(key: str) -> None:

@@ -315,11 +315,10 @@ class AgentRef:
     def _pick(self) -> LocalAgent | None:
         """Give the agent if it is here; once found it is kept, as cells outlive what is inside them."""
         self._post.check_fork()
-        hosted = self._hosted
-        agent = None if hosted is None else hosted.pick()
+        agent = None if self._hosted is None else self._hosted.pick()
         if agent is None and self.is_local:
-            self._hosted = hosted = self._post.hosted(self.address.agent)
-            agent = None if hosted is None else hosted.pick()
+            self._hosted = self._post.hosted(self.address.agent)
+            agent = None if self._hosted is None else self._hosted.pick()
         return agent
 
     def _deadline(self, timeout: float | None, outer: float | None) -> float | None:

@@ -15,7 +15,7 @@ from agentbus.runtime.actor import LoopActor
 from agentbus.runtime.cell_context import Timer
 from agentbus.runtime.cell_control import Control, Steer, Switch
 from agentbus.runtime.cell_core import CellCore, agent_failed, cell_gone
-from agentbus.runtime.cell_job import Job, current_job
+from agentbus.runtime.cell_job import Job, current_job, job_of
 from agentbus.runtime.cell_life import (
     Clear,
     Ending,
@@ -222,10 +222,10 @@ class LoopCell(LoopActor):
         if item.__class__ is Stop:
             self._stop_in_order(item)
             return None
-        job = Job(item)
+        job = job_of(item)
         if job.future is not None and job.future.done():
             return None  # cancelled before its turn: it never starts
-        task = job.task = self._queue.task
+        job.task = task = self._queue.task
         context = Context()
         self._busy += 1
         try:
@@ -237,18 +237,15 @@ class LoopCell(LoopActor):
                 raise
         else:
             if result.__class__ is Suspended:
-                return self._let_wait(job, result)
+                return self._let_wait(job, result, task)
             self._busy -= 1
             job.reply(result)
         return self._change_task() if task.cancelling() else None
 
     def _begin(self, job: Job, context: Context) -> Any:
-        """Call the handler, in the context of its message; gives its result, or that it waits for something."""
+        """Call the handler, in its message's context; gives its result, or that it waits for something."""
         current_job.set(job)
-        behaviour = self._core.behaviour
-        if behaviour is None:
-            raise cell_gone(self._core.name)
-        result = behaviour.on_message(job.message)
+        result = self._core.call(job)
         if result.__class__ is CoroutineType:
             try:
                 awaited = result.send(None)
@@ -257,11 +254,10 @@ class LoopCell(LoopActor):
             return Suspended(context, result, awaited)
         return result
 
-    def _let_wait(self, job: Job, suspended: Suspended) -> Awaitable[object]:
+    def _let_wait(self, job: Job, suspended: Suspended, task: asyncio.Task[Any]) -> Awaitable[object]:
         """Leave the task that runs to a handler that waits for something."""
         self._free -= 1
         self._jobs[job] = None
-        task = job.task
         carried = self._own_tasks().adopt(task, suspended, partial(self._job_ended, job))
         if job.future is None:
             pass

@@ -50,7 +50,7 @@ class OwnedTasks:
     def adopt(
         self, task: asyncio.Task[Any], suspended: Suspended, then: Then
     ) -> Coroutine[Any, Any, _Outcome]:
-        """Run what has begun to its end, and `then`; the result is what the task that runs now has to await."""
+        """Run what has begun in a task to its end, and `then`; that task has to await the result."""
         self._running[task] = (suspended.coroutine, then)
         task.add_done_callback(self._ended, context=suspended.context)
         return self._contained(suspended, suspended.context)

@@ -1,7 +1,7 @@
 """Which cells of one loop have something to do, and the tasks that serve them.
 
-A handler may need a task: `asyncio.timeout` and `TaskGroup` ask for the current one. Most handlers end without
-having waited for anything, and a task costs more than they do, so they share one:
+A handler may need a task: `asyncio.timeout` and `TaskGroup` ask for the current one. Most handlers end
+without having waited for anything, and a task costs more than they do, so they share one:
 
     any thread                          the serving task
     append the turn                     take turns, a bounded number, then let the loop go on
@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context
 from types import coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from agentbus.runtime.owned import is_interrupt
 from agentbus.runtime.virtual import VirtualLoop
@@ -44,16 +44,16 @@ class RunQueue:
         loop: where they are taken.
 
     Attributes:
-        task: takes a turn right now, or did last.
+        task: takes the turn that is taken now; there in a turn only.
     """
 
     __slots__ = ("_loop", "_ready", "_serving", "task")
+    task: asyncio.Task[Any]
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._ready: deque[Turn] = deque()
         self._serving = False
-        self.task: asyncio.Task[Any] | None = None
 
     def post(self, turn: Turn) -> None:
         """Have a turn taken soon; from any thread.
@@ -86,9 +86,10 @@ class RunQueue:
 
     async def _serve(self) -> object:
         ready, idle = self._ready, 0
-        await _round()
-        self.task = task = _own_task()
-        while idle < IDLE_ROUNDS:
+        await _round(self)
+        task = _own_task()
+        while True:
+            self.task = task
             idle = 0 if ready else idle + 1
             for _ in range(min(len(ready), TURNS_PER_ROUND)):
                 try:
@@ -98,17 +99,23 @@ class RunQueue:
                     continue
                 if waiting is not None:
                     self._hand_over()
+                    _may_vanish(task, yes=False)
                     return await waiting
-            await _round()
-            self.task = task
-        self._hand_over()
-        return None
+            del self.task  # a loop that is closed now is to forget it
+            if idle == IDLE_ROUNDS:
+                self._hand_over()
+                return None
+            await _round(self)
 
     def _failed(self, error: BaseException) -> None:
         if is_interrupt(error):
             self._hand_over()
             raise error
         self._loop.asyncio_loop.call_exception_handler({"message": "a turn failed", "exception": error})
+
+    def closed(self) -> None:
+        """The loop was closed under the serving task: who posts from now on is to learn of it."""
+        self._serving = False
 
     def _hand_over(self) -> None:
         """Leave the turns that are due to another task."""
@@ -118,24 +125,31 @@ class RunQueue:
 
 
 def _own_task() -> asyncio.Task[Any]:
-    task = asyncio.current_task()
-    assert task is not None
-    return task
+    return cast("asyncio.Task[Any]", asyncio.current_task())
+
+
+def _may_vanish(task: Any, *, yes: bool) -> None:
+    """Say whether nothing is lost, and so nothing logged, if the loop is closed before the task has ended."""
+    task._log_destroy_pending = not yes
 
 
 @coroutine
-def _round() -> Generator[None, None, None]:
+def _round(queue: RunQueue) -> Generator[None, None, None]:
     """Let the loop go on, and return in its next round, whoever cancels all tasks that he finds."""
     try:
         yield
+    except GeneratorExit:
+        queue.closed()
+        raise
     except asyncio.CancelledError:
         _own_task().uncancel()
 
 
 def _start_task(loop: Loop, serving: Coroutine[Any, Any, object]) -> None:
-    """Run it in a context of its own: what a caller has in its context variables is nobody else's business."""
+    """Run it in a fresh context: what a caller has in its context variables is nobody else's business."""
     target = loop.asyncio_loop
     if isinstance(target, VirtualLoop):  # it names and counts its tasks
-        target.create_task(serving, context=Context())
+        task = target.create_task(serving, context=Context())
     else:
-        asyncio.Task(serving, loop=target, context=Context())
+        task = asyncio.Task(serving, loop=target, context=Context())
+    _may_vanish(task, yes=True)

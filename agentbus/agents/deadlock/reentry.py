@@ -12,7 +12,6 @@ from agentbus.errors import AgentRestarted
 from agentbus.runtime import Future, Loop
 from agentbus.runtime.cell_core import agent_failed
 from agentbus.runtime.cell_job import Job, current_job
-from agentbus.runtime.envelope import Ask
 
 
 class Reentry:
@@ -36,7 +35,7 @@ class Reentry:
 
     async def run(self, handle: Callable[[Delivery], Any], loop: Loop) -> None:
         """Have the message handled, and answer; a failure is the agent's, as with any other message."""
-        job = Job(Ask(self.delivery, self.future))
+        job = Job(self.future, message=self.delivery)
         task = asyncio.current_task()
         if job.over or task is None:
             return

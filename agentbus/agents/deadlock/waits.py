@@ -44,7 +44,7 @@ class Wait(Future[Any]):
     """Whom to tell once the handler is blocked by it; written on the I/O loop."""
 
     def __init__(self, waits: Waits, scope: Scope, job: Job | None, number: str) -> None:
-        Future.__init__(self)
+        super().__init__()
         self.scope = scope
         self.number = number
         self._waits = waits
@@ -52,13 +52,15 @@ class Wait(Future[Any]):
         self._job = job
 
     def _resolve(self, state: int, result: Any) -> bool:
-        settled = Future._resolve(self, state, result)
+        settled = super()._resolve(state, result)
         if settled:
             self._waits.close(self.number)
             self._cell.drop(self, self._job)
         return settled
 
-    def _wait_begins(self, loop: asyncio.AbstractEventLoop | None) -> None:  # type: ignore[override]
+    def _wait_begins(  # pyright: ignore[reportIncompatibleVariableOverride] -- told of every wait, so a method
+        self, loop: asyncio.AbstractEventLoop | None
+    ) -> None:
         if current_scope.get() is not self.scope:
             return  # a stranger, who has got hold of the future
         if loop is not None:
@@ -67,7 +69,7 @@ class Wait(Future[Any]):
         if self.watchers:
             self._waits.look_soon()
 
-    def _wait_ends(self) -> None:  # type: ignore[override]
+    def _wait_ends(self) -> None:  # pyright: ignore[reportIncompatibleVariableOverride] -- likewise
         if current_scope.get() is self.scope:
             self._waiting -= 1
 
