@@ -28,6 +28,7 @@ from agentbus.runtime.cell_job import current_job
 
 if TYPE_CHECKING:
     from agentbus.runtime.cell_context import CellContext
+    from agentbus.runtime.outlet import Outlet
 
 
 class AgentBehaviour:
@@ -105,7 +106,9 @@ class AgentBehaviour:
             self._refuse(delivery, error)
             return None
         scope = Scope(self._context, delivery)
-        method = self._call_of(delivery, handler)
+        method: Callable[[Any], Any] = getattr(self._agent, handler.method)
+        if delivery.outlet is not None:
+            method = self._streaming(delivery.outlet, method, handler)
         if handler.asynchronous:  # called by its task: one that is cancelled before must leave no coroutine
             return self._finish(delivery, handler, scope, method, body)
         token = current_scope.set(scope)
@@ -125,12 +128,10 @@ class AgentBehaviour:
         delivery.settle(Outcome.DELIVERED)
         return result
 
-    def _call_of(self, delivery: Delivery, handler: Handler) -> Callable[[Any], Any]:
-        """Give what is called with the message: the handler, or what puts its chunks into a stream."""
-        method: Callable[[Any], Any] = getattr(self._agent, handler.method)
-        outlet = delivery.outlet
-        if outlet is None:
-            return method
+    def _streaming(
+        self, outlet: Outlet[Any], method: Callable[[Any], Any], handler: Handler
+    ) -> Callable[[Any], Any]:
+        """Give what puts a handler's chunks into a stream."""
         return lambda body: streamed(outlet, method(body), self._context.cell, handler.answers)
 
     def _prepare(self, delivery: Delivery) -> tuple[Any, Handler]:
@@ -171,8 +172,7 @@ class AgentBehaviour:
         method: Callable[[Any], Awaitable[Any]],
         body: Any,
     ) -> Any:
-        scope.task = asyncio.current_task()
-        token = current_scope.set(scope)  # it has a task, and so a context, of its own
+        current_scope.set(scope)  # it has a context of its own
         try:
             if self._silence.seconds is not None:
                 self._silence.began(delivery)
@@ -183,10 +183,10 @@ class AgentBehaviour:
             self._answer_with(delivery, error)
             return None
         finally:
-            current_scope.reset(token)
             if self._silence.seconds is not None:
                 self._silence.ended(delivery)
-        delivery.settle(Outcome.DELIVERED)
+        if delivery.on_outcome is not None:
+            delivery.settle(Outcome.DELIVERED)
         return result
 
     def _answer_with(self, delivery: Delivery, error: Exception) -> None:
@@ -210,7 +210,8 @@ _REASONS: dict[type[Exception], str] = {
 
 async def _scoped(scope: Scope, coroutine: Awaitable[Any]) -> Any:
     """Run a coroutine in its scope; it has a task, and so a context, of its own."""
-    scope.task = asyncio.current_task()
+    if scope.starting:
+        scope.task = asyncio.current_task()
     token = current_scope.set(scope)
     try:
         return await coroutine

@@ -32,37 +32,26 @@ class Body(msgspec.Struct, frozen=True):
     json: msgspec.Raw
 
 
-class Delivery:
+class Delivery(msgspec.Struct, eq=False):
     """What lies in an agent's mailbox.
 
-    Args:
+    Attributes:
         agent: the recipient.
         message: the object that was sent, or a `Body`.
         headers: what travels with it.
         on_outcome: told exactly once what became of it; None if nobody asks.
-
-    Attributes:
         outlet: takes the chunks of a streamed reply; None where one reply is wanted.
         attachment: what the sender attached; None for most.
         attempt: the job that the message is, in the hands of a worker; None for most.
     """
 
-    __slots__ = ("_on_outcome", "agent", "headers", "message")
+    agent: LocalAgent
+    message: Any
+    headers: Headers
+    on_outcome: Callable[[Outcome], object] | None = None
     outlet: Outlet[Any] | None = None
     attachment: Attachment | None = None
     attempt: Attempt | None = None
-
-    def __init__(
-        self,
-        agent: LocalAgent,
-        message: Any,
-        headers: Headers,
-        on_outcome: Callable[[Outcome], object] | None = None,
-    ) -> None:
-        self.agent = agent
-        self.message = message
-        self.headers = headers
-        self._on_outcome = on_outcome
 
     def __repr__(self) -> str:
         return f"<Delivery of {self.type_name} to {self.agent.name}>"
@@ -74,52 +63,9 @@ class Delivery:
 
     def settle(self, outcome: Outcome) -> None:
         """Tell whoever asked what became of it; the first time counts."""
-        told, self._on_outcome = self._on_outcome, None
+        told, self.on_outcome = self.on_outcome, None
         if told is not None:
             told(outcome)
-
-
-class FlowDelivery(Delivery):
-    """A message with a stream of chunks beside it, in either direction.
-
-    Args:
-        agent: the recipient.
-        message: see `Delivery`.
-        headers: what travels with it.
-        outlet: see `Delivery`.
-        attachment: see `Delivery`.
-    """
-
-    __slots__ = ("attachment", "outlet")
-
-    def __init__(
-        self,
-        agent: LocalAgent,
-        message: Any,
-        headers: Headers,
-        outlet: Outlet[Any] | None,
-        attachment: Attachment | None,
-    ) -> None:
-        super().__init__(agent, message, headers)
-        self.outlet = outlet
-        self.attachment = attachment
-
-
-class JobDelivery(Delivery):
-    """A job of a queue, as the message that it is.
-
-    Args:
-        agent: the recipient.
-        message: see `Delivery`.
-        headers: what travels with it.
-        attempt: see `Delivery`.
-    """
-
-    __slots__ = ("attempt",)
-
-    def __init__(self, agent: LocalAgent, message: Any, headers: Headers, attempt: Attempt) -> None:
-        super().__init__(agent, message, headers)
-        self.attempt = attempt
 
 
 def type_name(message: Any) -> str:

@@ -190,9 +190,9 @@ class HandlerTable:
         Raises:
             UnhandledMessageError: there is none.
         """
-        if message_type not in self._found:
-            self._found[message_type] = self._look_up(message_type)
-        handler = self._found[message_type]
+        handler = self._found.get(message_type)
+        if handler is None:
+            handler = self._found[message_type] = self._look_up(message_type)
         if handler is None:
             raise UnhandledMessageError(f"there is no handler for {message_type.__name__}")
         return handler

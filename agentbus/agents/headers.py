@@ -75,21 +75,32 @@ def inherited(scope: Scope | None, deadline: float | None) -> Headers:
     return Headers(scope.agent.address, deadline, 0 if delivery is None else delivery.headers.hops + 1)
 
 
-def waited_for(headers: Headers, scope: Scope, number: str) -> Headers:
+def waited_for(scope: Scope, before: Headers, deadline: float | None, number: str) -> Headers:
     """Give the headers of an ask whose answer a handler may wait for.
 
     Args:
-        headers: of a message that the handler sends.
         scope: the handler.
+        before: of the message that it handles.
+        deadline: of the ask, the handler's own already considered.
         number: of the ask.
     """
-    delivery = scope.delivery
-    before = () if delivery is None else delivery.headers.chain[1 - MAX_CHAIN :]
-    return msgspec.structs.replace(headers, chain=(*before, (scope.agent.address, number)))
+    address, chain = scope.agent.address, before.chain
+    mine = (address, number)
+    return Headers(address, deadline, before.hops + 1, (*chain[1 - MAX_CHAIN :], mine) if chain else (mine,))
 
 
-def keyed(headers: Headers, key: str) -> Headers:
-    """Give headers a key.
+def first_to_wait(headers: Headers, number: str) -> Headers:
+    """Give the headers of an ask whose answer an agent waits for while it starts, for no message.
+
+    Args:
+        headers: of the ask, as inherited.
+        number: of the ask.
+    """
+    return msgspec.structs.replace(headers, chain=((headers.sender or "", number),))
+
+
+def check_key(key: str) -> None:
+    """Refuse what names nothing.
 
     Raises:
         ValueError: no text, one that is longer than 200 characters, or one that begins as guests' do.
@@ -98,6 +109,10 @@ def keyed(headers: Headers, key: str) -> Headers:
         raise ValueError(
             f"a key is a text of 1 to {MAX_KEY} characters that does not begin with {GUESTS_KEY!r}"
         )
+
+
+def keyed(headers: Headers, key: str) -> Headers:
+    """Give headers a key that was checked."""
     return msgspec.structs.replace(headers, key=key)
 
 

@@ -109,7 +109,7 @@ class LocalAgent:
 
     def _put(self, delivery: Delivery) -> MailboxFullError | None:
         try:
-            self._started_cell().tell(delivery)
+            (self.cell or self._started_cell()).tell(delivery)
         except AgentStopped as error:
             self.bury(delivery, "stopped", error)
         except MailboxFullError as error:
@@ -129,14 +129,23 @@ class LocalAgent:
         self._listing.bury(delivery, reason, error)
         delivery.settle(Outcome.DEAD_LETTERED)
 
-    def ask(self, delivery: Delivery) -> Future[Any]:
-        """Put a message into the mailbox; the future is of the reply."""
+    def ask(self, delivery: Delivery, future: Future[Any] | None = None) -> Future[Any]:
+        """Put a message into the mailbox.
+
+        Args:
+            delivery: the message.
+            future: of the reply; a new one by default.
+
+        Returns:
+            The future of the reply.
+        """
         cycle = self._cycle(delivery) if delivery.headers.chain else ()
         if not cycle:
-            return self._started_cell().ask(delivery)
+            return (self.cell or self._started_cell()).ask(delivery, future)
         if self.reentrant and not self._starting:
-            return self._let_in(Reentry(delivery))
-        future = self._started_cell().ask_now(delivery)  # who may be waited for here must not wait here
+            return self._let_in(Reentry(delivery, future))
+        # who may be waited for here must not wait here
+        future = self._started_cell().ask_now(delivery, future)
         self._listing.suspect(cycle, future)
         return future
 

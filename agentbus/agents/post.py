@@ -51,6 +51,7 @@ class PostOffice:
         capacity: messages to one node that threads may have under way.
 
     Attributes:
+        check_fork: refuses to work in a child of the process that made this bus, with `ForkedError`.
         deadlines: fails asks in time.
         waits: knows which handlers wait for what.
         flows: opens streams.
@@ -74,6 +75,7 @@ class PostOffice:
         self._letters = letters
         self._runtime = runtime
         self._home = home
+        self.check_fork = runtime.check_fork
         self.deadlines = Deadlines(runtime.io)
         self.waits = Waits(runtime.io)
         self.flows = Flows(node_actor, runtime, self.request)
@@ -82,14 +84,6 @@ class PostOffice:
         self._max_queued = capacity * QUEUED_PER_CAPACITY
         self._permits: dict[Address | str, Permits] = {}
         self._watches = LocalWatches(runtime.io)
-
-    def check_fork(self) -> None:
-        """Refuse to work in a child of the process that made this bus.
-
-        Raises:
-            ForkedError: see above; make a new bus there.
-        """
-        self._runtime.check_fork()
 
     def now(self) -> float:
         """Give the time on the clock of deadlines."""
@@ -111,11 +105,6 @@ class PostOffice:
         outcome: Future[Outcome] = Future()
         agent.tell(Delivery(agent, message, headers, outcome.try_set))
         return outcome
-
-    @staticmethod
-    def ask_here(agent: LocalAgent, message: Any, headers: Headers) -> Future[Any]:
-        """Put a message into a mailbox of this node; the future is of the reply."""
-        return agent.ask(Delivery(agent, message, headers))
 
     def refuse(
         self, address: Address, message: Any, headers: Headers, reason: str, error: Exception | None = None
@@ -151,15 +140,9 @@ class PostOffice:
             outcome.set_exception(failure)
         return outcome
 
-    def ask(self, address: Address, message: Any, headers: Headers) -> Future[Any]:
-        """Ask an agent that is not here."""
-        return self.request(
-            address,
-            Kind.ASK,
-            message,
-            headers,
-            Ask(Future(cancellable_by_waiter=True), message, headers.budget),
-        )
+    def ask(self, address: Address, message: Any, headers: Headers, future: Future[Any]) -> None:
+        """Ask an agent that is not here; the future is of the reply."""
+        self.request(address, Kind.ASK, message, headers, Ask(future, message, headers.budget))
 
     def request(self, address: Address, kind: str, message: Any, headers: Headers, call: Ask) -> Future[Any]:
         """Send what has a reply to an agent that is not here."""

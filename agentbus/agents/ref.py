@@ -10,7 +10,8 @@ from agentbus.agents.budgets.budget import Budget
 from agentbus.agents.budgets.reserving import reserved
 from agentbus.agents.control import PAUSE, RESUME, Order, carry_out, steer_order
 from agentbus.agents.deadlines import deadline_after, too_late
-from agentbus.agents.headers import HOP_LIMIT, Headers, inherited, keyed, waited_for
+from agentbus.agents.delivery import Delivery
+from agentbus.agents.headers import HOP_LIMIT, Headers, check_key, first_to_wait, inherited, keyed, waited_for
 from agentbus.agents.hosted import Hosted, LocalAgent
 from agentbus.agents.message import Message, Request, Streaming
 from agentbus.agents.outcome import Outcome
@@ -99,6 +100,7 @@ class AgentRef:
         scope = current_scope.get()
         headers = inherited(scope, deadline)
         if key is not None:
+            check_key(key)
             headers = keyed(headers, key)
         if headers.hops > HOP_LIMIT:
             return self._post.refuse(self.address, message, headers, "hop_limit")
@@ -168,32 +170,76 @@ class AgentRef:
         """
         if attach is not None:
             check_attachable(attach)
+        if key is not None:
+            check_key(key)
         scope = current_scope.get()
-        headers = inherited(scope, self._deadline(timeout, scope))
+        delivery = None if scope is None else scope.delivery
+        if scope is None or delivery is None:
+            return self._ask_from_outside(message, timeout, budget, attach, key, scope)
+        before = delivery.headers
+        deadline = before.deadline
+        if timeout is not None or deadline is not None:
+            deadline = self._deadline(timeout, deadline)
+        wait = self._post.waits.open(scope)
+        if wait.done():
+            return wait  # nobody wants what the handler does any more
+        headers = waited_for(scope, before, deadline, wait.number)
+        if budget is None and key is None and before.budget is None and headers.hops <= HOP_LIMIT:
+            self._ask(message, headers, attach, wait)
+        else:
+            self._ask_with(message, headers, scope, budget, key, attach, wait)
+        return wait
+
+    def _ask_from_outside(
+        self,
+        message: Any,
+        timeout: float | None,
+        budget: Budget | None,
+        attach: Attachable | None,
+        key: str | None,
+        scope: Scope | None,
+    ) -> Future[Any]:
+        """Ask for a program, or in a hook of an agent: messages wait for the answer only while it starts."""
+        headers = inherited(scope, self._deadline(timeout, None))
+        if scope is not None and scope.starting:
+            wait = self._post.waits.open(scope)
+            if not wait.done():
+                headers = first_to_wait(headers, wait.number)
+                self._ask_with(message, headers, scope, budget, key, attach, wait)
+            return wait
+        future: Future[Any] = Future(cancellable_by_waiter=True)
+        self._ask_with(message, headers, scope, budget, key, attach, future)
+        return future if scope is None else scope.agent.cell.track(future)
+
+    def _ask_with(
+        self,
+        message: Any,
+        headers: Headers,
+        scope: Scope | None,
+        budget: Budget | None,
+        key: str | None,
+        attach: Attachable | None,
+        future: Future[Any],
+    ) -> None:
         if key is not None:
             headers = keyed(headers, key)
         try:
             headers = self._paid(headers, scope, budget)
         except (HopLimitError, BudgetExhausted) as error:
-            return Future.failed(error)
-        if scope is not None and scope.waits:
-            number = self._post.waits.open(scope)
-            future = self._ask(message, waited_for(headers, scope, number), attach)
-            self._post.waits.follow(number, future)
-        else:
-            future = self._ask(message, headers, attach)
-        return future if scope is None else scope.agent.cell.track(future)
+            future.set_exception(error)
+            return
+        self._ask(message, headers, attach, future)
 
-    def _ask(self, message: Any, headers: Headers, attach: Attachable | None) -> Future[Any]:
+    def _ask(self, message: Any, headers: Headers, attach: Attachable | None, future: Future[Any]) -> None:
         agent = self._pick()
-        if attach is not None:
-            future = self._post.flows.ask(self.address, agent, message, headers, attach)
-        elif agent is None:
-            future = self._post.ask(self.address, message, headers)
+        if agent is not None and attach is None:
+            agent.ask(Delivery(agent, message, headers), future)
+        elif attach is None:
+            self._post.ask(self.address, message, headers, future)
         else:
-            future = self._post.ask_here(agent, message, headers)
-        self._watch_costs(headers, future)
-        return future
+            self._post.flows.ask(self.address, agent, message, headers, attach, future)
+        if headers.budget is not None or headers.deadline is not None:
+            self._watch_costs(headers, future)
 
     def _paid(self, headers: Headers, scope: Scope | None, budget: Budget | None) -> Headers:
         """Set aside what an ask may cost.
@@ -262,7 +308,9 @@ class AgentRef:
             ValueError: the credit is out of range.
         """
         scope = current_scope.get()
-        headers = inherited(scope, self._deadline(timeout, scope))
+        delivery = None if scope is None else scope.delivery
+        outer = None if delivery is None else delivery.headers.deadline
+        headers = inherited(scope, self._deadline(timeout, outer))
         try:
             headers = self._paid(headers, scope, budget)
         except (HopLimitError, BudgetExhausted) as error:
@@ -276,20 +324,18 @@ class AgentRef:
     def _pick(self) -> LocalAgent | None:
         """Give the agent if it is here; once found it is kept, as cells outlive what is inside them."""
         self._post.check_fork()
-        hosted = self._hosted
-        agent = None if hosted is None else hosted.pick()
+        agent = None if self._hosted is None else self._hosted.pick()
         if agent is None and self.is_local:
-            self._hosted = hosted = self._post.hosted(self.address.agent)
-            agent = None if hosted is None else hosted.pick()
+            self._hosted = self._post.hosted(self.address.agent)
+            agent = None if self._hosted is None else self._hosted.pick()
         return agent
 
-    def _deadline(self, timeout: float | None, scope: Scope | None) -> float | None:
+    def _deadline(self, timeout: float | None, outer: float | None) -> float | None:
+        """Give the deadline of an ask: its own, and that of the message that is handled."""
         own = None if timeout is None else deadline_after(self._post.now(), timeout)
-        delivery = None if scope is None or shielded.get() else scope.delivery
-        outer = None if delivery is None else delivery.headers.deadline
-        if own is None or outer is None:
-            return own if outer is None else outer
-        return min(own, outer)
+        if outer is None or shielded.get():
+            return own
+        return outer if own is None else min(own, outer)
 
     # -- past the mailbox ------------------------------------------------------------------------------------
 

@@ -6,29 +6,28 @@ import asyncio
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 if TYPE_CHECKING:
     from agentbus.agents.agent import AgentContext
     from agentbus.agents.budgets.account import BudgetAccount
     from agentbus.agents.delivery import Delivery
 
 
-class Scope:
+class Scope(msgspec.Struct, eq=False):
     """An agent at work.
 
     Attributes:
         agent: which.
         delivery: the message that it handles; None in its hooks.
-        task: the task that it works in; None on a thread.
-        waits: whether messages wait until this is done with: the agent handles one, or starts.
+        starting: whether it starts, and messages wait until it has.
+        task: the task that it starts in; None on a thread, and when it does not start.
     """
 
-    __slots__ = ("agent", "delivery", "task", "waits")
-
-    def __init__(self, agent: AgentContext, delivery: Delivery | None, *, starting: bool = False) -> None:
-        self.agent = agent
-        self.delivery = delivery
-        self.waits = starting or delivery is not None
-        self.task: asyncio.Task[Any] | None = None
+    agent: AgentContext
+    delivery: Delivery | None
+    starting: bool = False
+    task: asyncio.Task[Any] | None = None
 
     @property
     def account(self) -> BudgetAccount | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from agentbus.errors import ActorStoppedError, MailboxFullError
+from agentbus.errors import AgentStopped, MailboxFullError
 from agentbus.runtime.cell_context import CellContext
 from agentbus.runtime.cell_control import MAX_CONTROLS, Control, Steer, Switch
 from agentbus.runtime.cell_core import CellCore, CellStatus
@@ -123,20 +123,31 @@ class CellRef:
         """
         self._mailbox.put(message)
 
-    def ask(self, message: Any) -> Future[Any]:
+    def ask(self, message: Any, future: Future[Any] | None = None) -> Future[Any]:
         """Send a message and give the future of its reply; cancelling that cancels the handler.
 
         It fails with what `tell` raises, and with `AgentFailed`, `AgentRestarted` or `AgentStopped`.
-        """
-        return self.actor_ref.ask(message, block=False)
 
-    def ask_now(self, message: Any) -> Future[Any]:
+        Args:
+            message: what is asked.
+            future: to be used; a new one by default.
+        """
+        if future is None:
+            future = Future(cancellable_by_waiter=True)
+        try:
+            self._mailbox.put(Ask(message, future))
+        except (AgentStopped, MailboxFullError) as error:
+            future.try_set_exception(error)
+        return future
+
+    def ask_now(self, message: Any, future: Future[Any] | None = None) -> Future[Any]:
         """Send a message like `ask`, but never wait for room: it fails with `MailboxFullError` then."""
-        future: Future[Any] = Future(cancellable_by_waiter=True)
+        if future is None:
+            future = Future(cancellable_by_waiter=True)
         try:
             self._mailbox.put_now(Ask(message, future))
-        except (ActorStoppedError, MailboxFullError) as error:
-            future.set_exception(error)
+        except (AgentStopped, MailboxFullError) as error:
+            future.try_set_exception(error)
         return future
 
     def when_room(self, callback: Callable[[], object]) -> bool:

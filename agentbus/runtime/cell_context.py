@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, TypeVarTuple
 
 from agentbus.errors import AgentRestarted
-from agentbus.runtime.cell_job import CancelToken, current_job, shielded
+from agentbus.runtime.cell_job import CancelToken, Job, current_job, shielded
 from agentbus.runtime.clock import Clock
 from agentbus.runtime.future import Future
 from agentbus.runtime.loop import Loop
@@ -127,18 +127,25 @@ class CellContext:
 
         That is the message whose handling has sent it, unless the step is shielded.
         """
-        if self._closed_by is not None:
-            future.cancel()
-            return future
-        self._asks[future] = None
-        future.add_done_callback(self._forget_ask)
         job = current_job.get()
-        if job is not None and not shielded.get():
-            job.track(future)
+        self.keep(future, job)
+        future.add_done_callback(lambda done: self.drop(done, job))
         return future
 
-    def _forget_ask(self, ask: Future[Any]) -> None:
+    def keep(self, ask: Future[Any], job: Job | None) -> None:
+        """Do as `track`, for who calls `drop` once the ask is done."""
+        if self._closed_by is not None:
+            ask.cancel()
+            return
+        self._asks[ask] = None
+        if job is not None and not shielded.get():
+            job.keep(ask)
+
+    def drop(self, ask: Future[Any], job: Job | None) -> None:
+        """Let an ask be that is done."""
         self._asks.pop(ask, None)
+        if job is not None and job.asks is not None:
+            job.asks.pop(ask, None)
 
     @property
     def open_asks(self) -> int:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from agentbus.errors import AskTimeoutError, FutureCancelledError
 from agentbus.runtime.envelope import Again, Ask
 from agentbus.runtime.future import Future
@@ -19,29 +21,27 @@ GIVING_IN = (asyncio.CancelledError, FutureCancelledError, AskTimeoutError)
 """What unwinds a handler whose message nobody wants: its task's end, or that of an ask it waits for."""
 
 
-class CancelToken:
+class CancelToken(msgspec.Struct, eq=False):
     """Tells a handler that its work is no longer wanted; a handler that never asks is not interrupted.
 
     It says so once its asker has given up, by cancelling or because its time is over, or once the agent is
     being stopped at once. After the reply it says so no more: that was wanted.
 
     Attributes:
+        future: of the reply; None if nobody waits for one.
         answered: whether the handler has settled the future itself; set before it does.
     """
 
-    __slots__ = ("_callbacks", "_cancelled", "_future", "_last", "answered")
-
-    def __init__(self, future: Future[Any] | None = None) -> None:
-        self._future = future
-        self._cancelled = False
-        self._callbacks: list[Callable[[], object]] | None = None
-        self._last: Callable[[], object] | None = None
-        self.answered = False
+    future: Future[Any] | None = None
+    answered: bool = False
+    _cancelled: bool = False
+    _callbacks: list[Callable[[], object]] | None = None
+    _last: Callable[[], object] | None = None
 
     @property
     def cancelled(self) -> bool:
         """Whether the work is no longer wanted; from any thread."""
-        return self._cancelled or (self._future is not None and not self.answered and self._future.done())
+        return self._cancelled or (self.future is not None and not self.answered and self.future.done())
 
     def on_cancel(self, fn: Callable[[], object]) -> None:
         """Call `fn` when the work is no longer wanted, on the thread that says so; at once if it is so."""
@@ -56,8 +56,8 @@ class CancelToken:
         self._follow()
 
     def _follow(self) -> None:
-        if self._future is not None:
-            self._future.add_done_callback(self._settled)
+        if self.future is not None:
+            self.future.add_done_callback(self._settled)
         if self._cancelled:
             self.cancel()
 
@@ -78,31 +78,37 @@ class CancelToken:
             self._last()
 
 
-class Job:
-    """A message that is being handled.
+class Job(CancelToken, eq=False):
+    """A message that is being handled; see `job_of`.
 
     Attributes:
         item: as it lay in the mailbox.
         message: what was sent.
         future: who waits for the reply; None for a tell.
         attempts: how often its handling has failed before.
-        token: whether it is still wanted.
+        task: the one that its handler runs in; None on a thread.
+        asks: those that were sent for it and are not done; None if none ever was.
+        ended: whether its handler has ended without having waited for anything: its task serves others now.
     """
 
-    __slots__ = ("_asks", "attempts", "future", "item", "message", "token")
+    item: Any = None
+    message: Any = None
+    attempts: int = 0
+    task: asyncio.Task[Any] | None = None
+    asks: dict[Future[Any], None] | None = None
+    ended: bool = False
+    _token: CancelToken | None = None
 
-    def __init__(self, item: Any) -> None:
-        self.attempts = 0
-        if isinstance(item, Again):
-            self.attempts = item.attempts
-            item = item.item
-        self.item = item
-        self.message: Any = item
-        self.future: Future[Any] | None = None
-        if isinstance(item, Ask):
-            self.message, self.future = item.message, item.future
-        self.token = CancelToken(self.future)
-        self._asks: dict[Future[Any], None] | None = None
+    @property
+    def token(self) -> CancelToken:
+        """Whether it is still wanted: itself, unless it stands in for another message."""
+        return self if self._token is None else self._token
+
+    def stand_in_for(self, other: Job) -> None:
+        """Be wanted as long as another is, whose message this one handles."""
+        self._token = other.token
+        self.attempts = other.attempts
+        self.task = other.task
 
     @property
     def over(self) -> bool:
@@ -111,10 +117,11 @@ class Job:
 
     def reply(self, value: Any) -> None:
         """Answer the asker, if there is one."""
-        if self.future is not None:
-            token = self.token
+        future = self.future
+        if future is not None:
+            token = self._token or self
             before, token.answered = token.answered, True
-            if not self.future.try_set(value):
+            if not future.try_set(value):
                 token.answered = before
 
     def fail(self, error: BaseException) -> bool:
@@ -128,32 +135,36 @@ class Job:
 
     @property
     def has_asked(self) -> bool:
-        """Whether any ask was sent for this message."""
-        return self._asks is not None
+        """Whether any ask was sent for this message, be it by a job that stands in for this one."""
+        return self.token._last is not None
 
     @property
     def open_asks(self) -> int:
         """Count the asks sent for this message that are not done."""
-        return len(self._asks or ())
+        return len(self.asks or ())
 
     def track(self, ask: Future[Any]) -> None:
         """Cancel an ask that was sent for this message when the message is no longer wanted."""
-        if self._asks is None:
-            self._asks = {}
+        self.keep(ask)
+        ask.add_done_callback(self.spare)
+
+    def keep(self, ask: Future[Any]) -> None:
+        """Do as `track`, for who calls `spare` once the ask is done."""
+        if self.asks is None:
+            self.asks = {}
             # after its task: a coroutine is to see its own end, and not that of what it waits for
             self.token.on_cancel_last(self._cancel_asks)
-        self._asks[ask] = None
-        ask.add_done_callback(self.spare)
-        if self.token.cancelled:
+        self.asks[ask] = None
+        if (self._token or self).cancelled:
             ask.cancel()
 
     def spare(self, ask: Future[Any]) -> None:
         """Let an ask be: it is done, or shielded."""
-        if self._asks is not None:
-            self._asks.pop(ask, None)
+        if self.asks is not None:
+            self.asks.pop(ask, None)
 
     def _cancel_asks(self) -> None:
-        for ask in list(self._asks or ()):
+        for ask in list(self.asks or ()):
             ask.cancel()
 
     def check(self) -> None:
@@ -171,6 +182,16 @@ def _only_gives_in(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return all(_only_gives_in(each) for each in inner)
     return isinstance(error, GIVING_IN)
+
+
+def job_of(item: Any) -> Job:
+    """Make the job of what lay in a mailbox."""
+    attempts = 0
+    if item.__class__ is Again:
+        item, attempts = item.item, item.attempts
+    if item.__class__ is Ask:
+        return Job(item.future, item=item, message=item.message, attempts=attempts)
+    return Job(None, item=item, message=item, attempts=attempts)
 
 
 current_job: ContextVar[Job | None] = ContextVar("agentbus_current_job", default=None)

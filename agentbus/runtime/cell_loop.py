@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextvars import Context
 from functools import partial
 from types import CoroutineType
 from typing import Any
 
-from agentbus.errors import FutureCancelledError
+from agentbus.errors import ForkedError, FutureCancelledError, RuntimeFault
 from agentbus.runtime.actor import LoopActor
 from agentbus.runtime.cell_context import Timer
 from agentbus.runtime.cell_control import Control, Refusal, Steer, Switch
 from agentbus.runtime.cell_core import CellCore, agent_failed, cell_gone
-from agentbus.runtime.cell_job import Job, current_job
+from agentbus.runtime.cell_job import Job, current_job, job_of
 from agentbus.runtime.cell_life import (
     Clear,
     Ending,
@@ -30,6 +31,7 @@ from agentbus.runtime.cell_life import (
 from agentbus.runtime.down import DownReason
 from agentbus.runtime.envelope import Stop
 from agentbus.runtime.owned import Then, is_interrupt
+from agentbus.runtime.suspended import Suspended
 from agentbus.runtime.turns import Phase
 
 CANCEL_GRACE = 5.0
@@ -58,6 +60,7 @@ class LoopCell(LoopActor):
         self._pause: asyncio.TimerHandle | None = None
         self._steering: Steer | None = None
         self._applying = False
+        self._queue = self.loop.run_queue
         core.move_in(self, self.actor_ref, self._mailbox)
 
     def put_off(self, delay: float, work: Callable[[], object]) -> Timer:
@@ -114,7 +117,7 @@ class LoopCell(LoopActor):
         self._free = self._room()
         self._apply_controls()
         if not self._turning:
-            self._turn()
+            self._wake()
 
     def _run(self, work: Callable[[], Any], then: Then) -> None:
         """Run hooks, timers and what came by the control lane: they belong to no message."""
@@ -205,39 +208,71 @@ class LoopCell(LoopActor):
 
     # -- messages -------------------------------------------------------------------------------------------
 
-    def _handle(self, item: Any) -> None:
+    def _wake(self) -> None:
+        if self._phase is Phase.NEW:
+            return  # it looks as soon as it has started
+        try:
+            self._queue.post(self._turn)
+        except ForkedError:
+            raise
+        except RuntimeFault:
+            self.abandon()
+
+    def _handle(self, item: Any) -> Awaitable[object] | None:
         if item.__class__ is Stop:
             self._stop_in_order(item)
-            return
-        job = Job(item)
-        if job.over:
-            return  # cancelled before its turn: it never starts
-        token = current_job.set(job)
+            return None
+        job = job_of(item)
+        if job.future is not None and job.future.done():
+            return None  # cancelled before its turn: it never starts
+        job.task = task = self._queue.task
+        context = Context()
+        self._busy += 1
         try:
-            result = self._core.call(job)
+            result = context.run(self._begin, job, context)
         except BaseException as error:
-            self._job_raised(job, error)
+            self._busy -= 1
+            context.run(self._job_raised, job, error)
             if is_interrupt(error):
                 raise
         else:
-            if result.__class__ is CoroutineType:
-                self._await_job(job, result)
-            else:
-                job.reply(result)
-        finally:
-            current_job.reset(token)
+            if result.__class__ is Suspended:
+                return self._let_wait(job, result, task)
+            self._busy -= 1
+            job.reply(result)
+        job.ended = True
+        return self._change_task() if task.cancelling() else None
 
-    def _await_job(self, job: Job, coroutine: Any) -> None:
+    def _begin(self, job: Job, context: Context) -> Any:
+        """Call the handler, in its message's context; gives its result, or that it waits for something."""
+        current_job.set(job)
+        result = self._core.call(job)
+        if result.__class__ is CoroutineType:
+            try:
+                awaited = result.send(None)
+            except StopIteration as end:
+                return end.value
+            return Suspended(context, result, awaited)
+        return result
+
+    def _let_wait(self, job: Job, suspended: Suspended, task: asyncio.Task[Any]) -> Awaitable[object]:
+        """Leave the task that runs to a handler that waits for something."""
         self._free -= 1
-        self._busy += 1
         self._jobs[job] = None
-        task = self._own_tasks().start(coroutine, partial(self._job_ended, job))
-        if job.future is None or task.done():
-            return
-        if job.has_asked:  # a task that begins at once may have: see `Job.track` for the order
+        carried = self._own_tasks().adopt(task, suspended, partial(self._job_ended, job))
+        if job.future is None:
+            pass
+        elif job.has_asked:  # see `Job.track` for the order
             job.token.on_cancel(lambda: self._cancel_job(job, task))
         else:
             job.future.add_done_callback(lambda _future: self._cancel_job(job, task))
+        if self._free:
+            self._wake()
+        return carried
+
+    async def _change_task(self) -> None:
+        """Let nobody else use a task whose cancelling a handler has asked for, and not waited for."""
+        self._wake()
 
     def _cancel_job(self, job: Job, task: asyncio.Task[Any]) -> None:
         """Have a handler cancelled whose message nobody wants; from any thread."""
@@ -262,7 +297,7 @@ class LoopCell(LoopActor):
         if self._draining:
             self._stop_if_idle()
         elif not self._turning:
-            self._turn()
+            self._wake()
 
     def _job_raised(self, job: Job, error: BaseException) -> None:
         if job.gave_in(error):
@@ -301,8 +336,7 @@ class LoopCell(LoopActor):
 
     def _room(self) -> int:
         """Give how many more messages may be handled now."""
-        idle = self._draining or self._mailbox.paused
-        return 0 if idle else self._options.concurrency - self._busy
+        return 0 if self._draining or self._mailbox.paused else self._options.concurrency - self._busy
 
     def _apply_controls(self) -> None:
         """Apply what people told the cell, one after the other, while a behaviour is there."""

@@ -20,7 +20,7 @@ import pykka
 from agentbus.runtime.cell_context import Timer
 from agentbus.runtime.cell_control import Control, Steer, Switch
 from agentbus.runtime.cell_core import CellCore, agent_failed, cell_gone
-from agentbus.runtime.cell_job import Job, current_job
+from agentbus.runtime.cell_job import Job, current_job, job_of
 from agentbus.runtime.cell_life import (
     Clear,
     Ending,
@@ -206,7 +206,7 @@ class ThreadCell(pykka.ThreadingActor):
         if isinstance(item, Stop):
             self._watchers.append(item)
             return StopRequest()
-        job = Job(item)
+        job = job_of(item)
         return None if job.over else self._handle(job)
 
     def _handle(self, job: Job) -> Failure | None:

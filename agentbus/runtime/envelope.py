@@ -7,17 +7,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from agentbus.runtime.future import Future
 
 
-class Ask:
-    """A message whose sender waits for the reply."""
+class Ask(msgspec.Struct, eq=False):
+    """A message whose sender waits for the reply.
 
-    __slots__ = ("future", "message")
+    Attributes:
+        message: what was sent.
+        future: of the reply.
+    """
 
-    def __init__(self, message: Any, future: Future[Any]) -> None:
-        self.message = message
-        self.future = future
+    message: Any
+    future: Future[Any]
 
 
 class Stop:

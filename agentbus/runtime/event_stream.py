@@ -25,6 +25,7 @@ from agentbus.runtime.clock import SystemClock
 from agentbus.runtime.faults import FutureTimeout
 from agentbus.runtime.mailbox import Overflow
 from agentbus.runtime.waiting import LoopWaiter, ThreadWaiter
+from agentbus.runtime.wakeup import burst_to
 
 if TYPE_CHECKING:
     from agentbus.runtime.streams import EventSource
@@ -227,10 +228,10 @@ class EventStream(forks.ProcessBound, Generic[T]):
 
     async def _wait_async(self) -> T:
         self.check_fork()
-        loop = asyncio.get_running_loop()
+        burst = burst_to(asyncio.get_running_loop())
         try:
             while True:
-                waiter = LoopWaiter(loop)
+                waiter = LoopWaiter(burst)
                 event = self._pipe.take(waiter)
                 if event is not _NOTHING:
                     return cast("T", event)

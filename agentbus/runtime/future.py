@@ -16,6 +16,7 @@ from agentbus.runtime.hook import GetHook, Hook
 from agentbus.runtime.outcome import CANCELLED, FAILED, HOOKED, NAMES, VALUE, ExcInfo, Failure, as_error
 from agentbus.runtime.settling import Settling
 from agentbus.runtime.waiting import LoopWaiter, ThreadWaiter
+from agentbus.runtime.wakeup import burst_here
 
 T = TypeVar("T")
 M = TypeVar("M")
@@ -30,7 +31,10 @@ class Future(Settling[T]):
     """
 
     _quiet = False
-    _wait_observer: Callable[[bool], object] | None = None
+    _wait_begins: Callable[[asyncio.AbstractEventLoop | None], object] | None = None
+    """Told of each wait for this, on the thread or loop that waits: None on a thread without a loop."""
+    _wait_ends: Callable[[], object] | None = None
+    """Told of the end of each wait; there if `_wait_begins` is."""
 
     @staticmethod
     def completed(value: M) -> Future[M]:
@@ -97,16 +101,11 @@ class Future(Settling[T]):
             self._result.read = True
         return self
 
-    def observe_waits(self, fn: Callable[[bool], object]) -> None:
-        """Tell `fn` True before and False after each wait for this, on the thread or loop that waits."""
-        self._wait_observer = fn
-
     # -- anybody's side -------------------------------------------------------------------------------------
 
     def done(self) -> bool:
         """Whether asking for the outcome won't wait."""
-        hook = self._hook
-        return self._state >= 0 if hook is None else hook.ready()
+        return self._state >= 0 if self._state != HOOKED else self._result.ready()
 
     def cancelled(self) -> bool:
         """Whether this was cancelled."""
@@ -134,11 +133,10 @@ class Future(Settling[T]):
 
     def add_done_callback(self, fn: Callable[[Self], object]) -> None:
         """Call `fn(self)` once done, on the thread that resolves this; at once if it is done."""
-        hook = self._hook
-        if hook is None:
+        if self._state != HOOKED:
             self._add_waiter(fn)
         else:
-            hook.when_ready(lambda: self._call(fn))
+            self._result.when_ready(lambda: self._call(fn))
 
     # pykka takes the time-out by keyword only; so does this, and by position too
     def get(self, timeout: float | None = None) -> T:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -211,38 +209,38 @@ class Future(Settling[T]):
         blocking.check("Future.get()")
         waiter = ThreadWaiter()
         self._add_waiter(waiter)
-        observe, woken = self._wait_observer, False
+        woken = False
         try:
-            if observe is not None:
-                observe(True)  # noqa: FBT003 -- the one argument says which end of the wait this is
+            if self._wait_begins is not None:
+                self._wait_begins(None)
             woken = waiter.wait(timeout)
         finally:
-            if observe is not None:
-                observe(False)  # noqa: FBT003
+            if self._wait_ends is not None:
+                self._wait_ends()
             if not woken:
                 self._remove_waiter(waiter)
         if self._state < 0:
             raise FutureTimeout(f"no result within {timeout} s; the work goes on")
 
     def _wait_async(self) -> Generator[Any, None, None]:
-        loop = blocking.running_loop()
-        if loop is None:  # a foreign kind of loop: as pykka does
+        burst = burst_here()
+        if burst is None:  # a foreign kind of loop: as pykka does
             yield
             self._wait(None)
             return
-        waiter, observe = LoopWaiter(loop), self._wait_observer
+        waiter = LoopWaiter(burst)
         self._add_waiter(waiter)
         try:
-            if observe is not None:
-                observe(True)  # noqa: FBT003
+            if self._wait_begins is not None:
+                self._wait_begins(waiter.woken.get_loop())
             yield from waiter.woken
         except asyncio.CancelledError:
             if self._cancellable_by_waiter:
                 self.cancel()
             raise
         finally:
-            if observe is not None:
-                observe(False)  # noqa: FBT003
+            if self._wait_ends is not None:
+                self._wait_ends()
             if self._state < 0:
                 self._remove_waiter(waiter)
 

@@ -41,7 +41,7 @@ class LivingActor(TurningActor):
         self._phase = Phase.STARTING
         self._run(self.on_start, self._started)
         if self._phase is Phase.STARTING:  # it awaits: serve the control lane, but let it begin first
-            self.loop.asyncio_loop.call_soon(self._turn)
+            self.loop.asyncio_loop.call_soon(self._wake)
 
     def _started(self, _value: Any, error: BaseException | None) -> None:
         if self._phase is Phase.STOPPING:  # stopped at once while `on_start` was awaiting

@@ -14,6 +14,7 @@ from agentbus.errors import RuntimeFault
 from agentbus.runtime import blocking, forks
 from agentbus.runtime.clock import Clock, SystemClock
 from agentbus.runtime.future import Future
+from agentbus.runtime.run_queue import RunQueue
 from agentbus.runtime.virtual import VirtualLoop
 from agentbus.runtime.wakeup import Burst
 from agentbus.runtime.watchdog import Watchdog
@@ -50,6 +51,9 @@ class Loop(Burst, forks.ProcessBound):
         loop: the asyncio loop behind it; None where it comes later.
         clock: what the loop's timers agree with.
         watchdog: reports handlers that block it.
+
+    Attributes:
+        run_queue: the cells on it that have something to do.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class Loop(Burst, forks.ProcessBound):
         self._max_lag = 0.0
         self._watchdog = watchdog
         self._ending = False
+        self.run_queue = RunQueue(self)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from agentbus.runtime import blocking, forks
 from agentbus.runtime.clock import Clock, SystemClock
 from agentbus.runtime.loop import Loop
-from agentbus.runtime.wakeup import CALLS_PER_TURN
+from agentbus.runtime.wakeup import CALLS_PER_TURN, reside
 from agentbus.runtime.watchdog import Watchdog
 
 LAG_INTERVAL = 0.5
@@ -137,6 +137,7 @@ class LoopThread(Loop):
     def _main(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._watchdog is not None:
             self._watchdog.watch(loop, self.name)
+        reside(loop)
         self._run_until_closed(loop)
         self._close_loop(loop)
 

@@ -268,7 +268,11 @@ class BoundedMailbox(Mailbox):
         if self._refusal is not None:
             raise self._refusal()
         with self._lock:
-            dropped = self._admit(item)
+            if len(self.items) < self._capacity:
+                dropped: Any = None
+                self.items.append(item)
+            else:
+                dropped = self._admit(item)
         if dropped is not item and self._idle:
             self._idle = False
             self._wake()

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from agentbus.runtime.credit import CreditSender
 from agentbus.runtime.waiting import LoopWaiter, ThreadWaiter
+from agentbus.runtime.wakeup import burst_to
 
 T = TypeVar("T")
 Wake = Callable[[], object]
@@ -127,11 +128,11 @@ class Outlet(Generic[T]):
 
     async def wait_async(self) -> bool:
         """Wait until a chunk may be put; False if nobody wants one any more."""
-        loop = asyncio.get_running_loop()
+        burst = burst_to(asyncio.get_running_loop())
         while not self.ready:
             if self._closed:
                 return False
-            waiter = LoopWaiter(loop)
+            waiter = LoopWaiter(burst)
             self.when_ready(waiter)
             try:
                 await waiter.woken

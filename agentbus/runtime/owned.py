@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context, copy_context
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from agentbus.runtime.loop import Loop
 from agentbus.runtime.virtual import VirtualLoop
+
+if TYPE_CHECKING:
+    from agentbus.runtime.loop import Loop
+    from agentbus.runtime.suspended import Suspended
 
 Then = Callable[[Any, BaseException | None], object]
 """Called once with what a coroutine returned and None, or with None and what it raised."""
@@ -44,7 +47,15 @@ class OwnedTasks:
             task.add_done_callback(self._ended)
         return task
 
-    async def _contained(self, coroutine: Coroutine[Any, Any, Any], context: Context) -> _Outcome:
+    def adopt(
+        self, task: asyncio.Task[Any], suspended: Suspended, then: Then
+    ) -> Coroutine[Any, Any, _Outcome]:
+        """Run what has begun in a task to its end, and `then`; that task has to await the result."""
+        self._running[task] = (suspended.coroutine, then)
+        task.add_done_callback(self._ended, context=suspended.context)
+        return self._contained(suspended, suspended.context)
+
+    async def _contained(self, coroutine: Awaitable[Any], context: Context) -> _Outcome:
         """Turn failures into values: asyncio lets `SystemExit` out of a task, and with it out of the loop.
 
         What follows begins in the task's last step, in the context of who started it: a callback of the task

@@ -104,8 +104,11 @@ class TurningActor(pykka.Actor):
         except RuntimeFault:
             self.abandon()
 
-    def _turn(self) -> None:
-        """Handle what has come, the control lane first, but no more than others on the loop can wait for."""
+    def _turn(self) -> Any:
+        """Handle what has come, the control lane first, but no more than others on the loop can wait for.
+
+        What `_handle` gives ends the turn.
+        """
         mailbox = self._mailbox
         items = mailbox.items
         handlers = self._handlers
@@ -118,16 +121,19 @@ class TurningActor(pykka.Actor):
                     item = mailbox.take()
                     handler = handlers.get(item.__class__)
                     if handler is None:
-                        self._handle(item)
+                        waiting = self._handle(item)
+                        if waiting is not None:
+                            return waiting
                     else:
                         self._call(handler, item, None)
                 elif not self._free or mailbox.rest():
-                    return  # whoever frees it, or puts something, calls for the next turn
+                    return None  # whoever frees it, or puts something, calls for the next turn
         finally:
             self._turning = False
         self._wake()
+        return None
 
-    def _handle(self, item: Any) -> None:
+    def _handle(self, item: Any) -> Any:
         """Handle an item that is no message of a known type."""
         if item.__class__ is Ask:
             if not item.future.done():  # else it was cancelled before its turn: it never starts

@@ -7,7 +7,7 @@ import threading
 from threading import get_ident
 
 from agentbus.runtime import blocking
-from agentbus.runtime.wakeup import burst_to
+from agentbus.runtime.wakeup import Burst
 
 
 class ThreadWaiter:
@@ -41,22 +41,26 @@ class ThreadWaiter:
 
 
 class LoopWaiter:
-    """Wakes a task of the loop that runs on the thread which makes this; a loop stays on its thread."""
+    """Wakes a task of the loop that runs on the thread which makes this; a loop stays on its thread.
+
+    Args:
+        burst: see `burst_here`.
+    """
 
     __slots__ = ("_burst", "woken")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._burst = burst_to(loop)
-        self.woken: asyncio.Future[None] = loop.create_future()
+    def __init__(self, burst: Burst) -> None:
+        self._burst = burst
+        self.woken: asyncio.Future[None] = burst.create_future()
 
     def __call__(self, _source: object = None) -> None:
         """Wake the task; from any thread, also when its loop is closed."""
         burst = self._burst
         try:
-            if get_ident() == burst.made_on_thread:
-                self._wake()
-            else:
+            if get_ident() != burst.made_on_thread:
                 burst.post(self._wake)
+            elif not self.woken.done():
+                self.woken.set_result(None)
         except RuntimeError:
             return  # the loop is closed: nobody waits any more
 

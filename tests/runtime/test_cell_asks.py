@@ -11,7 +11,7 @@ import pytest
 
 from agentbus.errors import AskTimeoutError, FutureCancelledError
 from agentbus.runtime import CellRef, Future
-from agentbus.runtime.cell_job import Job, shielding
+from agentbus.runtime.cell_job import job_of, shielding
 from agentbus.runtime.envelope import Ask
 from tests.runtime.cells import AFTER_A_SECOND, AsyncWorker, CellWorld, restarting
 
@@ -90,7 +90,7 @@ def test_the_next_behaviour_is_no_part_of_what_the_last_was_cancelled_in(world: 
 
 def test_what_is_done_is_not_kept(world: CellWorld) -> None:
     del world
-    job = Job(Ask("message", Future()))
+    job = job_of(Ask("message", Future()))
     for _ in range(1000):
         ask: Future[int] = Future()
         job.track(ask)
@@ -113,7 +113,7 @@ def test_what_is_done_is_not_kept(world: CellWorld) -> None:
 def test_only_its_cancelling_is_no_failure_of_a_cancelled_message(
     error: BaseException, gives_in: bool
 ) -> None:
-    job = Job(Ask("message", Future()))
+    job = job_of(Ask("message", Future()))
     assert not job.gave_in(error)
     job.token.cancel()
     assert job.gave_in(error) is gives_in
@@ -121,7 +121,7 @@ def test_only_its_cancelling_is_no_failure_of_a_cancelled_message(
 
 def test_after_the_reply_a_message_is_not_cancelled_any_more() -> None:
     future: Future[int] = Future()
-    job = Job(Ask("message", future))
+    job = job_of(Ask("message", future))
     ask: Future[int] = Future()
     job.track(ask)
     job.reply(1)

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 from agentbus.runtime import CancelToken, Future
-from agentbus.runtime.cell_job import Job
+from agentbus.runtime.cell_job import job_of
 from agentbus.runtime.envelope import Again, Ask
 
 
 def test_a_told_message_is_a_job_without_an_asker() -> None:
-    job = Job("message")
+    job = job_of("message")
     assert (job.message, job.future, job.attempts, job.over) == ("message", None, 0, False)
     job.reply("into the void")
     assert not job.fail(ValueError("nobody hears"))
@@ -14,7 +14,7 @@ def test_a_told_message_is_a_job_without_an_asker() -> None:
 
 def test_an_asked_message_is_answered_once() -> None:
     future: Future[str] = Future()
-    job = Job(Ask("message", future))
+    job = job_of(Ask("message", future))
     job.reply("answer")
     assert not job.fail(ValueError("too late"))
     assert (future.get(), job.over) == ("answer", True)
@@ -22,7 +22,7 @@ def test_an_asked_message_is_answered_once() -> None:
 
 def test_another_try_remembers_the_ones_before() -> None:
     ask = Ask("message", Future())
-    job = Job(Again(ask, 2))
+    job = job_of(Again(ask, 2))
     assert (job.item, job.message, job.attempts) == (ask, "message", 2)
 
 

@@ -44,7 +44,7 @@ PLAN = Plan(
         Partition(at=8.0, who="alice", toward="client", lasts=8.0),
         SendLetters(at=8.1, who="alice", to="bob", count=3),
         Cut(at=20.0, who="bob"),
-        SendLetters(at=25.0, who="alice", to="bob", count=60, size=30_000),
+        SendLetters(at=25.0, who="alice", to="bob", count=120, size=30_000),
         CloseNode(at=40.0, who="carol"),
         StartNode(at=50.0, who="carol"),
         KillNode(at=60.0, who="bob", down=10.0),

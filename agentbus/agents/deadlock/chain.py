@@ -13,5 +13,9 @@ def cycle_at(address: str, chain: tuple[Waiting, ...], *, concurrency: int = 1) 
         chain: who waits for it, oldest first.
         concurrency: messages that the agent handles at a time: it is stuck when all of them wait.
     """
-    places = [place for place, (agent, _wait) in enumerate(chain) if agent == address]
-    return chain[places[0] :] if len(places) >= concurrency else ()
+    first, places = 0, 0
+    for place, (agent, _wait) in enumerate(chain):
+        if agent == address:
+            first = first if places else place
+            places += 1
+    return chain[first:] if places >= concurrency else ()

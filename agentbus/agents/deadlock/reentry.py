@@ -12,7 +12,6 @@ from agentbus.errors import AgentRestarted
 from agentbus.runtime import Future, Loop
 from agentbus.runtime.cell_core import agent_failed
 from agentbus.runtime.cell_job import Job, current_job
-from agentbus.runtime.envelope import Ask
 
 
 class Reentry:
@@ -20,13 +19,14 @@ class Reentry:
 
     Args:
         delivery: the message.
+        future: of the reply; a new one by default.
     """
 
     __slots__ = ("delivery", "future")
 
-    def __init__(self, delivery: Delivery) -> None:
+    def __init__(self, delivery: Delivery, future: Future[Any] | None = None) -> None:
         self.delivery = delivery
-        self.future: Future[Any] = Future(cancellable_by_waiter=True)
+        self.future: Future[Any] = future or Future(cancellable_by_waiter=True)
 
     def refused(self) -> None:
         """The agent has no behaviour now, and so nothing that the ask could be part of."""
@@ -35,10 +35,11 @@ class Reentry:
 
     async def run(self, handle: Callable[[Delivery], Any], loop: Loop) -> None:
         """Have the message handled, and answer; a failure is the agent's, as with any other message."""
-        job = Job(Ask(self.delivery, self.future))
+        job = Job(self.future, message=self.delivery)
         task = asyncio.current_task()
         if job.over or task is None:
             return
+        job.task = task
         job.token.on_cancel(lambda: loop.call_soon(task.cancel))
         token = current_job.set(job)
         try:

@@ -19,7 +19,7 @@ from typing import Any
 from agentbus.agents.deadlock.tasks import holds_up
 from agentbus.agents.scope import Scope, current_scope
 from agentbus.runtime import Future, Loop
-from agentbus.runtime.blocking import running_loop
+from agentbus.runtime.cell_job import Job, current_job
 
 MAX_WATCHERS = 64
 """Cycles that may be looked for at a time through one wait; a further one ends at its deadline."""
@@ -28,38 +28,63 @@ LOOK_AGAIN = 0.25
 """Seconds between looks at a wait that a handler may still come to await, through a task that it awaits."""
 
 
-class Wait:
-    """One ask of a handler, and whether that handler is blocked by it.
+class Wait(Future[Any]):
+    """One ask of a handler: the future of its reply, and whether the handler is blocked by it.
 
     Args:
-        scope: the handler that sent it.
+        waits: knows it until it is done.
+        scope: the handler that sends it.
+        job: the same, as its cell knows it.
+        number: names it.
     """
 
-    __slots__ = ("_task", "_waiting", "over", "scope", "watchers")
+    _cancellable_by_waiter = True
+    _waiting = 0
+    _task: asyncio.Task[object] | None = None
+    watchers: tuple[Callable[[], object], ...] = ()
+    """Whom to tell once the handler is blocked by it; written on the I/O loop."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, waits: Waits, scope: Scope, job: Job | None, number: str) -> None:
+        super().__init__()
         self.scope = scope
-        self.over = False
-        self.watchers: list[Callable[[], object]] = []
-        self._waiting = 0
-        self._task: asyncio.Task[object] | None = None
+        self.number = number
+        self._waits = waits
+        self._cell = scope.agent.cell
+        self._job = job
 
-    def note(self, *, begins: bool) -> None:
-        """Note that somebody begins, or ceases, to wait for the answer; on the thread that does."""
+    def _resolve(self, state: int, result: Any) -> bool:
+        settled = super()._resolve(state, result)
+        if settled:
+            self._waits.close(self.number)
+            self._cell.drop(self, self._job)
+        return settled
+
+    def _wait_begins(  # pyright: ignore[reportIncompatibleVariableOverride] -- told of every wait, so a method
+        self, loop: asyncio.AbstractEventLoop | None
+    ) -> None:
         if current_scope.get() is not self.scope:
             return  # a stranger, who has got hold of the future
-        if running_loop() is not None:
-            self._task = asyncio.current_task()
-        self._waiting += 1 if begins else -1
+        if loop is not None:
+            self._task = asyncio.current_task(loop)
+        self._waiting += 1
+        if self.watchers:
+            self._waits.look_soon()
+
+    def _wait_ends(self) -> None:  # pyright: ignore[reportIncompatibleVariableOverride] -- likewise
+        if current_scope.get() is self.scope:
+            self._waiting -= 1
 
     @property
     def blocked(self) -> bool:
         """Whether the handler can do nothing until the answer comes."""
-        return bool(self._waiting) and not self.over and self._is_own()
+        return bool(self._waiting) and not self.done() and self._is_own()
 
     def _is_own(self) -> bool:
         """Whether the handler itself waits, or a task that it awaits: not one that works beside it."""
-        own = self.scope.task
+        job = self._job
+        if job is not None and job.ended:
+            return False
+        own = self.scope.task if job is None else job.task
         return own is None or (self._task is not None and holds_up(self._task, own))
 
 
@@ -87,27 +112,21 @@ class Waits:
         """Give a number that this bus gives once."""
         return f"{next(self._numbers):x}"
 
-    def open(self, scope: Scope) -> str:
-        """Know of an ask that a handler is about to send; `follow` it then."""
-        number = self.new_id()
-        self._waits[number] = Wait(scope)
-        return number
+    def open(self, scope: Scope) -> Wait:
+        """Make the future of an ask that a handler is about to send; done at once if nobody wants it."""
+        job = current_job.get()
+        number = f"{next(self._numbers):x}"
+        wait = self._waits[number] = Wait(self, scope, job, number)
+        scope.agent.cell.keep(wait, job)
+        return wait
 
-    def follow(self, number: str, future: Future[Any]) -> None:
-        """Know of an ask until its answer is there."""
-        wait = self._waits[number]
+    def close(self, number: str) -> None:
+        """Forget an ask that is done."""
+        self._waits.pop(number, None)
 
-        def observe(begins: bool) -> None:
-            wait.note(begins=begins)
-            if begins and wait.watchers:
-                self._loop.call_soon(self._look)
-
-        def answered(_future: object) -> None:
-            wait.over = True
-            self._waits.pop(number, None)
-
-        future.observe_waits(observe)
-        future.add_done_callback(answered)
+    def look_soon(self) -> None:
+        """See who is blocked now; from any thread."""
+        self._loop.call_soon(self._look)
 
     # -- who watches, on the I/O loop ------------------------------------------------------------------------
 
@@ -122,16 +141,16 @@ class Waits:
         wait = self._waits.get(number)
         if wait is None or wait.scope.agent.name != agent or len(wait.watchers) >= MAX_WATCHERS:
             return
-        wait.watchers.append(callback)
+        wait.watchers += (callback,)
         self._watched[number] = wait
         self._look()
 
     def _look(self) -> None:
         for number, wait in list(self._watched.items()):
-            if wait.over or wait.blocked:
+            if wait.done() or wait.blocked:
                 del self._watched[number]
-                watchers, wait.watchers = wait.watchers, []
-                for callback in () if wait.over else watchers:
+                watchers, wait.watchers = wait.watchers, ()
+                for callback in () if wait.done() else watchers:
                     callback()
         if self._watched and not self._looking:
             self._looking = True

@@ -27,7 +27,6 @@ from agentbus.errors import EncodeError
 from agentbus.runtime import Future
 from agentbus.runtime.cell import Behaviour
 from agentbus.runtime.cell_job import Job, current_job
-from agentbus.runtime.envelope import Ask
 
 Steps = Generator[Any, Any, Any]
 """Code that waits for futures: on a loop by `await`, on a thread by `get`."""
@@ -164,10 +163,9 @@ class StandIn:
         self.delivery = Delivery(delivery.agent, delivery.message, delivery.headers, self._settled)
         asked = self._outer_job is not None and self._outer_job.future is not None
         self._future: Future[Any] | None = Future[Any]().quiet() if asked else None
-        self._job = Job(self.delivery if self._future is None else Ask(self.delivery, self._future))
+        self._job = Job(self._future, message=self.delivery)
         if self._outer_job is not None:
-            self._job.token = self._outer_job.token
-            self._job.attempts = self._outer_job.attempts
+            self._job.stand_in_for(self._outer_job)
 
     def _settled(self, outcome: Outcome) -> None:
         self.outcome = outcome

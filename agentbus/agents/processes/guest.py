@@ -11,7 +11,7 @@ from agentbus.agents.budgets.account import BudgetAccount
 from agentbus.agents.budgets.wire import spent_of
 from agentbus.agents.bus import Bus
 from agentbus.agents.bus_queues import BusQueues
-from agentbus.agents.delivery import Body, Delivery, FlowDelivery
+from agentbus.agents.delivery import Body, Delivery
 from agentbus.agents.envelope import NOTHING, Envelope, Kind, decode_envelope, encode_envelope
 from agentbus.agents.events import AgentFailure, AgentProgress, AgentStarted, BusEvent
 from agentbus.agents.handlers import decode_reply
@@ -213,7 +213,7 @@ class Host:
         headers, flow = headers_of(envelope, deadline), None
         if frame.credit or frame.attached:
             flow = self._flows[frame.number] = ChildFlow(frame, self._post_now, self._loop)
-            delivery: Delivery = FlowDelivery(agent, body, headers, flow.outlet, flow.attachment)
+            delivery: Delivery = Delivery(agent, body, headers, None, flow.outlet, flow.attachment)
         else:
             delivery = Delivery(agent, body, headers, settled)
         self._deliveries[frame.number] = delivery

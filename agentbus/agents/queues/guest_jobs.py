@@ -6,7 +6,7 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
-from agentbus.agents.delivery import Body, JobDelivery
+from agentbus.agents.delivery import Body, Delivery
 from agentbus.agents.failures import rebuild
 from agentbus.agents.headers import Headers
 from agentbus.agents.processes.frames import EffectKept, JobOver, JobProgress, KeepEffect, ToParent
@@ -54,10 +54,10 @@ class GuestJobs:
 
     def begin(
         self, number: int, job: LeasedJob, queue: str, agent: LocalAgent, body: Body, headers: Headers
-    ) -> tuple[JobDelivery, Future[Any]]:
+    ) -> tuple[Delivery, Future[Any]]:
         """Have the agent handle a job; the future is to be cancelled with it."""
         attempt = Attempt(job, queue, GuestDesk(self, number))
-        delivery = JobDelivery(agent, body, headers, attempt)
+        delivery = Delivery(agent, body, headers, attempt=attempt)
         future = agent.ask(delivery)
         future.quiet().add_done_callback(partial(self._answered, number, attempt))
         return delivery, future

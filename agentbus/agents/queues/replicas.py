@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from agentbus.agents.budgets.wire import account_of
-from agentbus.agents.delivery import Body, JobDelivery
+from agentbus.agents.delivery import Body, Delivery
 from agentbus.agents.headers import Headers
 from agentbus.agents.hosted import Hosted, LocalAgent, ReplicaGroup
 from agentbus.agents.queues.attempt import Attempt, Desk, settlement_of
@@ -44,7 +44,7 @@ class Replicas:
         budget = None if job.budget is None else account_of(job.budget, now)
         headers = Headers(self._sender, deadline, budget=budget)
         body = Body(job.type, job.version, job.body)
-        future = agent.ask(JobDelivery(agent, body, headers, attempt))
+        future = agent.ask(Delivery(agent, body, headers, attempt=attempt))
         self._asked[job.token] = attempt, future
         future.quiet().add_done_callback(partial(self._answered, attempt))
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from agentbus.agents.admission import admit
 from agentbus.agents.deadlines import Deadlines
-from agentbus.agents.delivery import Body, FlowDelivery
+from agentbus.agents.delivery import Body, Delivery
 from agentbus.agents.envelope import Envelope, Kind, Stamp
 from agentbus.agents.exchange import Exchange
 from agentbus.agents.headers import headers_of
@@ -112,7 +112,7 @@ class StreamDesk:
         body = Body(envelope.type, envelope.version, envelope.body)
         headers = headers_of(envelope, deadline)
         serving.account = headers.budget
-        delivery = FlowDelivery(agent, body, headers, serving.outlet, serving.attachment)
+        delivery = Delivery(agent, body, headers, None, serving.outlet, serving.attachment)
         return admit(self._reception.parking, agent, delivery, serving.stamp, envelope)
 
     def _done(self, serving: Serving, sequence: int, future: Future[Any]) -> None:

@@ -31,6 +31,7 @@ class FlowAsk(Ask):
         node: this node.
         runtime: where it lives.
         budget: the account that pays for it; None without one.
+        future: of the end; a new one by default.
 
     Attributes:
         inlet: takes the chunks of the reply; None where one reply is wanted.
@@ -47,8 +48,9 @@ class FlowAsk(Ask):
         node: BusNode,
         runtime: Runtime,
         budget: BudgetAccount | None = None,
+        future: Future[Any] | None = None,
     ) -> None:
-        super().__init__(Future(cancellable_by_waiter=True), message, budget)
+        super().__init__(future or Future(cancellable_by_waiter=True), message, budget)
         self._node = node
         self._runtime = runtime
         self._number = ""

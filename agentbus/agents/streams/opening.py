@@ -9,7 +9,7 @@ import msgspec
 
 from agentbus.agents.address import Address
 from agentbus.agents.calls import Ask
-from agentbus.agents.delivery import FlowDelivery
+from agentbus.agents.delivery import Delivery
 from agentbus.agents.envelope import Kind
 from agentbus.agents.headers import Headers
 from agentbus.agents.hosted import LocalAgent
@@ -80,9 +80,10 @@ class Flows:
         message: Any,
         headers: Headers,
         attach: Attachable,
-    ) -> Future[Any]:
+        future: Future[Any],
+    ) -> None:
         """Ask for one reply to a message with an attachment that was checked; see `stream`."""
-        return self._open(address, agent, message, headers, 0, attach)[0]
+        self._open(address, agent, message, headers, 0, attach, future)
 
     def _open(
         self,
@@ -92,21 +93,28 @@ class Flows:
         headers: Headers,
         credit: int,
         attach: Attachable | None,
+        future: Future[Any] | None = None,
     ) -> Opened:
         if agent is not None:
-            return self._open_here(agent, message, headers, credit, attach)
-        ask = FlowAsk(message, credit, self._node, self._runtime, headers.budget)
+            return self._open_here(agent, message, headers, credit, attach, future)
+        ask = FlowAsk(message, credit, self._node, self._runtime, headers.budget, future)
         if attach is not None:
             ask.attach(attach)
         headers = msgspec.structs.replace(headers, credit=credit, attached=attach is not None)
         return self._request(address, Kind.STREAM, message, headers, ask), ask.inlet
 
     def _open_here(
-        self, agent: LocalAgent, message: Any, headers: Headers, credit: int, attach: Attachable | None
+        self,
+        agent: LocalAgent,
+        message: Any,
+        headers: Headers,
+        credit: int,
+        attach: Attachable | None,
+        future: Future[Any] | None,
     ) -> Opened:
         inlet, outlet = _tube(credit) if credit else (None, None)
         attachment, source = _attachment() if attach is not None else (None, None)
-        future = agent.ask(FlowDelivery(agent, message, headers, outlet, attachment))
+        future = agent.ask(Delivery(agent, message, headers, None, outlet, attachment), future)
 
         def ended(_future: Future[Any]) -> None:
             if inlet is not None and outlet is not None:
