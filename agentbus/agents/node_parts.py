@@ -150,7 +150,7 @@ class NodeParts:
 
     def new_life(self) -> None:
         """Begin everything with others anew, after this node was declared dead."""
-        self.exchange.new_life()
+        self.exchange.lives.begin_own()
         self.reception.new_life()
         self.streams.new_life()
 
@@ -178,7 +178,7 @@ class NodeParts:
         announced = _announced_pace(event)
         pace = self.options.pace or announced
         beats = pace is None or self.is_guest(arrival)  # who is in no directory is known by its packets alone
-        self.exchange.link_options = msgspec.structs.replace(
+        self.exchange.lives.options = msgspec.structs.replace(
             self.options.link, beat_interval=self.options.beat_interval if beats else None
         )
         self.traffic.pacer.renew(pace or Pace(), now)
