@@ -166,7 +166,7 @@ class Exchange:
             self._check_size(len(envelope.body), len(data))
         urgent = envelope.kind in CONTROL_KINDS
         place = link.post(data, deadline=deadline, token=token, urgent=urgent, agent=agent)
-        self._traffic.touch(link, self._now())
+        self._traffic.touch(link)
         return place
 
     def _needs_parts(self, data: bytes) -> bool:
@@ -209,7 +209,7 @@ class Exchange:
             life, number = divmod(sequence, LIFE_SPAN)
             if life == self.lives.lives:
                 link.settle(number, outcome, self._now())
-                self._traffic.touch(link, self._now())
+                self._traffic.touch(link)
 
     # -- in --------------------------------------------------------------------------------------------------
 
@@ -233,7 +233,7 @@ class Exchange:
                 sequence = inbound.sequence + self.lives.lives * LIFE_SPAN
                 inbound = msgspec.structs.replace(inbound, sequence=sequence)  # noqa: PLW2901 -- the same one
             self._host.take(packet.source, inbound, trusted=trusted)
-        self._traffic.touch(link, now)
+        self._traffic.touch(link)
 
     def _guest_heard(self, packet: Packet, peer: str, now: float) -> bool:
         """Note a guest; one whose link was forgotten begins a new life: its numbers mean nothing here."""

@@ -72,7 +72,7 @@ class LinkLives:
                 options = msgspec.structs.replace(options, max_body_bytes=cap)
                 room = self.guest_room
             link = Link(self._membership.stamp, stamp, options, self._now(), room)
-            self._traffic.add(link, self._now())
+            self._traffic.add(link)
         return link
 
     @property
@@ -152,4 +152,4 @@ class LinkLives:
             else:
                 if isinstance(each.token, Ask):
                     each.token.stamp, each.token.place = stamp, place
-        self._traffic.touch(link, self._now())
+        self._traffic.touch(link)

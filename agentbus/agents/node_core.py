@@ -135,7 +135,7 @@ class NodeCore(LoopActor):
         if self._arriving is not None:
             self._arriving.cancel()
         self._peer = ""
-        self._parts.disconnected(self.clock.monotonic())
+        self._parts.disconnected()
         delay = None if event.will_reconnect else self._parts.uplink.retry_in(event)
         retrying = event.will_reconnect or delay is not None
         self._report(BusDisconnected(int(event.code), retrying))

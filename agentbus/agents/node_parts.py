@@ -190,11 +190,11 @@ class NodeParts:
         limits = event.limits
         self.broadcasts.online((limits and limits.channels_per_connection) or DEFAULT_LIMIT)
 
-    def disconnected(self, now: float) -> None:
+    def disconnected(self) -> None:
         """Hold everything back."""
         self.exchange.ready = False
         self.membership.offline()
-        self.traffic.offline(now)
+        self.traffic.offline()
         self.broadcasts.offline()
 
     def send(self, frame: Outgoing) -> Future[None]:
