@@ -224,7 +224,7 @@ class NodeCore(LoopActor):
 
     def _transmit(self, frame: Outgoing) -> None:
         sent = self._parts.send(frame)
-        if frame.token is not None:
+        if frame.token is not None and sent is not None:
             sent.add_done_callback(partial(_pass_on, frame.token))
 
     def _arm(self, now: float) -> None:
@@ -276,8 +276,9 @@ class NodeCore(LoopActor):
             if isinstance(effect, Spread):
                 self._effects.spread(effect)
         last = [self._parts.send(frame) for frame in self._parts.traffic.frames(self.clock.monotonic())]
-        if last:
-            await asyncio.wait([asyncio.ensure_future(_quietly(each)) for each in last], timeout=1.0)
+        waits = [asyncio.ensure_future(_quietly(each)) for each in last if each is not None]
+        if waits:
+            await asyncio.wait(waits, timeout=1.0)
 
     def on_stop(self) -> None:
         """Leave nobody waiting."""

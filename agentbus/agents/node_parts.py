@@ -197,14 +197,20 @@ class NodeParts:
         self.traffic.offline()
         self.broadcasts.offline()
 
-    def send(self, frame: Outgoing) -> Future[None]:
-        """Send a frame; a failure is mended by what sent it, or passed on by its token."""
+    def send(self, frame: Outgoing) -> Future[None] | None:
+        """Send a frame; a failure is mended by what sent it, or passed on by its token.
+
+        Returns:
+            The future of the hub's ack; None for the frames of links, which have acks of their own.
+        """
         if frame.channel is not None:
             return self.uplink.client.publish(frame.channel, msgspec.Raw(frame.data)).quiet()
         if frame.peer is None:
             return self.uplink.spread(frame.data).quiet()
-        node = None if frame.link is None else frame.link.there.node
-        return self.uplink.send(frame.peer, node, frame.data).quiet()
+        if frame.link is None:
+            return self.uplink.send(frame.peer, None, frame.data).quiet()
+        self.uplink.post(frame.peer, frame.link.there.node, frame.data)
+        return None
 
     # -- time ------------------------------------------------------------------------------------------------
 
