@@ -211,10 +211,13 @@ class LinkSender:
         return self._enter_part(self._splitting, room, frame, now)
 
     def _enter_whole(self, unsent: Unsent) -> None:
-        self.queue.bytes -= unsent.size
+        size = unsent.size
+        self.queue.bytes -= size
         if unsent.token is not None:
             self._unsettled[self._next_sequence] = unsent.token
-        self._enter_window(unsent.envelope, unsent.size, unsent.deadline, ())
+        self._window.append(_Sent(self._next_sequence, unsent.envelope, size, unsent.deadline, ()))
+        self._window_bytes += size
+        self._next_sequence += 1
 
     def _enter_window(
         self,
