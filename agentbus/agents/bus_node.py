@@ -134,7 +134,7 @@ class BusNode:
     def queued(self) -> int:
         """Count what it was told and has not come to."""
         node = self._once.get("node")
-        return 0 if node is None else len(node.actor_inbox)
+        return 0 if node is None else len(node.actor_inbox.items)
 
     def over(self) -> BusClosedError:
         """Make the error for who uses a bus that is closed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Protocol
 
 import msgspec
@@ -123,6 +124,15 @@ _FATES: dict[Outcome, tuple[type[Exception], str]] = {
 }
 
 
+@lru_cache(maxsize=1024)
+def _expectations(kind: type) -> tuple[Any, str | None, int]:
+    """Give what a class says of its reply: its type, the module that its name is near, the version read."""
+    if not issubclass(kind, Message):
+        return None, None, 1
+    expected = reply_type(kind)
+    return expected, kind.__module__, getattr(expected, "__wire_version__", 1)
+
+
 class Ask:
     """Somebody waits for a reply.
 
@@ -149,10 +159,7 @@ class Ask:
             budget.away = True
         self.stamp: Stamp | None = None
         self.place = 0
-        known = isinstance(message, Message)
-        self._expected = reply_type(type(message)) if known else None
-        self._near: str | None = type(message).__module__ if known else None
-        self.reads: int = getattr(self._expected, "__wire_version__", 1)
+        self._expected, self._near, self.reads = _expectations(message.__class__)
 
     @property
     def over(self) -> bool:

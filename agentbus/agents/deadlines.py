@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-from agentbus.agents.agenda import Agenda
 from agentbus.errors import AskTimeoutError
 from agentbus.runtime import Future, Loop
 
@@ -48,8 +48,7 @@ class Deadlines:
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
-        self._waiting: dict[int, tuple[Future[Any], MakeError]] = {}
-        self._agenda: Agenda[int] = Agenda()
+        self._waiting: list[tuple[float, int, Future[Any], MakeError]] = []
         self._numbers = count()
         self._timer: asyncio.Handle | None = None
         self._timer_at = 0.0
@@ -69,36 +68,35 @@ class Deadlines:
     def _add(self, future: Future[Any], deadline: float, error: MakeError) -> None:
         if future.done():
             return
-        number = next(self._numbers)
-        self._waiting[number] = future, error
-        self._agenda.set(number, deadline)
+        heapq.heappush(self._waiting, (deadline, next(self._numbers), future, error))
         if len(self._waiting) >= self._sweep_at:
             self._sweep()
-        self._arm()
+        if self._timer is None or deadline < self._timer_at:
+            self._arm()
 
     def _sweep(self) -> None:
-        for number in [number for number, (future, _) in self._waiting.items() if future.done()]:
-            del self._waiting[number]
-            self._agenda.set(number, None)
+        self._waiting = [entry for entry in self._waiting if not entry[2].done()]
+        heapq.heapify(self._waiting)
         self._sweep_at = max(MIN_SWEEP, 2 * len(self._waiting))
 
     def _arm(self) -> None:
-        at = self._agenda.next()
-        if self._timer is not None and (at is None or self._timer_at > at):
+        if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if at is not None and self._timer is None:
-            self._timer_at = at
+        if self._waiting:
+            self._timer_at = at = self._waiting[0][0]
             self._timer = self._loop.call_later(at - self._loop.clock.monotonic(), self._due)
 
     def _due(self) -> None:
         self._timer = None
-        for number in self._agenda.pop_due(self._loop.clock.monotonic()):
-            future, error = self._waiting.pop(number)
+        now = self._loop.clock.monotonic()
+        while self._waiting and self._waiting[0][0] <= now:
+            _, _, future, error = heapq.heappop(self._waiting)
             if not future.done():
                 future.try_set_exception(error())
         self._sweep_at = min(self._sweep_at, max(MIN_SWEEP, 2 * len(self._waiting)))
-        self._arm()
+        if self._timer is None:  # who was told may have added one
+            self._arm()
 
     def clear(self) -> None:
         """Forget everything."""

@@ -5,23 +5,23 @@ Lives on the I/O loop.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
 
 from agentbus.agents.calls import Ask, Parcel
-from agentbus.agents.envelope import Envelope, Kind, Packet, Stamp, decode_envelope, encode_envelope
+from agentbus.agents.envelope import Envelope, Kind, Packet, Stamp, encode_envelope
 from agentbus.agents.guests import Guests
 from agentbus.agents.lanes import CONTROL_KINDS, held_for
 from agentbus.agents.limbo import LIMBO_INTERVAL, Limbo
 from agentbus.agents.link import ENVELOPE_BYTES, Inbound, Link
-from agentbus.agents.link_queue import LinkOptions, Unsent
+from agentbus.agents.link_lives import LinkLives
+from agentbus.agents.link_queue import LinkOptions
 from agentbus.agents.membership import Membership
 from agentbus.agents.nodes import NodeState
 from agentbus.agents.open_asks import OpenAsks
 from agentbus.agents.outcome import Outcome
-from agentbus.agents.parts import AssemblyRoom
 from agentbus.agents.traffic import Traffic
 from agentbus.errors import (
     BodyTooLargeError,
@@ -61,6 +61,7 @@ class Exchange:
     """The envelopes of one node.
 
     Attributes:
+        lives: the links, as lives come and go.
         ready: whether the directory is known.
 
     Args:
@@ -84,16 +85,12 @@ class Exchange:
         self._membership = membership
         self._traffic = traffic
         self._host = host
-        self.link_options = link_options
-        self.assembly_room = AssemblyRoom(link_options.max_assembly_bytes)
-        self.guest_assembly_room = AssemblyRoom(link_options.max_guest_assembly_bytes)
         self._now = loop.clock.monotonic
         self._closed: BusClosedError | None = None
         self._numbers = 0
-        self._lives = 0
         self._asks = OpenAsks(loop.call_soon, give_up)
+        self.lives = LinkLives(membership, traffic, self._asks, host.never_left, link_options, loop)
         self._limbo = Limbo()
-        self._orphans: dict[str, list[Unsent]] = {}
         self._guests = Guests()
         self._look_at = 0.0
         self.ready = False
@@ -115,7 +112,7 @@ class Exchange:
         if self._closed is not None:
             self.fail(parcel, "closed", self._closed)
         elif record is not None:
-            self._post(self._link_to(record.stamp), parcel)
+            self._post(self.lives.link_to(record.stamp), parcel)
         elif self.ready and not self._membership.may_appear(parcel.address.node, self._now()):
             self.fail(parcel, "no_such_agent", NoSuchAgentError(str(parcel.address)))
         elif not self._limbo.put(parcel, self._now()):
@@ -130,25 +127,13 @@ class Exchange:
         for parcel in self._limbo.take():
             self.send(parcel)
 
-    def _link_to(self, stamp: Stamp, *, guest: bool = False) -> Link:
-        link = self._traffic.link(stamp)
-        if link is None:
-            options, room = self.link_options, self.assembly_room
-            if guest:
-                cap = min(options.max_guest_body_bytes, options.max_body_bytes)
-                options = msgspec.structs.replace(options, max_body_bytes=cap)
-                room = self.guest_assembly_room
-            link = Link(self._membership.stamp, stamp, options, self._now(), room)
-            self._traffic.add(link, self._now())
-        return link
-
     def _post(self, link: Link, parcel: Parcel) -> None:
         call = parcel.call
         if call is not None and call.over:
             call.withdrawn()
             return
         if isinstance(call, Ask) and self._too_many_asks(parcel.kind):
-            self.fail(parcel, "mailbox_full", MailboxFullError(self.link_options.max_asks))
+            self.fail(parcel, "mailbox_full", MailboxFullError(self.lives.options.max_asks))
             return
         self._numbers += 1
         number = f"{self._numbers:x}"
@@ -165,7 +150,7 @@ class Exchange:
 
     def _too_many_asks(self, kind: str) -> bool:
         """Whether no more may wait for replies; the question for versions, of which there are few, may."""
-        return len(self._asks) >= self.link_options.max_asks and kind != Kind.VERSIONS
+        return len(self._asks) >= self.lives.options.max_asks and kind != Kind.VERSIONS
 
     def _put(
         self,
@@ -181,14 +166,14 @@ class Exchange:
             self._check_size(len(envelope.body), len(data))
         urgent = envelope.kind in CONTROL_KINDS
         place = link.post(data, deadline=deadline, token=token, urgent=urgent, agent=agent)
-        self._traffic.touch(link, self._now())
+        self._traffic.touch(link)
         return place
 
     def _needs_parts(self, data: bytes) -> bool:
         return len(data) > self._traffic.room - PACKET_BYTES
 
     def _check_size(self, body: int, envelope: int) -> None:
-        cap = self.link_options.max_body_bytes
+        cap = self.lives.options.max_body_bytes
         if body > cap or envelope > cap + ENVELOPE_BYTES:
             raise BodyTooLargeError(max(body, envelope - ENVELOPE_BYTES), cap)
 
@@ -222,9 +207,9 @@ class Exchange:
                 outcome = Outcome.DELIVERED  # the word of its failure would overtake the error itself
         if sequence is not None and outcome is not None:
             life, number = divmod(sequence, LIFE_SPAN)
-            if life == self._lives:
+            if life == self.lives.lives:
                 link.settle(number, outcome, self._now())
-                self._traffic.touch(link, self._now())
+                self._traffic.touch(link)
 
     # -- in --------------------------------------------------------------------------------------------------
 
@@ -242,13 +227,13 @@ class Exchange:
             return  # a guest that borrows the name of a node
         elif not self._guest_heard(packet, peer, now):
             return
-        link = self._link_to(packet.source, guest=not trusted)
+        link = self.lives.link_to(packet.source, guest=not trusted)
         for inbound in link.receive(packet, now):
-            if self._lives:
-                sequence = inbound.sequence + self._lives * LIFE_SPAN
+            if self.lives.lives:
+                sequence = inbound.sequence + self.lives.lives * LIFE_SPAN
                 inbound = msgspec.structs.replace(inbound, sequence=sequence)  # noqa: PLW2901 -- the same one
             self._host.take(packet.source, inbound, trusted=trusted)
-        self._traffic.touch(link, now)
+        self._traffic.touch(link)
 
     def _guest_heard(self, packet: Packet, peer: str, now: float) -> bool:
         """Note a guest; one whose link was forgotten begins a new life: its numbers mean nothing here."""
@@ -288,69 +273,13 @@ class Exchange:
     def node_up(self, stamp: Stamp) -> None:
         """Send to a new life what waited for it, and what never left for the one before."""
         self._leave_limbo()
-        self._post_again(stamp, self._orphans.pop(stamp.node, []))
+        self.lives.begin(stamp)
 
     def node_moved(self, stamp: Stamp) -> None:
         """Send again what may be lost: the node has a new connection, or is back."""
         link = self._traffic.link(stamp)
         if link is not None:
             self._traffic.rewind(link, self._now())
-
-    def node_dead(self, stamp: Stamp, *, replaced: bool) -> None:
-        """End the link to a life that is over; what never left waits for the next life, or fails."""
-        unsent = self._close_link(stamp)
-        self._asks.life_over(stamp, unsent)
-        if not replaced:
-            self._fail_unsent(stamp, unsent, "no_such_agent", NoSuchAgentError(stamp.node))
-        elif unsent:
-            self._orphans.setdefault(stamp.node, []).extend(unsent)
-
-    def new_life(self) -> None:
-        """Begin all links anew, after this node was declared dead: what left before is unknown."""
-        self._lives += 1
-        for link in self._traffic.links():
-            unsent = self._close_link(link.there)
-            self._asks.life_over(link.there, unsent)
-            if self._membership.nodes.living(link.there) is not None:
-                self._post_again(link.there, unsent)
-            else:
-                gone = NoSuchAgentError(link.there.node)
-                self._fail_unsent(link.there, unsent, "no_such_agent", gone)
-
-    def _fail_unsent(self, stamp: Stamp, unsent: list[Unsent], reason: str, error: Exception) -> None:
-        for each in unsent:
-            self._host.never_left(stamp, decode_envelope(each.envelope), reason, error)
-            each.token.fail(error, Outcome.DEAD_LETTERED)
-
-    def _fail_orphans(self, node: str, reason: str, error: Exception) -> None:
-        self._fail_unsent(Stamp(node, ""), self._orphans.pop(node), reason, error)
-
-    def _close_link(self, stamp: Stamp) -> list[Unsent]:
-        """Remove a link; give what never left and is waited for."""
-        link = self._traffic.remove(stamp)
-        if link is None:
-            return []
-        unsent = [each for each in link.close() if each.token is not None]
-        for settled in link.take_settled():
-            settled.token.settle(settled.outcome)
-        return unsent
-
-    def _post_again(self, stamp: Stamp, unsent: Iterable[Unsent]) -> None:
-        link = self._link_to(stamp)
-        for each in unsent:
-            if each.token.over:
-                each.token.withdrawn()  # its sender gave up meanwhile
-                continue
-            try:
-                place = link.post(
-                    bytes(each.envelope), deadline=each.deadline, token=each.token, agent=each.agent
-                )
-            except MailboxFullError as error:  # several queues become one
-                self._fail_unsent(stamp, [each], "mailbox_full", error)
-            else:
-                if isinstance(each.token, Ask):
-                    each.token.stamp, each.token.place = stamp, place
-        self._traffic.touch(link, self._now())
 
     # -- time ------------------------------------------------------------------------------------------------
 
@@ -368,11 +297,10 @@ class Exchange:
 
     def _look_for_silence(self, now: float) -> None:
         for stamp in self._guests.take_gone(now):
-            self._close_link(stamp)
+            self.lives.close(stamp)
             self._host.guest_gone(stamp)
-        for node in [node for node in self._orphans if self._membership.nodes.get(node) is None]:
-            self._fail_orphans(node, "no_such_agent", NoSuchAgentError(node))  # its new life was not let in
-        interval = self.link_options.beat_interval
+        self.lives.look_for_orphans()
+        interval = self.lives.options.beat_interval
         for link in self._traffic.links() if interval is not None else ():
             record = self._membership.nodes.living(link.there)
             if record is not None and interval is not None and now - link.heard_at > 3 * interval:
@@ -390,9 +318,6 @@ class Exchange:
         """End: whoever still waits is told, and whoever sends while the node says goodbye."""
         self._closed = error
         self._asks.close(error)
-        for link in self._traffic.links():
-            self._fail_unsent(link.there, self._close_link(link.there), "closed", error)
-        for node in list(self._orphans):
-            self._fail_orphans(node, "closed", error)
+        self.lives.close_all(error)
         for parcel in self._limbo.take():
             self.fail(parcel, "closed", error)

@@ -156,6 +156,7 @@ class Link:
         if packet.gap and now >= self._quiet_until:
             self._rewind_for_a_while(now)
         inbound: list[Inbound] = []
+        before = self._received
         for item in packet.items:
             if item.sequence <= self._received:
                 self._ack_at = now
@@ -164,8 +165,9 @@ class Link:
                 self._gap, self._ack_at = True, now
                 break
             self._received = item.sequence
-            self._owe_ack(now)
             self._take_item(item, now, inbound)
+        if self._received > before:
+            self._owe_ack(self._received - before, now)
         return inbound
 
     def _take_item(self, item: Item, now: float, inbound: list[Inbound]) -> None:
@@ -195,8 +197,8 @@ class Link:
         if verdict.outcome is not None:
             self.settle(verdict.first, verdict.outcome, now)
 
-    def _owe_ack(self, now: float) -> None:
-        self._unacked += 1
+    def _owe_ack(self, count: int, now: float) -> None:
+        self._unacked += count
         if self._ack_at is None:
             self._ack_at = now + self._options.ack_delay
         if self._unacked >= self._options.window // 4:
@@ -233,6 +235,7 @@ class Link:
     def _take_items(self, room: int, now: float) -> tuple[Item, ...]:
         items: list[Item] = []
         frame = room
+        self._sender.expire(now)
         while (found := self._sender.next_item(room, frame, now)) is not None:
             items.append(found[0])
             room -= found[1]

@@ -108,6 +108,7 @@ class LinkQueue:
         self._held_bytes: dict[str, int] = {}
         self._all_held_bytes = 0
         self._expiry: list[tuple[float, int]] = []
+        self._forget_at = SPARE_EXPIRIES
         self._posted = 0
         self.bytes = 0
 
@@ -160,7 +161,7 @@ class LinkQueue:
         lane[self._posted] = unsent
         if unsent.deadline is not None:
             heapq.heappush(self._expiry, (unsent.deadline, self._posted))
-            if len(self._expiry) > SPARE_EXPIRIES + 2 * (len(self) + self.held):
+            if len(self._expiry) > self._forget_at:
                 self._forget_expiries()
         return self._posted
 
@@ -169,6 +170,7 @@ class LinkQueue:
         waiting = set[int]().union(self.urgent, self.ordinary, *self._held.values())
         self._expiry = [each for each in self._expiry if each[1] in waiting]
         heapq.heapify(self._expiry)
+        self._forget_at = SPARE_EXPIRIES + 2 * len(self._expiry)
 
     # -- out -------------------------------------------------------------------------------------------------
 
@@ -252,5 +254,6 @@ class LinkQueue:
         self._held.clear()
         self._held_bytes.clear()
         self._expiry.clear()
+        self._forget_at = SPARE_EXPIRIES
         self.bytes = self._all_held_bytes = 0
         return unsent

@@ -29,6 +29,7 @@ from agentbus.agents.outcome import Outcome
 from agentbus.agents.parts import PART_BYTES, Splitter
 
 OUTCOMES = tuple(Outcome)
+CODES = {outcome: code for code, outcome in enumerate(OUTCOMES)}
 ITEM_BYTES = 48
 RUN_BYTES = 32
 MAX_RUNS = 40
@@ -151,7 +152,7 @@ class LinkSender:
 
     def report(self, sequence: int, outcome: Outcome) -> None:
         """Queue a receipt for the other side's item."""
-        self._reports.append((sequence, sequence, OUTCOMES.index(outcome)))
+        self._reports.append((sequence, sequence, CODES[outcome]))
         if len(self._reports) > self._merge_at:
             self._reports = _merged(self._reports)[-MAX_REPORTS:]
             self._merge_at = 2 * len(self._reports) + SPARE_REPORTS
@@ -160,6 +161,8 @@ class LinkSender:
 
     def next_item(self, room: int, frame: int, now: float) -> tuple[Item, int] | None:
         """Give the next item to transmit and its bytes, or None if nothing is due, allowed, or fits.
+
+        What has expired by now is to be taken out before; see `expire`.
 
         Args:
             room: bytes left in the frame.
@@ -188,7 +191,6 @@ class LinkSender:
         """Move one thing into the window: control first, then receipts, then the rest."""
         if not self._window_open():
             return False
-        self.expire(now)
         queue = self.queue
         if queue.urgent and (urgent := queue.take_urgent(frame - ITEM_BYTES)) is not None:
             self._enter_whole(urgent)
@@ -211,10 +213,13 @@ class LinkSender:
         return self._enter_part(self._splitting, room, frame, now)
 
     def _enter_whole(self, unsent: Unsent) -> None:
-        self.queue.bytes -= unsent.size
+        size = unsent.size
+        self.queue.bytes -= size
         if unsent.token is not None:
             self._unsettled[self._next_sequence] = unsent.token
-        self._enter_window(unsent.envelope, unsent.size, unsent.deadline, ())
+        self._window.append(_Sent(self._next_sequence, unsent.envelope, size, unsent.deadline, ()))
+        self._window_bytes += size
+        self._next_sequence += 1
 
     def _enter_window(
         self,

@@ -20,32 +20,20 @@ from typing import Any
 
 from msgspec import Struct
 
-from agentbus.agents.effects import Direct, FencedOff, Joined, NodeMoved, Refused, Spread
+from agentbus.agents.effects import Spread
 from agentbus.agents.envelope import Envelope, Packet, Stamp
-from agentbus.agents.events import (
-    AgentsChanged,
-    BusConnected,
-    BusDisconnected,
-    BusEvent,
-    DeathReason,
-    NodeBack,
-    NodeDead,
-    NodeReborn,
-    NodeSuspect,
-    NodeUp,
-)
+from agentbus.agents.events import BusDisconnected, BusEvent
 from agentbus.agents.inbound import read_frame
+from agentbus.agents.node_effects import NodeEffects
 from agentbus.agents.node_parts import NodeParts
 from agentbus.agents.outcome import Outcome
 from agentbus.agents.traffic import Outgoing
 from agentbus.agents.uplink import Arrival, Echo
 from agentbus.client import ChannelMessage, ConnectedEvent, DirectMessage, DisconnectedEvent, PresenceEvent
 from agentbus.errors import (
-    AckTimeoutError,
     BusClosedError,
     MailboxFullError,
     MissingPermission,
-    NodeTakenError,
     SignallingDisconnectedError,
     SignallingError,
 )
@@ -88,24 +76,10 @@ class NodeCore(LoopActor):
         self._ended = ended
         self._peer = ""
         self._arriving: asyncio.Task[Any] | None = None
-        self._said: Future[None] | None = None
         self._flushing = False
         self._over = False
         self._timer: OwnedTimer | None = None
         self._timer_at = 0.0
-        self._effects: dict[type, Callable[[Any], object]] = {
-            Spread: self._spread,
-            Direct: lambda effect: self._parts.traffic.say(effect.message, effect.peer),
-            Joined: lambda _effect: self._joined(),
-            NodeMoved: lambda effect: self._parts.exchange.node_moved(effect.stamp),
-            FencedOff: lambda _effect: self._begin_new_life(),
-            Refused: lambda _effect: self.end(NodeTakenError(self._parts.membership.stamp.node)),
-            NodeUp: self._node_up,
-            NodeBack: self._node_back,
-            NodeSuspect: self._report,
-            NodeDead: self._node_dead,
-            AgentsChanged: self._agents_changed,
-        }
 
     # -- the connection --------------------------------------------------------------------------------------
 
@@ -114,9 +88,11 @@ class NodeCore(LoopActor):
         return self._begin()
 
     async def _begin(self) -> None:
-        self._parts = await self._make_parts(self)
-        self._parts.uplink.follow(self.actor_ref.tell)
-        self._parts.uplink.connect()
+        self._parts = parts = await self._make_parts(self)
+        new_id, now = self.runtime.new_id, self.clock.monotonic
+        self._effects = NodeEffects(parts, self._report, self._joined_once, new_id, self.end, now)
+        parts.uplink.follow(self.actor_ref.tell)
+        parts.uplink.connect()
 
     @receives(ConnectedEvent)
     def on_connected(self, event: ConnectedEvent) -> None:
@@ -159,7 +135,7 @@ class NodeCore(LoopActor):
         if self._arriving is not None:
             self._arriving.cancel()
         self._peer = ""
-        self._parts.disconnected(self.clock.monotonic())
+        self._parts.disconnected()
         delay = None if event.will_reconnect else self._parts.uplink.retry_in(event)
         retrying = event.will_reconnect or delay is not None
         self._report(BusDisconnected(int(event.code), retrying))
@@ -223,62 +199,6 @@ class NodeCore(LoopActor):
             self._parts.exchange.answer(stamp, None, sequence, Outcome.UNKNOWN)
         self._flush_soon()
 
-    # -- what membership decides -----------------------------------------------------------------------------
-
-    def _spread(self, effect: Spread) -> None:
-        """Publish to all nodes; where that is not permitted, send to each."""
-        grants = self._parts.uplink.grants
-        if grants is None or grants.publish:
-            self._said = effect.said or Future[None]().quiet()
-            self._parts.traffic.say(effect.message, None, self._said)
-            return
-        for peer in sorted(self._parts.membership.liveness.roster):
-            self._parts.traffic.say(effect.message, peer)
-        if effect.said is not None:
-            effect.said.try_set(None)
-
-    def _joined(self) -> None:
-        """Begin to work; the bus has started once the hub has passed on our introduction."""
-        self._parts.exchange.joined()
-        if self._said is None:
-            self._announced()
-        else:
-            self._said.add_done_callback(self._announced)
-
-    def _announced(self, said: Future[None] | None = None) -> None:
-        error = None if said is None else said.exception()
-        if error is None or isinstance(error, AckTimeoutError):  # late; all that we say comes after it
-            self._report(BusConnected(reconnected=self._joined_once.done()))
-            self._joined_once.try_set(None)
-
-    def _begin_new_life(self) -> None:
-        incarnation = self.runtime.new_id()
-        self._parts.membership.begin_new_life(incarnation, self.clock.monotonic())
-        self._parts.new_life()
-        self._report(NodeReborn(self._parts.membership.stamp.node, incarnation))
-
-    def _node_up(self, event: NodeUp) -> None:
-        self._report(event)
-        self._parts.exchange.node_up(Stamp(event.node, event.incarnation))
-
-    def _node_back(self, event: NodeBack) -> None:
-        self._report(event)
-        self._parts.exchange.node_moved(Stamp(event.node, event.incarnation))
-
-    def _node_dead(self, event: NodeDead) -> None:
-        stamp = Stamp(event.node, event.incarnation)
-        self._report(event)
-        self._parts.exchange.node_dead(stamp, replaced=event.reason is DeathReason.REPLACED)
-        self._parts.reception.node_dead(stamp)
-        self._parts.streams.node_dead(stamp)
-        self._parts.watching.node_down(event.node, event.reason)
-        self._parts.negotiation.forget(event.node)
-
-    def _agents_changed(self, event: AgentsChanged) -> None:
-        self._report(event)
-        self._parts.negotiation.forget(event.node)
-        self._parts.waiters.look()
-
     # -- the flush -------------------------------------------------------------------------------------------
 
     def _flush_soon(self) -> None:
@@ -292,9 +212,7 @@ class NodeCore(LoopActor):
         self._flushing = False
         parts, now = self._parts, self.clock.monotonic()
         parts.tick(now)
-        while effects := parts.membership.take_effects():
-            for effect in effects:
-                self._effects[type(effect)](effect)
+        self._effects.carry_out()
         for frame in parts.traffic.frames(now):
             self._transmit(frame)
         parts.exchange.settle_calls()
@@ -306,7 +224,7 @@ class NodeCore(LoopActor):
 
     def _transmit(self, frame: Outgoing) -> None:
         sent = self._parts.send(frame)
-        if frame.token is not None:
+        if frame.token is not None and sent is not None:
             sent.add_done_callback(partial(_pass_on, frame.token))
 
     def _arm(self, now: float) -> None:
@@ -356,10 +274,11 @@ class NodeCore(LoopActor):
         self._parts.membership.leave()
         for effect in self._parts.membership.take_effects():
             if isinstance(effect, Spread):
-                self._spread(effect)
+                self._effects.spread(effect)
         last = [self._parts.send(frame) for frame in self._parts.traffic.frames(self.clock.monotonic())]
-        if last:
-            await asyncio.wait([asyncio.ensure_future(_quietly(each)) for each in last], timeout=1.0)
+        waits = [asyncio.ensure_future(_quietly(each)) for each in last if each is not None]
+        if waits:
+            await asyncio.wait(waits, timeout=1.0)
 
     def on_stop(self) -> None:
         """Leave nobody waiting."""

@@ -157,7 +157,7 @@ class NodeParts:
 
     def new_life(self) -> None:
         """Begin everything with others anew, after this node was declared dead."""
-        self.exchange.new_life()
+        self.exchange.lives.begin_own()
         self.reception.new_life()
         self.streams.new_life()
 
@@ -185,7 +185,7 @@ class NodeParts:
         announced = _announced_pace(event)
         pace = self.options.pace or announced
         beats = pace is None or self.is_guest(arrival)  # who is in no directory is known by its packets alone
-        self.exchange.link_options = msgspec.structs.replace(
+        self.exchange.lives.options = msgspec.structs.replace(
             self.options.link, beat_interval=self.options.beat_interval if beats else None
         )
         self.traffic.pacer.renew(pace or Pace(), now)
@@ -197,21 +197,27 @@ class NodeParts:
         limits = event.limits
         self.broadcasts.online((limits and limits.channels_per_connection) or DEFAULT_LIMIT)
 
-    def disconnected(self, now: float) -> None:
+    def disconnected(self) -> None:
         """Hold everything back."""
         self.exchange.ready = False
         self.membership.offline()
-        self.traffic.offline(now)
+        self.traffic.offline()
         self.broadcasts.offline()
 
-    def send(self, frame: Outgoing) -> Future[None]:
-        """Send a frame; a failure is mended by what sent it, or passed on by its token."""
+    def send(self, frame: Outgoing) -> Future[None] | None:
+        """Send a frame; a failure is mended by what sent it, or passed on by its token.
+
+        Returns:
+            The future of the hub's ack; None for the frames of links, which have acks of their own.
+        """
         if frame.channel is not None:
             return self.uplink.client.publish(frame.channel, msgspec.Raw(frame.data)).quiet()
         if frame.peer is None:
             return self.uplink.spread(frame.data).quiet()
-        node = None if frame.link is None else frame.link.there.node
-        return self.uplink.send(frame.peer, node, frame.data).quiet()
+        if frame.link is None:
+            return self.uplink.send(frame.peer, None, frame.data).quiet()
+        self.uplink.post(frame.peer, frame.link.there.node, frame.data)
+        return None
 
     # -- time ------------------------------------------------------------------------------------------------
 

@@ -32,7 +32,12 @@ class OpenAsks:
         ask.sent(number, stamp)
         ask.place = place
         self._asks[number] = ask
-        ask.future.add_done_callback(lambda _future: self._on_loop(self._forget, number))
+        ask.future.add_done_callback(lambda _future: self._over(number))
+
+    def _over(self, number: str) -> None:
+        """Forget an ask that is over, from any thread; one that was replied to is forgotten already."""
+        if number in self._asks:
+            self._on_loop(self._forget, number)
 
     def _forget(self, number: str) -> None:
         ask = self._asks.pop(number, None)
@@ -49,6 +54,7 @@ class OpenAsks:
         ask = self.get(stamp, envelope.correlation)
         if ask is None:
             return
+        del self._asks[envelope.correlation or ""]
         if envelope.kind == Kind.REPLY:
             ask.reply(envelope)
         else:

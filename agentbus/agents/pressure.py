@@ -27,7 +27,7 @@ class Pressure:
         link = self._traffic.link(stamp)
         if link is not None:
             link.post_notice(encode_envelope(Envelope("", kind, recipient=agent)))
-            self._traffic.touch(link, self._now())
+            self._traffic.touch(link)
             self._flush()
 
     def on_hold(self, stamp: Stamp, _sequence: int, envelope: Envelope, _deadline: float | None) -> None:
@@ -41,4 +41,4 @@ class Pressure:
         link = self._traffic.link(stamp)
         if link is not None:
             link.release(envelope.recipient)
-            self._traffic.touch(link, self._now())
+            self._traffic.touch(link)

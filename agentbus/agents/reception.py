@@ -98,6 +98,9 @@ class Reception:
             Kind.UNWATCH: self._on_unwatch,
             Kind.CONTROL: self._on_control,
             Kind.VERSIONS: self._on_versions,
+            Kind.REPLY: self._on_reply,
+            Kind.ERROR: self._on_reply,
+            Kind.DOWN: self._on_down,
         }
         self._open_to_guests: set[str] = {Kind.TELL, Kind.ASK, Kind.REPLY, Kind.ERROR, Kind.VERSIONS}
         self.serve(Kind.CANCEL, self.asked.on_cancel, guests=True)
@@ -127,14 +130,10 @@ class Reception:
             envelope = as_guest(envelope, self._namespace, self._guest_peer(stamp) or "")
         if not trusted and envelope.kind not in self._open_to_guests:
             self._refuse(stamp, inbound.sequence, envelope, "not_trusted", _not_trusted())
-        elif envelope.kind in {Kind.REPLY, Kind.ERROR}:
-            self._replied(stamp, envelope)
-        elif envelope.kind == Kind.DOWN:
-            self._on_down(stamp, envelope)
-        elif envelope.kind in self._kinds:
+        elif (on_kind := self._kinds.get(envelope.kind)) is not None:
             problem = None if trusted else self._guest_problem(envelope)
             if problem is None:
-                self._kinds[envelope.kind](stamp, inbound.sequence, envelope, inbound.deadline)
+                on_kind(stamp, inbound.sequence, envelope, inbound.deadline)
             else:
                 self._refuse(stamp, inbound.sequence, envelope, "not_trusted", problem)
         else:
@@ -254,6 +253,9 @@ class Reception:
             spent = None if envelope is None else envelope.spent
             self._answer(stamp, error_envelope(asked, error, spent), sequence, outcome)
 
+    def _on_reply(self, stamp: Stamp, _sequence: int, envelope: Envelope, _deadline: float | None) -> None:
+        self._replied(stamp, envelope)
+
     # -- lives -----------------------------------------------------------------------------------------------
 
     def _on_stop(self, stamp: Stamp, sequence: int, envelope: Envelope, _deadline: float | None) -> None:
@@ -311,7 +313,7 @@ class Reception:
         notice = Envelope("", Kind.DOWN, sender=self._address(agent), body=body)
         self._answer(stamp, notice, None, None)
 
-    def _on_down(self, stamp: Stamp, envelope: Envelope) -> None:
+    def _on_down(self, stamp: Stamp, _sequence: int, envelope: Envelope, _deadline: float | None) -> None:
         try:
             address = parse_address(envelope.sender or "", namespace=self._namespace, node=stamp.node)
             reason = msgspec.json.decode(envelope.body, type=str)
@@ -355,8 +357,6 @@ def reply_envelope(asked: Envelope, future: Future[Any]) -> tuple[Envelope | Non
     There is none for an asker who waits no more.
     """
     error = future.exception()
-    if future.cancelled() or isinstance(error, AskTimeoutError):
-        return None, Outcome.EXPIRED
     if error is None:
         try:
             return _value_envelope(asked, future.get()), Outcome.DELIVERED
@@ -365,6 +365,8 @@ def reply_envelope(asked: Envelope, future: Future[Any]) -> tuple[Envelope | Non
             return error_envelope(asked.id, refused), Outcome.DELIVERED
         except UndecodableMessageError as problem:
             return error_envelope(asked.id, problem), Outcome.DELIVERED
+    if future.cancelled() or isinstance(error, AskTimeoutError):
+        return None, Outcome.EXPIRED
     if not isinstance(error, AgentError | RuntimeFault | EncodeError):
         return error_envelope(asked.id, error, declared=True), Outcome.DELIVERED
     return error_envelope(asked.id, error), Outcome.DEAD_LETTERED

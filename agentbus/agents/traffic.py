@@ -70,7 +70,8 @@ class Traffic:
         self._links: dict[Stamp, Link] = {}
         self._ready: OrderedDict[Stamp, None] = OrderedDict()
         self._timers: Agenda[Stamp] = Agenda()
-        self._touched: dict[Stamp, None] = {}
+        self._touched: dict[Link, None] = {}
+        self._to_settle: dict[Link, None] = {}
         self._control: deque[tuple[DirectoryMessage, str | None, Any]] = deque()
         self._max_control = max_control
         self._casts: deque[Outgoing] = deque()
@@ -88,10 +89,10 @@ class Traffic:
         """Give all links, oldest first."""
         return list(self._links.values())
 
-    def add(self, link: Link, now: float) -> None:
+    def add(self, link: Link) -> None:
         """Serve one more link."""
         self._links[link.there] = link
-        self.touch(link, now)
+        self.touch(link)
 
     def remove(self, stamp: Stamp) -> Link | None:
         """Serve a link no more."""
@@ -99,9 +100,22 @@ class Traffic:
         self._timers.set(stamp, None)
         return self._links.pop(stamp, None)
 
-    def touch(self, link: Link, now: float) -> None:
-        """Note that something happened on a link: it may have a frame to send, or another deadline."""
-        self._touched[link.there] = None
+    def touch(self, link: Link) -> None:
+        """Note that something happened on a link: it may have a frame to send, or another deadline.
+
+        What that is shows once per flush, however many envelopes of a turn have touched it.
+        """
+        self._touched[link] = None
+
+    def _look(self, now: float) -> None:
+        """Find out what the links that were touched have to send, and when."""
+        touched, self._touched = self._touched, {}
+        for link in touched:
+            self._to_settle[link] = None
+            if self._links.get(link.there) is link:
+                self._look_at(link, now)
+
+    def _look_at(self, link: Link, now: float) -> None:
         reachable = self._online and self._route(link.there) is not None
         if reachable and link.wants(now) is not Want.NOTHING:
             self._ready[link.there] = None
@@ -111,7 +125,7 @@ class Traffic:
     def rewind(self, link: Link, now: float) -> None:
         """Have a link send again what got no ack: frames may be lost."""
         link.rewind(now)
-        self.touch(link, now)
+        self.touch(link)
 
     # -- the connection --------------------------------------------------------------------------------------
 
@@ -153,22 +167,24 @@ class Traffic:
         for link in self._links.values():
             self.rewind(link, now)
 
-    def offline(self, now: float) -> None:
+    def offline(self) -> None:
         """Hold everything back. What the directory had to say is void: it will introduce itself anew."""
         self._online = False
         self._control.clear()
         self._ready.clear()
         for link in self._links.values():
-            self.touch(link, now)
+            self.touch(link)
 
     # -- out -------------------------------------------------------------------------------------------------
 
     def frames(self, now: float) -> Iterator[Outgoing]:
         """Give the frames that may leave now. Deadlines that have come are served first."""
+        self._look(now)
         for stamp in self._timers.pop_due(now):
             link = self._links[stamp]
             link.tick(now, reachable=self._online and self._route(stamp) is not None)
-            self.touch(link, now)
+            self.touch(link)
+        self._look(now)
         if not self._online:
             return
         while self._control and self.pacer.take(now, urgent=True):
@@ -203,11 +219,12 @@ class Traffic:
             return None
         packet = link.take(self.room, now)
         self._ready.move_to_end(stamp)
-        self._touched[stamp] = None
+        self._to_settle[link] = None
         return None if packet is None else Outgoing(_encode(packet), peer, link)
 
     def next_deadline(self, now: float) -> float | None:
         """When `frames` may have something next; None if only input can change anything."""
+        self._look(now)
         times = [self._timers.next()]
         if self._online and self._control:
             times.append(self.pacer.ready_at(now, urgent=True))
@@ -220,7 +237,8 @@ class Traffic:
 
     def settled(self) -> Iterator[Settled]:
         """Give the fates that became known on all links since the last call."""
-        touched, self._touched = self._touched, {}
-        for stamp in touched:
-            if (link := self._links.get(stamp)) is not None:
+        links = {**self._to_settle, **self._touched}
+        self._to_settle.clear()
+        for link in links:
+            if self._links.get(link.there) is link:
                 yield from link.take_settled()

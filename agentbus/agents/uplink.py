@@ -70,6 +70,10 @@ class Client(Protocol):
         """Send."""
         ...
 
+    def post(self, to_peer_id: str, data: Any) -> None:
+        """Send without an ack."""
+        ...
+
 
 class Echo(msgspec.Struct, frozen=True, tag_field="agentbus", tag="echo/1"):
     """What the probe sends to itself, and publishes where nobody listens."""
@@ -237,6 +241,13 @@ class Uplink:
         if node is None:
             return self.client.publish(self.directory, Relay(peer, raw))
         return self.client.publish(inbox_channel(self._namespace, node), raw)
+
+    def post(self, peer: str, node: str, data: bytes) -> None:
+        """Send to one peer without an ack; without the `send` permission, as `send` does."""
+        if self.grants is not None and self.grants.send:
+            self.client.post(peer, msgspec.Raw(data))
+        else:
+            self.send(peer, node, data).quiet()
 
     def spread(self, data: bytes) -> Future[None]:
         """Send to every node of the namespace."""

@@ -12,6 +12,7 @@ from msgspec import Struct
 from agentbus.client.connection import ConnectionActor
 from agentbus.client.events import ConnectedEvent, PresencePeer
 from agentbus.client.options import SignallingClientFields, SignallingClientOptions, SubscribeOptions
+from agentbus.client.requests import NOBODY
 from agentbus.client.states import SignallingClientState
 from agentbus.client.streams import Streams
 from agentbus.client.supervisor import SupervisorActor
@@ -247,6 +248,23 @@ class SignallingClient(Streams):
             return reply
         self._board.request(message, reply)
         return reply
+
+    def post(self, to_peer_id: str, data: Any) -> None:
+        """Send `data` to every connection of one peer, without an ack: nobody hears what becomes of it.
+
+        For protocols with acks of their own: it spares both ends, and the hub, one frame for each. It keeps
+        its place among the other requests; while the client is not connected it is dropped.
+
+        Args:
+            to_peer_id: 1 to 128 bytes of UTF-8.
+            data: see `publish`.
+
+        Raises:
+            InvalidNameError: that is no peer id.
+            EncodeError: the data has no JSON form.
+        """
+        check_peer_id(to_peer_id)
+        self._board.request(ConnectionActor.Post(to_peer_id, encode_data(data)), NOBODY)
 
     # -- snapshots -------------------------------------------------------------------------------------------
 

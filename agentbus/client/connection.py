@@ -17,7 +17,7 @@ from agentbus.client.keepalive import Keepalive
 from agentbus.client.leftovers import answer_leftovers
 from agentbus.client.options import SignallingClientOptions
 from agentbus.client.reports import ConnectionDown, ConnectionUp, Life
-from agentbus.client.requests import Claim, Reply, Requests, WhenAcked, not_connected
+from agentbus.client.requests import NOBODY, Claim, Reply, Requests, WhenAcked, not_connected
 from agentbus.client.router import Router
 from agentbus.errors import ActorStoppedError
 from agentbus.protocol.codec import encode, encode_publish, encode_send
@@ -41,8 +41,8 @@ class ConnectionActor(LoopActor):
     """Own one transport, correlate requests with acks, keep the connection alive.
 
     Owns:  the transport, the pending requests, the deadlines of welcome, acks, silence and goodbye.
-    Told:  Publish, Send, Subscribe, Unsubscribe (by the facade and the subscriptions), Announced, Close (by
-           the supervisor); by the transport, in calls between messages: bytes, congestion and loss.
+    Told:  Publish, Send, Post, Subscribe, Unsubscribe (by the facade and the subscriptions), Announced, Close
+           (by the supervisor); by the transport, in calls between messages: bytes, congestion and loss.
     Tells: the supervisor ConnectionUp at most once and ConnectionDown exactly once and last; the router each
            usable frame, in the order of the wire.
     """
@@ -60,6 +60,13 @@ class ConnectionActor(LoopActor):
         to: str
         data: bytes
         reply: Reply
+
+    class Post(Struct, frozen=True):
+        """Send JSON text to a peer, without an ack."""
+
+        to: str
+        data: bytes
+        reply: Reply = NOBODY
 
     class Subscribe(Struct, frozen=True):
         """Subscribe to a channel."""
@@ -236,6 +243,12 @@ class ConnectionActor(LoopActor):
         requests.submit_payload(request_id, frame, message.reply, self._now())
         if self._ack_timer is None:
             self._await_acks()
+
+    @receives(Post)
+    def on_post(self, message: Post) -> None:
+        """Send, and forget."""
+        if self._life is Life.OPEN:
+            self._requests.post(encode_send(message.to, message.data))
 
     @receives(Subscribe)
     def on_subscribe(self, message: Subscribe) -> None:

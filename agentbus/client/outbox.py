@@ -19,7 +19,7 @@ class Outbox:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._frames: deque[tuple[str, bytes]] = deque()
+        self._frames: deque[tuple[str | None, bytes]] = deque()
         self._bytes = 0
         self.held = False
 
@@ -35,8 +35,8 @@ class Outbox:
         """Whether a frame of `size` bytes may wait."""
         return not self._frames or self._bytes + size <= self._max_bytes
 
-    def put(self, request_id: str, frame: bytes) -> None:
-        """Add a frame at the end."""
+    def put(self, request_id: str | None, frame: bytes) -> None:
+        """Add a frame at the end; one that asks for no answer has no id, and is always wanted."""
         self._frames.append((request_id, frame))
         self._bytes += len(frame)
 
@@ -45,10 +45,10 @@ class Outbox:
         while self._frames:
             request_id, frame = self._frames.popleft()
             self._bytes -= len(frame)
-            if request_id in wanted:
+            if request_id is None or request_id in wanted:
                 return frame
         return None
 
     def unsent(self) -> frozenset[str]:
         """Return the ids of the requests whose frames never left."""
-        return frozenset(request_id for request_id, _ in self._frames)
+        return frozenset(request_id for request_id, _ in self._frames if request_id is not None)

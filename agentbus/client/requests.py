@@ -44,6 +44,23 @@ class Claim(Reply, Protocol):
         ...
 
 
+class Nobody:
+    """Who waits for what becomes of a frame that asks for no ack."""
+
+    def try_set(self, value: None = None) -> bool:
+        """Take nothing."""
+        del value
+        return False
+
+    def try_set_exception(self, error: BaseException) -> bool:
+        """Take nothing."""
+        del error
+        return False
+
+
+NOBODY: Reply = Nobody()
+
+
 class WhenAcked:
     """A reply that has something done on the connection's read path, before the next frame is looked at.
 
@@ -109,6 +126,16 @@ class Requests:
             self.send(frame)
         else:
             reply.try_set_exception(MailboxFullError(self._limits.max_pending_requests))
+
+    def post(self, frame: bytes) -> None:
+        """Send a frame that asks for no ack, now or when there is room; drop it if there never will be."""
+        outbox = self._outbox
+        if len(frame) > self._max_payload_frame:
+            return
+        if not outbox.held:
+            self.send(frame)
+        elif outbox.has_room(len(frame)):
+            outbox.put(None, frame)
 
     def submit(self, request_id: str, frame: bytes, reply: Reply, now: float) -> None:
         """Send a frame, now or when there is room, and wait for its answer from now on."""

@@ -109,8 +109,7 @@ class Future(Settling[T]):
 
     def cancelled(self) -> bool:
         """Whether this was cancelled."""
-        hook = self._hook
-        return self._state == CANCELLED if hook is None else hook.cancelled()
+        return self._state == CANCELLED if self._state != HOOKED else self._result.cancelled()
 
     def cancel(self) -> bool:
         """Give up the result: waiters get `FutureCancelledError`, the producer is told; False if done."""
@@ -123,6 +122,8 @@ class Future(Settling[T]):
         Raises:
             FutureStateError: there is no result yet.
         """
+        if self._state == VALUE:
+            return None
         if not self.done():
             raise FutureStateError("this future has no result yet")
         hook = self._hook

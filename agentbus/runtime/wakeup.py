@@ -16,11 +16,12 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from threading import get_ident
-from typing import Any, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple
 
 from agentbus.runtime import forks
 from agentbus.runtime.blocking import running_loop
 
+T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
 CALLS_PER_TURN = 256
@@ -60,6 +61,19 @@ class Burst:
         """Make a future for a task of the loop to wait for; on the loop's thread."""
         loop = self._asyncio_loop
         return self._target().create_future() if loop is None else loop.create_future()
+
+    def gather(self, fn: Callable[[*Args], T], *args: *Args) -> T:
+        """Call `fn(*args)`, and in the same turn what that has put here: a turn costs a system call.
+
+        On the loop's thread, and from a callback of the loop's: nothing of ours is to be on the stack.
+        """
+        if self._armed:
+            return fn(*args)
+        self._armed = True
+        try:
+            return fn(*args)
+        finally:
+            Context().run(self._run)
 
     def _target(self) -> asyncio.AbstractEventLoop:
         if self._asyncio_loop is None:

@@ -84,7 +84,7 @@ class ClientConnection(Connection):
         self, target: Target, handler: TransportHandler, loop: Loop, options: ClientOptions | None = None
     ) -> None:
         options = options or ClientOptions()
-        super().__init__(Flusher(loop.asyncio_loop), options.close_timeout)
+        super().__init__(Flusher(loop.asyncio_loop, loop.call_soon), options.close_timeout)
         self._target: Target | None = target
         self._handler: TransportHandler | None = handler
         self._loop = loop
@@ -149,7 +149,7 @@ class ClientConnection(Connection):
         engine, handler = self._engine, self._handler
         if engine is None:
             self._upgrade(data)
-        elif handler is not None and self._receive(engine, data, handler):
+        elif handler is not None and self._loop.gather(self._receive, engine, data, handler):
             handler.on_activity()
 
     def connection_lost(self, exc: Exception | None) -> None:

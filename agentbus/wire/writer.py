@@ -7,6 +7,7 @@ what came in, and each connection writes once when the turn is over.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -22,19 +23,25 @@ class Flusher:
 
     Args:
         loop: on which the connections live; one flusher serves them all.
+        call_soon: puts the flush behind what is under way; by default a turn of the loop later.
     """
 
-    __slots__ = ("_dirty", "loop")
+    __slots__ = ("_call_soon", "_dirty", "loop")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        call_soon: Callable[[Callable[[], None]], object] | None = None,
+    ) -> None:
         self.loop = loop
+        self._call_soon = call_soon or loop.call_soon
         self._dirty: list[Dirty] = []
 
     def mark(self, connection: Dirty) -> None:
         """Let a connection flush at the end of this turn; to be called once per connection and turn."""
         dirty = self._dirty
         if not dirty:
-            self.loop.call_soon(self._flush)
+            self._call_soon(self._flush)
         dirty.append(connection)
 
     def _flush(self) -> None:

@@ -146,7 +146,7 @@ def test_a_deadline_that_passes_in_mid_transfer_leaves_no_half_behind() -> None:
         one, two = await cluster.join("one", "two", options=SLOW)
         shelf: list[str] = []
         two.spawn(Library, shelf, name="library")
-        room = cluster.parts(two).exchange.assembly_room
+        room = cluster.parts(two).exchange.lives.room
         asked = one.ref("two/library").ask(Echo(text=mixed(4 << 20)), timeout=3.0)
         await cluster.until(lambda: room.used_bytes > 0)
         with cluster.network.partition("one"):
@@ -167,7 +167,7 @@ def test_a_node_with_a_smaller_cap_refuses_without_reading_it_all() -> None:
         assert await one.ref("two/library").tell(Text(text="x" * (4 << 20))) is Outcome.DEAD_LETTERED
         with pytest.raises(UndecodableMessageError):
             await one.ref("two/library").ask(Echo(text="x" * LARGE))
-        assert cluster.parts(two).exchange.assembly_room.dropped == 2
+        assert cluster.parts(two).exchange.lives.room.dropped == 2
 
     simulate(scenario)
 
@@ -183,7 +183,7 @@ def test_a_guest_may_send_less_than_a_node() -> None:
         assert await library.tell(Text(text=mixed(200_000))) is Outcome.DELIVERED
         assert await library.tell(Text(text=mixed(400_000))) is Outcome.DEAD_LETTERED
         assert len(shelf) == 1
-        assert cluster.parts(node).exchange.guest_assembly_room.used_bytes == 0
+        assert cluster.parts(node).exchange.lives.guest_room.used_bytes == 0
 
     simulate(scenario)
 
@@ -200,7 +200,7 @@ def test_the_largest_body_starves_neither_other_links_nor_control() -> None:
         two.spawn(Library, name="library")
         three.spawn(Library, name="library")
         told = one.ref("two/library").tell(Text(text="x" * (CAP - 1000)))
-        await cluster.until(lambda: cluster.parts(two).exchange.assembly_room.used_bytes > 0)
+        await cluster.until(lambda: cluster.parts(two).exchange.lives.room.used_bytes > 0)
         began = cluster.loop.time()
         await one.ref("three/library").ask(Echo(text="quick"), timeout=30)
         assert cluster.loop.time() - began < 0.3

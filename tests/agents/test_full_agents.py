@@ -125,7 +125,7 @@ class Scene:
             parts = self.cluster.parts(bus)
             assert parts.exchange.waiting_asks == parts.streams.serving == 0
             assert len(parts.reception.asked) == parts.reception.asked.tombstones == 0
-            assert parts.exchange.assembly_room.used_bytes == 0
+            assert parts.exchange.lives.room.used_bytes == 0
 
 
 # -- asks ----------------------------------------------------------------------------------------------------

@@ -185,8 +185,7 @@ def test_what_never_left_for_one_life_goes_to_the_next() -> None:
             again.spawn(Gate, asyncio.Event(), name="gate")
             await again.start()
             assert {await outcome for outcome in told} <= {Outcome.DELIVERED}
-        orphans = cluster.parts(one).exchange._orphans  # pyright: ignore[reportPrivateUsage] -- nothing may be left
-        assert not orphans
+        assert cluster.parts(one).exchange.lives.orphans == 0
 
     simulate(scenario)
 

@@ -218,7 +218,7 @@ def test_after_a_hub_restart_those_who_do_not_return_are_gone_and_nobody_else() 
     back = [f"peer-{number}" for number in range(101, NODES)]
     for real in town.real:
         real.membership.offline()
-        real.traffic.offline(town.now)
+        real.traffic.offline()
     entries = dict(town.crowd)
     town.crowd.clear()
     town.run(3)

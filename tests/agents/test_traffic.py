@@ -25,7 +25,7 @@ class Station:
         self.traffic = Traffic(Pacer(pace or Pace(), self.now), self.route, 2000)
         self.traffic.online(self.now)
         for node in nodes:
-            self.traffic.add(Link(HERE, Stamp(node, "1"), LinkOptions(), self.now), self.now)
+            self.traffic.add(Link(HERE, Stamp(node, "1"), LinkOptions(), self.now))
 
     def route(self, stamp: Stamp) -> str | None:
         return None if stamp.node in self.away else f"peer-{stamp.node}"
@@ -39,7 +39,7 @@ class Station:
         link = self.link(node)
         for _ in range(count):
             link.post(encode_envelope(Envelope(id="x" * (size or 1))), **arguments)  # pyright: ignore[reportArgumentType]
-        self.traffic.touch(link, self.now)
+        self.traffic.touch(link)
 
     def frames(self) -> list[str | None]:
         return [frame.peer for frame in self.traffic.frames(self.now)]
@@ -115,7 +115,7 @@ def test_without_a_connection_nothing_leaves_and_afterwards_all_is_sent_again() 
     station.post("a")
     assert station.frames() == ["peer-a"]
     station.traffic.say(Who("ns"), None)
-    station.traffic.offline(station.now)
+    station.traffic.offline()
     station.post("a")
     assert station.frames() == []
     station.traffic.online(station.now)
@@ -128,13 +128,13 @@ def test_receipts_wait_while_tokens_are_scarce() -> None:
     station = Station("a", pace=Pace(rate=1, burst=10, reserve=0))
     link = station.link("a")
     link.settle(1, Outcome.DELIVERED, station.now)
-    station.traffic.touch(link, station.now)
+    station.traffic.touch(link)
     assert station.frames() == ["peer-a"], "plenty of tokens"
     station.traffic.pacer.spend(station.now)
     for _ in range(5):
         station.traffic.pacer.spend(station.now)
     link.settle(2, Outcome.DELIVERED, station.now)
-    station.traffic.touch(link, station.now)
+    station.traffic.touch(link)
     assert station.frames() == []
     start = station.now
     while not station.frames():

@@ -240,6 +240,51 @@ async def test_back_pressure_is_bounded(world: World) -> None:
     assert {type(await outcome(request)).__name__ for request in first} == {"DisconnectedError"}
 
 
+@on_virtual_time
+async def test_what_is_posted_asks_for_no_ack_and_keeps_its_place(world: World) -> None:
+    client = await world.connected()
+    first = client.send("peer", 1)
+    client.post("peer", 2)
+    last = client.send("peer", 3)
+    await first
+    await last
+    frames = world.hub.last.of_type("send")
+    assert [frame["data"] for frame in frames] == [1, 2, 3]
+    assert ["requestId" in frame for frame in frames] == [True, False, True]
+
+
+@on_virtual_time
+async def test_what_is_posted_while_not_connected_is_dropped(world: World) -> None:
+    client = world.client()
+    client.post("peer", "too early")
+    await client.connect()
+    client.post("peer", "in time")
+    await world.settle()
+    assert [frame["data"] for frame in world.hub.last.of_type("send")] == ["in time"]
+    with pytest.raises(InvalidNameError):
+        client.post("", 1)
+    with pytest.raises(EncodeError):
+        client.post("peer", object())
+
+
+@on_virtual_time
+async def test_what_is_posted_waits_for_a_congested_network_within_bounds(world: World) -> None:
+    client = await world.connected(max_unsent_bytes=25_000, inactivity_timeout=0)
+    hub_end = world.hub.last.connection._transport  # pyright: ignore[reportPrivateUsage] -- the network's tap
+    assert hub_end is not None
+    hub_end.pause_reading()
+    first = [client.send("peer", "x" * 10_000) for _ in range(20)]
+    await world.sleep(1.0)
+    for _ in range(4):
+        client.post("peer", "y" * 10_000)
+    await world.settle()
+    hub_end.resume_reading()
+    for request in first:
+        await request
+    await world.settle()
+    assert [frame["data"][0] for frame in world.hub.last.of_type("send")] == ["x"] * 20 + ["y"] * 2
+
+
 # -- listening -----------------------------------------------------------------------------------------------
 
 

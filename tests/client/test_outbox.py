@@ -30,6 +30,13 @@ def test_a_frame_over_the_limit_is_taken_when_nothing_else_waits() -> None:
     assert not outbox.has_room(1)
 
 
+def test_a_frame_that_asks_for_no_answer_is_always_wanted() -> None:
+    outbox = Outbox(100)
+    outbox.put(None, b"posted")
+    assert outbox.unsent() == frozenset()
+    assert outbox.take(()) == b"posted"
+
+
 def test_it_names_what_never_left() -> None:
     outbox = Outbox(100)
     outbox.put("1", b"a")

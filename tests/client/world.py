@@ -59,7 +59,8 @@ class Session:
         self.send(type="message", channel=channel, **{"from": "peer-1"}, data=data, **more)
 
     def ack(self, frame: Frame) -> None:
-        self.send(type="ack", requestId=frame["requestId"])
+        if "requestId" in frame:
+            self.send(type="ack", requestId=frame["requestId"])
 
     def refuse(self, frame: Frame, code: str, message: str = "no") -> None:
         self.send(type="error", requestId=frame["requestId"], code=code, message=message)

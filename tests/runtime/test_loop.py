@@ -4,7 +4,7 @@ import asyncio
 import gc
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from functools import partial
 from itertools import pairwise
@@ -445,3 +445,78 @@ class _SettableClock:
 
     def wall(self) -> float:
         return self.now
+
+
+# -- what a callback gathers -------------------------------------------------------------------------------
+
+
+def turns(virtual: VirtualLoop, count: int) -> None:
+    for _ in range(count):
+        virtual.call_soon(virtual.stop)
+        virtual.run_forever()
+
+
+def test_what_a_callback_gathers_runs_in_its_turn(virtual: VirtualLoop, hosted: HostedLoop) -> None:
+    seen: list[str] = []
+
+    def received() -> None:
+        hosted.call_soon(seen.append, "first")
+        hosted.call_soon(hosted.call_soon, seen.append, "from a call")
+        seen.append("received")
+
+    virtual.call_soon(lambda: hosted.gather(received))
+    turns(virtual, 1)
+    assert seen == ["received", "first", "from a call"]
+
+
+def test_a_callback_gathers_nothing_before_what_waits_already(
+    virtual: VirtualLoop, hosted: HostedLoop
+) -> None:
+    seen: list[str] = []
+    virtual.call_soon(lambda: hosted.call_soon(seen.append, "waits"))
+    virtual.call_soon(lambda: hosted.gather(hosted.call_soon, seen.append, "gathered"))
+    turns(virtual, 2)
+    assert seen == ["waits", "gathered"]
+
+
+def test_what_was_gathered_runs_though_the_callback_fails(virtual: VirtualLoop, hosted: HostedLoop) -> None:
+    seen: list[str] = []
+
+    def received() -> None:
+        hosted.call_soon(seen.append, "gathered")
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        virtual.run_until_complete(gathering(hosted, received))
+    assert seen == ["gathered"]
+
+
+async def gathering(hosted: HostedLoop, received: Callable[[], None]) -> None:
+    hosted.gather(received)
+
+
+def test_a_callback_gathers_no_more_than_a_turn_s_calls(virtual: VirtualLoop, hosted: HostedLoop) -> None:
+    seen: list[int] = []
+
+    def received() -> None:
+        for number in range(CALLS_PER_TURN + 10):
+            hosted.call_soon(seen.append, number)
+
+    virtual.call_soon(lambda: hosted.gather(received))
+    turns(virtual, 1)
+    assert len(seen) == CALLS_PER_TURN
+    turns(virtual, 1)
+    assert seen == list(range(CALLS_PER_TURN + 10))
+
+
+def test_what_a_callback_gathers_sees_none_of_its_context(virtual: VirtualLoop, hosted: HostedLoop) -> None:
+    variable: ContextVar[str] = ContextVar("variable", default="nothing")
+    seen: list[str] = []
+
+    def received() -> None:
+        variable.set("a secret")
+        hosted.call_soon(lambda: seen.append(variable.get()))
+
+    virtual.call_soon(lambda: hosted.gather(received))
+    turns(virtual, 1)
+    assert seen == ["nothing"]

@@ -41,6 +41,8 @@ Heardable = tuple[Any, ...]
 def acks_mean_delivery(evidence: Evidence) -> Iterator[str]:
     """An ack means that the message was handed to every subscribed connection but the publisher's.
 
+    So does no answer to a direct message that asks for none.
+
     Spec section 8, *Delivery*. Who is subscribed is counted here once more, from the frames alone.
     """
     present: dict[int, SessionLog] = {}
@@ -69,7 +71,8 @@ def _check_delivery(
     event: Took, subscribed: dict[str, dict[int, None]], present: dict[int, SessionLog]
 ) -> Iterator[str]:
     frame, number = event.frame, event.session.number
-    if event.answer != "ack":
+    silent = event.answer is None and isinstance(frame, Send) and frame.request_id is None
+    if event.answer != "ack" and not silent:
         if event.delivered and isinstance(frame, Publish | Send):
             yield f"#{number} was answered {event.answer}, and {frame} was delivered to {event.delivered}"
         return
