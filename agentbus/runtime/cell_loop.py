@@ -53,7 +53,7 @@ class LoopCell(LoopActor):
         self._life = core.life()
         self._step: Step | None = None
         self._pending: Ending | None = None
-        self._draining = False
+        self._draining = self._leaving = False
         self._jobs: dict[Job, None] = {}
         self._parting: Callable[[], Exception] = partial(cell_gone, core.name)
         self._failure: Failure | SiblingFailure | None = None
@@ -74,8 +74,9 @@ class LoopCell(LoopActor):
 
     # -- the life, step by step -----------------------------------------------------------------------------
 
-    def _started(self, _value: Any, error: BaseException | None) -> None:
-        del error  # there is none: `on_start` is the core's business
+    def _started(
+        self, _value: Any, _error: BaseException | None
+    ) -> None:  # `on_start` is the core's business
         self._phase = Phase.RUNNING
         self._go_on()
 
@@ -193,11 +194,14 @@ class LoopCell(LoopActor):
 
     def _stop_if_idle(self) -> None:
         if not self._busy:
+            self._leaving = True
             self._end_serving(StopRequest())
 
     def _stop_now(self, stop: Stop) -> None:
         self._watchers += (stop,)
-        self._interrupt(StopRequest())
+        if not self._leaving:  # the wish of a second does not cut off `on_stop`
+            self._leaving = True
+            self._interrupt(StopRequest())
 
     def _fail(self, error: BaseException) -> None:
         """Take a failure of a timer, a task or a control message."""
@@ -387,8 +391,6 @@ class LoopCell(LoopActor):
         steer, self._steering = self._steering, None
         if steer is not None:
             self._core.keep_control(steer, first=True)
-
-    # -- the end --------------------------------------------------------------------------------------------
 
     @property
     def _address(self) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
+from agentbus.agents import AsyncAgentActor
 from agentbus.errors import BusClosedError
 from agentbus.runtime import Future, virtual_sleep
 from tests.agents.agents import Echo, Note, Worker
@@ -33,5 +34,27 @@ def test_what_is_sent_while_a_bus_closes_has_its_end(to: str) -> None:
         await virtual_sleep(60)
         assert len(sent) > 8
         assert [each for each in sent if not each.done()] == []
+
+    simulate(scenario)
+
+
+class Tidy(AsyncAgentActor):
+    tidied: ClassVar[list[str]] = []
+
+    async def on_stop(self) -> None:
+        await virtual_sleep(1.0)
+        self.tidied.append(self.name)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_bus_that_closes_waits_for_what_its_agents_do_at_their_end(replicas: int) -> None:
+    async def scenario(cluster: Cluster) -> None:
+        Tidy.tidied.clear()
+        (one,) = await cluster.join("one")
+        ref = one.spawn(Tidy, name="tidy", replicas=replicas)
+        stopping = [ref.stop().quiet(), ref.stop().quiet()]
+        await one.close()
+        assert len(Tidy.tidied) == replicas
+        assert all(each.done() for each in stopping)
 
     simulate(scenario)
