@@ -26,6 +26,7 @@ from agentbus.testing.simulation.queues.disk import WRITE_DELAYS
 from agentbus.testing.simulation.queues.history import AttemptLog, History, PutLog
 from agentbus.testing.simulation.queues.ledger import Story, by_id, by_token, settled, stories
 
+MOMENT: Final = 0.01
 ENDS: Final[dict[str, type[AgentError]]] = {
     "failed": JobFailed,
     "rejected": JobRejected,
@@ -194,7 +195,9 @@ def redeliveries_have_a_reason(evidence: Evidence) -> Iterator[str]:
             node = lease.worker.split("/")[-2]
             if _has_gone(evidence, history, node, attempts.get(lease.token), change.at):
                 continue
-            if change.at - granted < spec.lease - max(WRITE_DELAYS):  # it runs since before it was durable
+            if (
+                change.at - granted < spec.lease - max(WRITE_DELAYS) - MOMENT
+            ):  # it runs since before it was durable
                 yield f"{story} was taken from {node} after {change.at - granted:.3f} s, and it lived"
             elif not any(not _is_program(step) and step.at <= change.at for step in evidence.plan.steps):
                 yield f"{story} was taken from {node} at {change.at:.3f} though nothing was wrong"
