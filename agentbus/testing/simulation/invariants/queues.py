@@ -26,6 +26,7 @@ from agentbus.testing.simulation.queues.disk import WRITE_DELAYS
 from agentbus.testing.simulation.queues.history import AttemptLog, History, PutLog
 from agentbus.testing.simulation.queues.ledger import Story, by_id, by_token, settled, stories
 
+MOMENT: Final = 0.01
 ENDS: Final[dict[str, type[AgentError]]] = {
     "failed": JobFailed,
     "rejected": JobRejected,
@@ -194,9 +195,11 @@ def redeliveries_have_a_reason(evidence: Evidence) -> Iterator[str]:
             node = lease.worker.split("/")[-2]
             if _has_gone(evidence, history, node, attempts.get(lease.token), change.at):
                 continue
-            if change.at - granted < spec.lease - max(WRITE_DELAYS):  # it runs since before it was durable
+            if (
+                change.at - granted < spec.lease - max(WRITE_DELAYS) - MOMENT
+            ):  # it runs since before it was durable
                 yield f"{story} was taken from {node} after {change.at - granted:.3f} s, and it lived"
-            elif not any(not _is_program(step) and step.at <= change.at for step in evidence.plan.steps):
+            elif not _was_in_trouble(evidence, history, change.at):
                 yield f"{story} was taken from {node} at {change.at:.3f} though nothing was wrong"
 
 
@@ -206,6 +209,12 @@ def _has_gone(evidence: Evidence, history: History, node: str, attempt: AttemptL
     ends = [end for life in lives for end in (life.killed_at, life.closing_at) if end is not None]
     drains = [when for when, life in history.drains if life in lives]
     return any(when <= at for when in ends + drains) or any(life.ended_with is not None for life in lives)
+
+
+def _was_in_trouble(evidence: Evidence, history: History, at: float) -> bool:
+    """Tell whether anything has gone wrong by then, or the queue has had another host."""
+    faults = any(not _is_program(step) and step.at <= at for step in evidence.plan.steps)
+    return faults or len({written.epoch for written in history.written if written.at <= at}) > 1
 
 
 def _is_program(step: object) -> bool:
