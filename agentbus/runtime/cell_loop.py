@@ -53,13 +53,12 @@ class LoopCell(LoopActor):
         self._life = core.life()
         self._step: Step | None = None
         self._pending: Ending | None = None
-        self._draining = self._leaving = False
+        self._draining = self._leaving = self._applying = False
         self._jobs: dict[Job, None] = {}
         self._parting: Callable[[], Exception] = partial(cell_gone, core.name)
         self._failure: Failure | SiblingFailure | None = None
         self._pause: asyncio.TimerHandle | None = None
         self._steering: Steer | None = None
-        self._applying = False
         self._queue = self.loop.run_queue
         core.move_in(self, self.actor_ref, self._mailbox)
 
@@ -199,8 +198,8 @@ class LoopCell(LoopActor):
 
     def _stop_now(self, stop: Stop) -> None:
         self._watchers += (stop,)
-        if not self._leaving:  # the wish of a second does not cut off `on_stop`
-            self._leaving = True
+        leaving, self._leaving = self._leaving, True
+        if not leaving:  # the wish of a second does not cut off `on_stop`
             self._interrupt(StopRequest())
 
     def _fail(self, error: BaseException) -> None:
@@ -209,8 +208,6 @@ class LoopCell(LoopActor):
             self._end_serving(Failure(error))
         else:
             self._log_failure(error)
-
-    # -- messages -------------------------------------------------------------------------------------------
 
     def _wake(self) -> None:
         if self._phase is Phase.NEW:
