@@ -106,7 +106,8 @@ def test_no_attempt_and_no_job_waits_for_a_time_that_never_comes(seconds: float)
 
 def test_names_that_can_not_be_stored_are_refused_where_they_are_given() -> None:
     half = "\udcff"
-    for options in ({"key": half}, {"unique": half}, {"tenant": half}):
+    for name in ("key", "unique", "tenant"):
+        options: dict[str, Any] = {name: half}
         with pytest.raises(ValueError, match="can't be sent"):
             JobOptions(**options)
     with pytest.raises(ValueError, match="can be sent"):
