@@ -62,7 +62,7 @@ def describe(error: BaseException, *, declared: bool = False) -> Failure:
         error: what was raised.
         declared: the handler announced this class with `raises=`: it is a reply, not a failure.
     """
-    text = str(error)[:MAX_TEXT]
+    text = encodable(str(error)[:MAX_TEXT])
     if declared:
         return Failure("declared", text, origin=origin_of(type(error)), arguments=_plain_list(error.args))
     own = _own_name(type(error))
@@ -70,6 +70,11 @@ def describe(error: BaseException, *, declared: bool = False) -> Failure:
         fields = {name: _to_wire(value) for name, value in vars(error).items() if _is_plain(value)}
         return Failure(own, text, fields)
     return Failure("AgentFailed", text, {"error_type": type(error).__qualname__, "error_message": text})
+
+
+def encodable(text: str) -> str:
+    """Give a text as UTF-8 can say it: names of files may have half characters, which become `?`."""
+    return text.encode(errors="replace").decode()
 
 
 def _own_name(cls: type[BaseException]) -> str | None:
@@ -111,6 +116,11 @@ def _is_plain(value: object) -> bool:
 
 def _to_wire(value: Any) -> Any:
     """Give a field's JSON form; a `Decimal` says that it is one, so that it stays exact."""
+    if isinstance(value, str):
+        return encodable(value)
+    if isinstance(value, tuple):
+        parts = cast("tuple[object, ...]", value)
+        return tuple(encodable(each) if isinstance(each, str) else each for each in parts)
     return {_DECIMAL: str(value)} if isinstance(value, Decimal) else value
 
 
@@ -131,6 +141,8 @@ def _decimal(text: object) -> Decimal:
 
 def _plain_list(values: tuple[object, ...]) -> list[Any]:
     try:
-        return cast("list[Any]", msgspec.to_builtins(list(values)))
+        plain = msgspec.to_builtins(list(values))
+        msgspec.json.encode(plain)  # text that UTF-8 can't say is a ValueError
+        return cast("list[Any]", plain)
     except (TypeError, ValueError, RecursionError):
-        return [str(value)[:MAX_TEXT] for value in values]
+        return [encodable(str(value)[:MAX_TEXT]) for value in values]

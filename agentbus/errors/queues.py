@@ -179,7 +179,7 @@ class Retry(AgentError):  # noqa: N818 -- reads as what a handler asks for
     """
 
     def __init__(self, reason: str = "", *, in_: float | None = None) -> None:
-        if in_ is not None and in_ < 0:
+        if in_ is not None and not 0 <= in_ < float("inf"):
             raise ValueError(f"a job is tried again in 0 seconds or more, not in {in_:g}")
         super().__init__(reason or "its handler wants it tried again")
         self.in_ = in_

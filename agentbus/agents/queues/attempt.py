@@ -12,7 +12,7 @@ from agentbus.agents.budgets.account import BudgetAccount
 from agentbus.agents.budgets.wire import spent_of
 from agentbus.agents.calls import type_and_version
 from agentbus.agents.envelope import encode_body
-from agentbus.agents.failures import Failure, describe
+from agentbus.agents.failures import Failure, describe, encodable
 from agentbus.agents.message import Message
 from agentbus.agents.queues.core.job import Effect, LeasedJob, NewJob, Value
 from agentbus.agents.queues.messages import Settlement
@@ -130,7 +130,7 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def _trace(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error))[-MAX_TRACEBACK:]
+    return encodable("".join(traceback.format_exception(error))[-MAX_TRACEBACK:])
 
 
 def _spent(account: BudgetAccount | None) -> Any:

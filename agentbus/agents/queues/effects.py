@@ -18,6 +18,7 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from agentbus.agents.envelope import encode_body
+from agentbus.agents.failures import encodable
 from agentbus.agents.queues.attempt import Attempt
 from agentbus.agents.queues.core.job import Effect
 from agentbus.errors import AgentError, EffectInDoubtError, EncodeError
@@ -45,8 +46,8 @@ class JobEffect:
     """
 
     def __init__(self, attempt: Attempt, name: str, *, retry: bool) -> None:
-        if not 0 < len(name) <= MAX_NAME:
-            raise ValueError(f"an effect's name is a text of 1 to {MAX_NAME} characters")
+        if not 0 < len(name) <= MAX_NAME or encodable(name) != name:
+            raise ValueError(f"an effect's name is a text of 1 to {MAX_NAME} characters that can be sent")
         self.name = name
         self._attempt = attempt
         self._retry = retry

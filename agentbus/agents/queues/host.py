@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -270,10 +270,11 @@ class QueueHost:
         """
         self.core.watched = True
         try:
-            async for status in self._tails.read():
-                yield status
+            async with aclosing(self._tails.read()) as statuses:
+                async for status in statuses:
+                    yield status
         finally:
-            self.core.watched = len(self._tails) > 1
+            self.core.watched = len(self._tails) > 0
 
     def _check_store(self) -> None:
         problem = self._commits.problem

@@ -7,6 +7,7 @@ from typing import Any
 from agentbus.agents.handlers import decode_reply
 from agentbus.agents.queues.attempt import MAX_VALUE_BYTES, Attempt, value_of
 from agentbus.agents.queues.core.job import NewJob
+from agentbus.agents.queues.new_jobs import JobOptions
 from agentbus.errors import BodyTooLargeError
 
 JOB_BYTES = 500
@@ -89,7 +90,15 @@ class JobContext:
         Raises:
             EncodeError: the message has no JSON form.
             BodyTooLargeError: all jobs that are put with this ack have more than 3 MiB.
+            ValueError: an option makes no sense.
         """
+        JobOptions(
+            delay=delay,
+            unique=unique,
+            key=key,
+            tenant=tenant or "",
+            max_attempts=max_attempts,
+        )
         attempt = self._attempt
         body = value_of(message)
         size = sum(len(job.body) + JOB_BYTES for job in attempt.jobs) + len(body.body) + JOB_BYTES

@@ -94,19 +94,21 @@ class JobProcess(ProcessBehaviour):
     def _said_of_job(self, frame: JobProgress | KeepEffect) -> None:
         delivery = self._deliveries.get(frame.number)
         attempt = None if delivery is None else delivery.attempt
+        child = self._child
         if isinstance(frame, JobProgress):
             if attempt is not None:
                 attempt.desk.progress(attempt.lease.token, frame.done, frame.note)
         elif attempt is None:
-            self._kept(frame.serial, Future.failed(LeaseLostError("", "")))
+            self._kept(child, frame.serial, Future.failed(LeaseLostError("", "")))
         else:
             lease = attempt.lease
             kept = attempt.desk.record(lease.token, lease.id, frame.effect)
             kept.quiet().add_done_callback(
-                lambda future: self._cell.loop.call_soon(self._kept, frame.serial, future)
+                lambda future: self._cell.loop.call_soon(self._kept, child, frame.serial, future)
             )
 
-    def _kept(self, serial: int, future: Future[None]) -> None:
-        if self._child is not None:
+    def _kept(self, child: Child | None, serial: int, future: Future[None]) -> None:
+        """Answer the process that has asked: its successor counts its questions from 1 again."""
+        if child is not None and child is self._child:
             error = asyncio.CancelledError() if future.cancelled() else future.exception()
-            self._child.post(EffectKept(serial, None if error is None else describe(error)))
+            child.post(EffectKept(serial, None if error is None else describe(error)))

@@ -11,6 +11,7 @@ from agentbus.agents.budgets.account import BudgetAccount
 from agentbus.agents.budgets.budget import Budget
 from agentbus.agents.budgets.wire import Grant, grant_of
 from agentbus.agents.envelope import encode_body
+from agentbus.agents.failures import encodable
 from agentbus.agents.message import Message
 from agentbus.agents.queues.core.job import FlowKind, NewJob
 from agentbus.agents.scope import Scope
@@ -34,8 +35,11 @@ class JobOptions(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             ValueError: see above.
         """
-        if not self.delay >= 0:
+        if not 0 <= self.delay < float("inf"):
             raise ValueError(f"a delay is seconds from now, not {self.delay}")
+        for text in (self.unique, self.key, self.tenant):
+            if text is not None and encodable(text) != text:
+                raise ValueError(f"{text!r} has characters that can't be sent")
         if self.max_attempts is not None and self.max_attempts < 1:
             raise ValueError(f"a job has at least one attempt, not {self.max_attempts}")
         for limit in (self.soft_timeout, self.hard_timeout):

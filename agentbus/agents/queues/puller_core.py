@@ -64,6 +64,7 @@ class PullerCore:
         self._held: dict[str, Held] = {}
         self._numbers: dict[int, Held] = {}
         self._counter = count(1)
+        self._newest_until = 0.0
         self._timers = Timers()
         self._waiting: dict[str, Held] = {}
         self._unsettled = Unsettled()
@@ -127,11 +128,16 @@ class PullerCore:
         return Attach(self._worker, self._session, self._said, tuple(ours), stalled, progress)
 
     def attach_answered(self, answer: Attached, now: float) -> None:
-        """Take the host's answer; that of a host whose time is over counts as none."""
-        if answer.epoch < self.epoch:
+        """Take the host's answer; that of a host whose time is over counts as none.
+
+        A queue may also have begun anew, with epochs from 1: so an older host is believed once nobody newer
+        was heard for a whole lease.
+        """
+        if answer.epoch < self.epoch and now < self._newest_until:
             self.attach_failed(now)
             return
-        if answer.epoch > self.epoch:
+        self._newest_until = now + answer.lease
+        if answer.epoch != self.epoch:
             self._unsettled.at = now  # another host, which may not know what the last one was told
         self.epoch = answer.epoch
         self._attaching, self._tries = False, 0

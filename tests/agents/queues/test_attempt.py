@@ -16,8 +16,10 @@ from agentbus.agents.queues.attempt import (
     value_of,
 )
 from agentbus.agents.queues.core.job import Effect, LeasedJob, Value
+from agentbus.agents.queues.effects import JobEffect
 from agentbus.agents.queues.job_context import JobContext
 from agentbus.agents.queues.messages import Settlement
+from agentbus.agents.queues.new_jobs import JobOptions
 from agentbus.errors import BodyTooLargeError, EncodeError, Reject, Retry
 from agentbus.runtime import Future
 
@@ -92,3 +94,27 @@ def test_a_handler_reads_what_the_steps_before_it_have_given() -> None:
     assert job.inputs == [Text("x"), 7]
     assert (job.id, job.queue, job.attempt, job.key, job.tenant) == ("j", "q", 2, "k", "acme")
     assert "attempt 2" in repr(job)
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan"), -1.0])
+def test_no_attempt_and_no_job_waits_for_a_time_that_never_comes(seconds: float) -> None:
+    with pytest.raises(ValueError, match="seconds"):
+        Retry(in_=seconds)
+    with pytest.raises(ValueError, match="seconds"):
+        JobOptions(delay=seconds)
+
+
+def test_names_that_can_not_be_stored_are_refused_where_they_are_given() -> None:
+    half = "\udcff"
+    for name in ("key", "unique", "tenant"):
+        options: dict[str, Any] = {name: half}
+        with pytest.raises(ValueError, match="can't be sent"):
+            JobOptions(**options)
+    with pytest.raises(ValueError, match="can be sent"):
+        JobEffect(attempt(), half, retry=False)
+
+
+@pytest.mark.parametrize("options", [{"delay": float("inf")}, {"key": "\udcff"}, {"max_attempts": 0}])
+def test_a_job_put_by_a_handler_is_checked_as_any_other(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        JobContext(attempt()).put(Text("x"), **options)

@@ -184,6 +184,21 @@ def test_who_tails_a_queue_sees_what_becomes_of_its_jobs() -> None:
     simulate(scenario)
 
 
+def test_who_tails_a_queue_goes_on_when_another_one_has_enough() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        bus = await _hosted(cluster)
+        queue = bus.queue("tasks")
+        first, second = queue.tail(), queue.tail()
+        await virtual_sleep(1)
+        first.close()
+        await virtual_sleep(1)
+        ref = await queue.put(Double(1))
+        async with asyncio.timeout(10):
+            assert (await anext(second)).id == ref.id
+
+    simulate(scenario)
+
+
 # -- putting -------------------------------------------------------------------------------------------------
 
 

@@ -505,3 +505,18 @@ class PullerMachine(RuleBasedStateMachine):
 
 PullerMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestPuller = PullerMachine.TestCase
+
+
+def test_an_older_host_is_believed_once_no_newer_one_was_heard_for_a_lease() -> None:
+    desk = Desk()
+    desk.attach()
+    desk.attached(epoch=5)
+    desk.later(LEASE / 2)
+    desk.attach()
+    desk.attached(epoch=1)
+    assert desk.core.epoch == 5
+    desk.later(LEASE)  # the queue has begun anew, say in the memory of another process
+    desk.attach()
+    desk.attached(epoch=1)
+    desk.lease("a", epoch=1)
+    assert list(desk.started) == ["a"]

@@ -194,3 +194,27 @@ def test_two_hundred_crashes_between_effect_and_ack_repeat_no_effect() -> None:
         assert (stats.redelivered, stats.acked) == (2 * CRASHES, 2 * CRASHES)
 
     simulate(scenario)
+
+
+class Unreadable(Message, wire_name="queues.Unreadable"):
+    """Fail with the name of a file that is no UTF-8, as the file system's functions give it."""
+
+
+class Reader(AsyncAgentActor):
+    @handles
+    async def read(self, _message: Unreadable) -> None:
+        raise FileNotFoundError("no such file: \udcff.txt")
+
+
+def test_a_failure_whose_text_is_no_unicode_is_its_job_s_and_harms_no_queue() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        (bus,) = await cluster.join("one")
+        queue = bus.queue("tasks", store="memory://")
+        await queue.ready
+        bus.spawn(Reader, queue="tasks")
+        ref = await queue.put(Unreadable(), max_attempts=1)
+        with pytest.raises(JobFailed, match="no such file"):
+            await ref.result(timeout=30)
+        assert (await queue.stats()).epoch == 1
+
+    simulate(scenario)

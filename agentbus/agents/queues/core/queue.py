@@ -245,11 +245,13 @@ class QueueCore:
             due = min(due, self._clock.when(delayed))
         if len(self._leases.fleet) or self._leases.held:
             due = min(due, now + self.options.tick)
-        if self._bucket is not None and self._book.ready and self._leases.fleet.has_free:
+        if self._bucket is not None and self._may_begin and self._leases.fleet.has_free:
             due = min(due, now + self._bucket.wait(now))
         scheduled = self._schedules.next_due()
         if scheduled is not None:
-            due = min(due, self._ticked + scheduled - self._ticked_wall)
+            ahead = scheduled - self._ticked_wall
+            # what the last tick found due and could not put, the queue being full, has no time of its own
+            due = min(due, self._ticked + ahead if ahead > 0 else now + self.options.tick)
         return max(due, now)
 
     def put_schedule(self, schedule: Schedule, wall: float) -> ScheduleStatus:
@@ -296,11 +298,15 @@ class QueueCore:
         """
         self._flows.gathered(flow, bodies, self._clock.at(now))
 
-    def _match(self, now: float) -> None:
-        if self._steering.paused:
-            return
+    @property
+    def _may_begin(self) -> bool:
+        """Whether a job would begin if there was a worker, and the rate allowed it."""
         most = self.options.concurrency
-        while len(self._book.ready) and (most is None or len(self._leases.held) < most):
+        room = most is None or len(self._leases.held) < most
+        return room and len(self._book.ready) > 0 and not self._steering.paused
+
+    def _match(self, now: float) -> None:
+        while self._may_begin:
             if self._bucket is not None and self._bucket.wait(now):
                 return
             worker = self._leases.fleet.next_free()

@@ -134,7 +134,7 @@ class SqliteQueueStore:
             return
         try:
             self._opened().write([order.batch for order in group if order.batch is not None])
-        except (sqlite3.Error, AgentError) as error:
+        except Exception as error:  # noqa: BLE001 -- else its thread would end, and nobody be answered
             self._fail(group, error)
         else:
             for order in group:
@@ -143,7 +143,7 @@ class SqliteQueueStore:
     def _work(self, order: _Order) -> None:
         try:
             result = None if order.work is None else order.work()
-        except (sqlite3.Error, OSError, AgentError) as error:
+        except Exception as error:  # noqa: BLE001 -- as above
             self._fail([order], error)
         else:
             order.done.try_set(result)

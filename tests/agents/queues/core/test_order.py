@@ -279,3 +279,13 @@ def test_timers_give_what_is_due_by_its_latest_word(pushed: list[tuple[int, floa
         popped.append(number)
     assert [due[each] for each in popped] == sorted(time for time in due.values() if time <= now)
     assert len(timers) == len(due) - len(popped)
+
+
+def test_a_queue_that_may_begin_nothing_does_not_look_at_the_clock_all_the_time() -> None:
+    host = Host(rate=10, concurrency=1)
+    host.attach(capacity=5)
+    host.put(job("a"), job("b"))
+    assert host.core.next_due(host.now) == pytest.approx(host.now + host.options.tick)
+    host.core.steer("pause", (), host.now)
+    host.ack(host.one())
+    assert host.core.next_due(host.now) == pytest.approx(host.now + host.options.tick)

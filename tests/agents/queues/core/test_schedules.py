@@ -255,3 +255,11 @@ def test_ticks_of_an_interval_are_after_the_moment_and_not_far(every: float, tim
     tick = next_tick(schedule, after)
     assert 0 < (tick - after).total_seconds() <= every + 1e-5
     assert 0 < (next_tick(schedule, tick) - tick).total_seconds() <= every + 1e-5
+
+
+def test_a_full_queue_is_asked_for_room_for_a_tick_now_and_then() -> None:
+    host = Host(max_jobs=1)
+    host.put(job("a"))
+    scheduled(host, every=30.0)
+    host.pass_time(31.0)
+    assert host.core.next_due(host.now) == pytest.approx(host.now + host.options.tick)

@@ -184,3 +184,15 @@ def test_a_forked_child_does_not_hold_the_claim_of_a_parent_that_was_killed(tmp_
         assert writer.stdin is not None
         writer.stdin.close()
         assert writer.stdout.read() == "the child has ended\n"
+
+
+def test_a_batch_that_can_not_be_written_at_all_fails_and_the_store_lives_on(
+    stores: list[SqliteQueueStore],
+) -> None:
+    store = stores[0]
+    store.open("me").get(timeout=WAIT)
+    for _ in range(2):
+        with pytest.raises(StoreError, match="surrogates"):
+            store.write(Batch(notes={"\udcff": b"1"})).get(timeout=WAIT)
+    store.write(Batch(notes={"n": b"1"})).get(timeout=WAIT)
+    assert store.open("me").get(timeout=WAIT).notes == {"n": b"1"}
