@@ -73,9 +73,8 @@ class LoopCell(LoopActor):
 
     # -- the life, step by step -----------------------------------------------------------------------------
 
-    def _started(
-        self, _value: Any, _error: BaseException | None
-    ) -> None:  # `on_start` is the core's business
+    def _started(self, _value: Any, error: BaseException | None) -> None:
+        del error  # there is none: `on_start` is the core's business
         self._phase = Phase.RUNNING
         self._go_on()
 

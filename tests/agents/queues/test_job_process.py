@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import msgspec
 
-from agentbus.agents.delivery import Body, JobDelivery
+from agentbus.agents.delivery import Body, Delivery
 from agentbus.agents.headers import Headers
 from agentbus.agents.processes.child import Child
 from agentbus.agents.processes.frames import EffectKept, KeepEffect
@@ -58,7 +58,7 @@ class Agent(JobProcess):
         body = Body("T", 1, msgspec.Raw(b"{}"))
         attempt = Attempt(lease, "q", desk)
         self._cell = cast("Any", process)
-        self._deliveries = {1: JobDelivery(cast("Any", None), body, Headers(None), attempt)}
+        self._deliveries = {1: Delivery(cast("Any", None), body, Headers(None), attempt=attempt)}
         self.lives_in(process)
 
     def lives_in(self, process: Process) -> None:
