@@ -43,7 +43,10 @@ class Trust(StrEnum):
 
 
 Namespace = Annotated[
-    str, typer.Option("--namespace", envvar="AGENTBUS_NAMESPACE", help="Agents of others never meet it.")
+    str,
+    typer.Option(
+        "--namespace", envvar="AGENTBUS_NAMESPACE", metavar="NAME", help="Agents of others never meet it."
+    ),
 ]
 TrustOption = Annotated[
     Trust | None, typer.Option("--trust", envvar="AGENTBUS_TRUST", help="Whom to believe.")

@@ -74,12 +74,12 @@ def _put_all(line: _Line, kind: str, message: str, options: dict[str, Any]) -> i
         for payload in payloads(message):
             line.put(raw_job(kind, payload, **options))
         line.finish()
-    except ValueError as error:
-        raise misused(str(error)) from None
-    except (AgentBusError, typer.Exit):
+    except (AgentBusError, ValueError, typer.Exit) as error:
         line.settle()
         if message == STDIN:
             console.say(f"{line.count} jobs were put before that")
+        if isinstance(error, ValueError) and not isinstance(error, AgentBusError):
+            raise misused(str(error)) from None
         raise
     finally:
         line.stop()

@@ -139,6 +139,12 @@ class Attempts:
         else:
             self._again(job, at, at)
 
+    def take_back(self, job: Job, at: float) -> None:
+        """End an attempt of which its worker has never heard: it does not count."""
+        self._leases.let_go(job)
+        job.attempts -= 1
+        self._again(job, at, at)
+
     def _again(self, job: Job, due: float, at: float) -> None:
         job.due = due
         self._book.move(job, "queued", at)

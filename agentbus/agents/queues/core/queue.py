@@ -153,8 +153,10 @@ class QueueCore:
         for number in self._leases.unheard.pop(attach.worker):
             job = self._book.jobs.get(number)
             lease = None if job is None else job.lease
-            if lease is not None and lease.session == attach.session and lease.token not in has:
-                self._attempts.settle(Settlement(lease.token, "release"), at)
+            if job is None or lease is None:
+                continue
+            if lease.session == attach.session and lease.token not in has:
+                self._attempts.take_back(job, at)
 
     def _end_other_life(self, attach: Attach, now: float) -> None:
         worker = self._leases.fleet.get(attach.worker)
@@ -206,7 +208,9 @@ class QueueCore:
             return
         self._leases.fleet.drop(worker)
         for number in sorted(found.held):
-            self._attempts.lost(self._book.jobs[number], self._clock.at(now))
+            job = self._book.jobs.get(number)
+            if job is not None and job.lease is not None:  # else the end of the one before has ended its flow
+                self._attempts.lost(job, self._clock.at(now))
 
     # -- time ------------------------------------------------------------------------------------------------
 
