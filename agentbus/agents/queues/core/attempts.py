@@ -123,8 +123,7 @@ class Attempts:
         self._ending.die(job, "rejected", at, settlement.failure, settlement.traceback)
 
     def _release(self, job: Job, _settlement: Settlement, at: float) -> None:
-        job.attempts -= 1
-        self._again(job, at, at)
+        self._uncount(job, at)
 
     def _cancel(self, job: Job, _settlement: Settlement, at: float) -> None:
         self._ending.cancel(job, at)
@@ -142,6 +141,10 @@ class Attempts:
     def take_back(self, job: Job, at: float) -> None:
         """End an attempt of which its worker has never heard: it does not count."""
         self._leases.let_go(job)
+        self._uncount(job, at)
+
+    def _uncount(self, job: Job, at: float) -> None:
+        """Queue a job again as if its attempt had not begun."""
         job.attempts -= 1
         self._again(job, at, at)
 
