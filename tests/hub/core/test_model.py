@@ -109,7 +109,7 @@ class HubModel(RuleBasedStateMachine):
         target=sessions,
         peer=st.sampled_from(PEERS),
         version=st.integers(1, 2),
-        lifetime=st.sampled_from((1.0, 3600.0)),
+        lifetime=st.sampled_from((1.005, 3600.0)),  # no sum of waits ends within a rounding of its close
     )
     def connect(self, peer: str, version: int, lifetime: float) -> Any:
         token = self.world.token(
