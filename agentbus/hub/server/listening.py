@@ -81,7 +81,8 @@ class UnixSocket:
     def remove(self) -> None:
         """Take it away again, unless another has taken its place."""
         with contextlib.suppress(OSError):
-            if self._inode is not None and self._path.lstat().st_ino == self._inode:
+            ours = self._inode is not None and self._path.lstat().st_ino == self._inode
+            if ours and not self._answers():  # a number may be another's by now
                 self._path.unlink()
         self._inode = None
 
@@ -103,10 +104,15 @@ class UnixSocket:
             return
         if not stat.S_ISSOCK(found.st_mode):
             raise HubConfigError("server", "uds", f"{self._path} is there and is no socket")
+        if self._answers():
+            raise HubConfigError("server", "uds", f"{self._path} is in use: stop what listens there")
+        self._path.unlink()
+
+    def _answers(self) -> bool:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(1.0)
             try:
                 probe.connect(str(self._path))
             except ConnectionRefusedError:
-                self._path.unlink()
-                return
-        raise HubConfigError("server", "uds", f"{self._path} is in use: stop what listens there")
+                return False
+        return True

@@ -25,6 +25,7 @@ from agentbus.hub.server.http import HttpConnection
 from agentbus.hub.server.listening import LISTEN_BACKLOG, UnixSocket, bind
 from agentbus.hub.server.metrics import HubMetrics
 from agentbus.hub.server.metrics_access import metrics_route
+from agentbus.hub.server.request_log import RequestLog
 from agentbus.hub.server.session import SessionHandler
 from agentbus.hub.server.shell import HubShell
 from agentbus.hub.server.tls import CHECK_INTERVAL, Certificate
@@ -223,7 +224,7 @@ class HubServer:
         metrics = HubMetrics(self.shell, lambda: self._ready.ready)
         routes = [metrics_route(metrics, self.shell.trusted_proxies, listen.metrics_token)]
         return uvicorn.Config(
-            make_app(self._ready, routes),
+            RequestLog(make_app(self._ready, routes), self.shell.now, self.shell.trusted_proxies),
             http=self._http_class(),
             ws=self._protocol_class(),
             lifespan="off",

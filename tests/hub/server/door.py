@@ -15,6 +15,7 @@ from agentbus.hub.server.app import Readiness, make_app
 from agentbus.hub.server.http import HttpConnection
 from agentbus.hub.server.metrics import HubMetrics
 from agentbus.hub.server.metrics_access import metrics_route
+from agentbus.hub.server.request_log import RequestLog
 from agentbus.hub.server.session import SessionHandler
 from agentbus.hub.server.shell import HubShell
 from agentbus.hub.server.tokens import TokenKeys
@@ -99,8 +100,13 @@ class Door:
         self._http = Http
         self.state = ServerState()
         self.config = uvicorn.Config(
-            make_app(
-                Readiness(ready=True), [metrics_route(self.metrics, shell.trusted_proxies, metrics_token)]
+            RequestLog(
+                make_app(
+                    Readiness(ready=True),
+                    [metrics_route(self.metrics, shell.trusted_proxies, metrics_token)],
+                ),
+                shell.now,
+                shell.trusted_proxies,
             ),
             ws=cast("type[asyncio.Protocol]", Upgraded),
             lifespan="off",
