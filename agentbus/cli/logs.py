@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -20,11 +21,16 @@ class TextLines(logging.Formatter):
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object per line: time, level, logger, message and, after a failure, the traceback."""
+    """One JSON object per line: time, level, logger, message and, after a failure, the traceback.
+
+    A record with `facts`, a mapping that its `extra` brought, has them as members of their own besides.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Format one record."""
-        fields: dict[str, str] = {
+        facts: Mapping[str, object] = getattr(record, "facts", {})
+        fields: dict[str, object] = {
+            **facts,
             "time": _time(record),
             "level": record.levelname.lower(),
             "logger": record.name,

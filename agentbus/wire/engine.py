@@ -14,6 +14,7 @@ progress. The two change places at frame borders only, where neither holds a byt
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 
 from websockets.protocol import Side
 
@@ -41,12 +42,14 @@ class Engine:
 
     Attributes:
         steady: the connection is open and the fast path is in charge.
+        bare_left: control frames and small fragments that may still come in; one more is 1008.
     """
 
-    __slots__ = ("_dead", "_general", "_held", "_held_until", "_max_bytes", "_server", "steady")
+    __slots__ = ("_dead", "_general", "_held", "_held_until", "_max_bytes", "_server", "bare_left", "steady")
 
     def __init__(self, side: Side, max_bytes: int) -> None:
         self.steady = True
+        self.bare_left = inf
         self._server = side is Side.SERVER
         self._max_bytes = max_bytes
         self._general: GeneralParser | None = None
@@ -161,8 +164,18 @@ class Engine:
     def _feed_general(self, data: bytes, position: int, handler: MessageHandler) -> tuple[int, bool]:
         general = self._slow_path()
         position, ended = general.feed(data, position, handler)
+        if general.bare and not self._afford(general):
+            return len(data), True
         self.steady = general.between_messages and not self._dead
         return position, ended
+
+    def _afford(self, general: GeneralParser) -> bool:
+        self.bare_left -= general.bare
+        general.bare = 0
+        if self.bare_left >= 0 or not self.open:
+            return True
+        general.fail(1008, "too many control frames or fragments")
+        return False
 
     def _slow_path(self) -> GeneralParser:
         if self._general is None:
@@ -196,6 +209,11 @@ class Engine:
             held, self._held = bytes(self._held), None
             general.feed(held, 0, _Nobody())
         general.close(code, reason)
+
+    @property
+    def close_begun(self) -> int | None:
+        """The code of this end's close frame, if it went out before one came in."""
+        return None if self._general is None else self._general.close_begun
 
     def stop(self) -> None:
         """Ignore everything from here on."""

@@ -32,6 +32,10 @@ class _MutedLogger(logging.Logger):
 MUTED: Final = _MutedLogger("agentbus.wire.muted")
 
 
+_SMALL_FRAGMENT: Final = 512
+"""Bytes; a fragment with fewer costs its receiver more than the network."""
+
+
 class MessageHandler(Protocol):
     """Who is told of messages."""
 
@@ -48,13 +52,17 @@ class GeneralParser:
     Args:
         side: which end of the connection this is.
         max_bytes: largest inbound message, fragments together; a larger one fails the connection with 1009.
+
+    Attributes:
+        bare: frames so far that ended no message and held next to nothing, for the caller to count and reset.
     """
 
-    __slots__ = ("_head", "_left", "_message", "_text", "listening", "protocol")
+    __slots__ = ("_head", "_left", "_message", "_text", "bare", "listening", "protocol")
 
     def __init__(self, side: Side, max_bytes: int) -> None:
         self.protocol = SansIO(side, max_size=max_bytes, logger=MUTED)
         self.listening = True
+        self.bare = 0
         self._message: bytearray | None = None
         self._text = False
         self._head = b""
@@ -64,6 +72,13 @@ class GeneralParser:
     def open(self) -> bool:
         """Whether no closing handshake has begun."""
         return self.protocol.state is State.OPEN
+
+    @property
+    def close_begun(self) -> int | None:
+        """The code of this end's close frame, if it went out before one came in."""
+        sent = self.protocol.close_sent
+        first = sent is not None and not self.protocol.close_rcvd_then_sent
+        return int(sent.code) if sent is not None and first else None
 
     @property
     def between_messages(self) -> bool:
@@ -88,6 +103,10 @@ class GeneralParser:
         self.listening = False
         if self.open:
             self.protocol.send_close(code, clip_reason(reason))
+
+    def fail(self, code: int, reason: str) -> None:
+        """Fail the connection: a close frame, and nothing more is read."""
+        self.protocol.fail(code, reason)
 
     def verdict(self) -> tuple[int, str] | None:
         """Tell how the connection ended.
@@ -118,9 +137,11 @@ class GeneralParser:
             self._text = frame.opcode is Opcode.TEXT
             self._message = bytearray()
         elif frame.opcode is not Opcode.CONT or self._message is None:
+            self.bare += 1
             return
         # One buffer, no list: empty fragments count for no size limit and would fill it without end.
         self._message += frame.data
+        self.bare += not frame.fin and len(frame.data) < _SMALL_FRAGMENT
         if frame.fin:
             message, self._message = bytes(self._message), None
             self._deliver(message, handler)

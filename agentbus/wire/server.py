@@ -20,6 +20,9 @@ from agentbus.wire.framing import PING, frame_text
 from agentbus.wire.head import HeadCollector, HeadError, Reject, accept, parse_request
 from agentbus.wire.writer import Flusher
 
+BARE_WINDOW = 10.0
+"""Seconds for which control frames and small fragments are counted, which no message rate sees."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
@@ -30,12 +33,14 @@ class ServerOptions:
         ping_interval: seconds without inbound bytes until a ping; 0 turns idle checks off.
         ping_timeout: seconds from that ping to an abort, if nothing comes in.
         close_timeout: seconds from the beginning of the closing handshake to an abort.
+        max_bare_frames: control frames and small fragments within `BARE_WINDOW`; more close with 1008.
     """
 
     max_inbound_bytes: int = 66_560
     ping_interval: float = 20.0
     ping_timeout: float = 20.0
     close_timeout: float = 3.0
+    max_bare_frames: int = 1000
 
 
 class UpgradeRequest:
@@ -97,9 +102,28 @@ class ServerConnection(Connection):
         handler: who is told.
         flusher: gathers the writes of the loop that this connection lives on.
         options: limits and times.
+
+    Attributes:
+        bytes_in: of frames so far, headers and all.
+        bytes_out: the same, those that the network has not taken yet included.
+        frames_out: pieces written; one that was sent in parts of several frames counts once.
+        close_begun: the code of our own close frame, if it went out before one came in; known at the end.
+        silent: whether it was ended because nothing came in any more.
     """
 
-    __slots__ = ("_collector", "_handler", "_heard", "_options", "_pinged")
+    __slots__ = (
+        "_bare_since",
+        "_collector",
+        "_handler",
+        "_heard",
+        "_options",
+        "_pinged",
+        "bytes_in",
+        "bytes_out",
+        "close_begun",
+        "frames_out",
+        "silent",
+    )
 
     def __init__(self, handler: ServerHandler, flusher: Flusher, options: ServerOptions) -> None:
         super().__init__(flusher, options.close_timeout)
@@ -107,7 +131,11 @@ class ServerConnection(Connection):
         self._options = options
         self._collector: HeadCollector | None = HeadCollector()
         self._heard = 0.0  # loop time of the last inbound bytes
+        self._bare_since = 0.0
         self._pinged = -1.0  # the `_heard` that the last ping was for
+        self.bytes_in = self.bytes_out = self.frames_out = 0
+        self.close_begun: int | None = None
+        self.silent = False
 
     # -- what asyncio calls --------------------------------------------------------------------------------
 
@@ -124,6 +152,7 @@ class ServerConnection(Connection):
             self._upgrade(data)  # not heard yet: a request that dribbles in is no sign of life
             return
         self._heard = self._flusher.loop.time()
+        self.bytes_in += len(data)
         # A connection that has failed hears of it at once: it may take seconds until its transport is gone.
         if handler is not None and (self._receive(engine, data, handler) or not self.open):
             handler.on_activity()
@@ -152,7 +181,10 @@ class ServerConnection(Connection):
         self._collector = None
         self._heard = self._flusher.loop.time()
         transport.write(response.serialize())
-        self._opened(Engine(Side.SERVER, self._options.max_inbound_bytes))
+        engine = Engine(Side.SERVER, self._options.max_inbound_bytes)
+        engine.bare_left = self._options.max_bare_frames
+        self._bare_since = self._heard
+        self._opened(engine)
         handler.on_open(self)
         if rest:
             self.data_received(rest)
@@ -175,6 +207,12 @@ class ServerConnection(Connection):
             self._transport.close()
 
     # -- open ----------------------------------------------------------------------------------------------
+
+    def _settle(self, engine: Engine) -> None:
+        if self._heard - self._bare_since >= BARE_WINDOW:
+            self._bare_since = self._heard
+            engine.bare_left = self._options.max_bare_frames
+        super()._settle(engine)
 
     def send_frames(self, data: bytes) -> None:
         """Send what `frame_text` made, one frame or several; does nothing unless the connection is open.
@@ -202,6 +240,16 @@ class ServerConnection(Connection):
         if len(pieces) >= FRAMES_PER_WRITE:
             self.flush()
 
+    def flush(self) -> None:
+        """Write what has gathered; the flusher calls it once per turn."""
+        pieces = self._pieces
+        if pieces and self._transport is not None:
+            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            self.frames_out += len(pieces)
+            self.bytes_out += len(data)
+            pieces.clear()
+            self._transport.write(data)
+
     def ping(self) -> None:
         """Send an empty ping; the pong counts as activity."""
         self.send_frames(PING)
@@ -220,6 +268,7 @@ class ServerConnection(Connection):
         if left > 0:
             self._watch(left)
         elif awaiting_pong or self._engine is None:
+            self.silent = True
             self.abort()
         else:
             self.ping()
@@ -227,6 +276,12 @@ class ServerConnection(Connection):
             self._watch(self._options.ping_timeout)
 
     # -- the end -------------------------------------------------------------------------------------------
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Report the end, with the close frame's verdict if there was one."""
+        if self._engine is not None:
+            self.close_begun = self._engine.close_begun
+        super().connection_lost(exc)
 
     def _ended(self, code: int, reason: str) -> None:
         handler, self._handler = self._handler, None

@@ -199,7 +199,7 @@ def test_the_backlog_is_what_the_network_has_not_taken() -> None:
 
 
 def test_a_peer_that_pings_and_never_reads_does_not_fill_the_buffer() -> None:
-    with World() as world:
+    with World(ServerOptions(max_bare_frames=20_000)) as world:
         ear = ServerEar()
         peer = world.upgrade(ear)
         pipe_of(peer).pause_reading()

@@ -58,6 +58,9 @@ def serve(
         Path | None, typer.Option("--tls-cert", metavar="FILE", help="PEM; for wss://.")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="PEM.")] = None,
+    uds: Annotated[
+        Path | None, typer.Option("--uds", metavar="PATH", help="A unix socket in place of host and port.")
+    ] = None,
     log_level: Annotated[LogLevel | None, typer.Option("--log-level", help="[default: info]")] = None,
     log_format: Annotated[LogFormat | None, typer.Option("--log-format", help="[default: text]")] = None,
 ) -> None:
@@ -70,10 +73,14 @@ def serve(
     listen = Listen(
         host=host or server.host,
         port=server.port if port is None else port,
-        tls_cert=tls_cert,
-        tls_key=tls_key,
+        tls_cert=tls_cert or _path(server.tls_cert),
+        tls_key=tls_key or _path(server.tls_key),
+        uds=uds or _path(server.uds),
+        uds_mode=int(server.uds_mode, 8),
         shutdown_grace=server.shutdown_grace,
         trusted_proxies=server.trusted_proxies,
+        metrics_token=server.metrics_token,
+        max_unauthenticated=server.max_unauthenticated,
     )
     if dev and listen.host not in LOOPBACK:
         raise misused(f"--dev holds public keys and is for this machine alone, not for {listen.host}")
@@ -87,6 +94,10 @@ def serve(
         on_ready=lambda hub: console.say(f"agentbus hub ready on {hub.url}"),
         on_stopping=lambda: console.say("agentbus hub stopping; a second signal ends it at once"),
     )
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None
 
 
 def _settings(config: Path | None, *, dev: bool) -> Settings:

@@ -8,7 +8,7 @@ reference to it, and further calls for it do nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import msgspec
@@ -214,11 +214,16 @@ class Hub:
         self.statistics.published += 1
         known = self._apps[app].channels.get(channel)
         messages = [] if known is None else known.message(sender, data)
+        self.statistics.delivered += sum(len(message.sessions) for message in messages)
         return Published(sum(len(message.sessions) for message in messages), [*messages])
 
     def usage(self, app: str, now: Instant) -> Usage:
         """Return an app's live counters. Raises KeyError for an unknown app."""
         return usage_of(self._apps[app].meter, self._apps[app].config, now)
+
+    def apps(self) -> Collection[App]:
+        """Return every app, for operators: to be read only."""
+        return self._apps.values()
 
     def connections(self) -> int:
         """Return how many connections are open, over all apps."""

@@ -91,6 +91,7 @@ class Requests:
         answer: list[Command] = []
         if channel is not None:
             answer += channel.message(session.peer, frame.data, exclude=session)
+            self._statistics.delivered += len(channel.subscribers) - (session in channel.subscribers)
         if frame.request_id is not None:
             answer.append(commands.Send(session, encode_ack(frame.request_id)))
         return answer
@@ -111,6 +112,7 @@ class Requests:
             return self.refuse(session, ErrorCode.PEER_NOT_FOUND, frame.request_id)
         app.meter.take_message(now)
         self._statistics.sent += 1
+        self._statistics.delivered += len(receivers)
         payload = encode_direct(session.peer_id, frame.data, session.peer.metadata)
         answer: list[Command] = [commands.Broadcast(receivers, payload)]
         if frame.request_id is not None:

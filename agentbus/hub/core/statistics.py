@@ -12,15 +12,17 @@ class Statistics:
         accepted: connections that got a welcome.
         published: accepted publishes.
         sent: accepted direct sends.
+        delivered: messages and direct sends handed to connections: one publish to ten subscribers is ten.
         errors: error frames by code.
         closes: connections that the core closed, by close code.
     """
 
-    __slots__ = ("accepted", "closes", "errors", "published", "sent")
+    __slots__ = ("accepted", "closes", "delivered", "errors", "published", "sent")
 
     def __init__(self) -> None:
         self.accepted = 0
         self.published = 0
         self.sent = 0
+        self.delivered = 0
         self.errors: Counter[str] = Counter()
         self.closes: Counter[int] = Counter()

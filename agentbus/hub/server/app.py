@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 
 @dataclass
@@ -17,8 +18,8 @@ class Readiness:
     ready: bool = False
 
 
-def make_app(readiness: Readiness) -> Starlette:
-    """Build the HTTP side: `/healthz` (the process is up) and `/readyz` (it accepts clients)."""
+def make_app(readiness: Readiness, more: Sequence[BaseRoute] = ()) -> Starlette:
+    """Build the HTTP side: `/healthz` (the process is up), `/readyz` (it accepts clients), and more."""
 
     async def healthz(_request: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -36,5 +37,5 @@ def make_app(readiness: Readiness) -> Starlette:
         return JSONResponse(body, status_code=426, headers={"Upgrade": "websocket"})
 
     return Starlette(
-        routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/v1", upgrade_needed)]
+        routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/v1", upgrade_needed), *more]
     )

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import socket
-import ssl
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Generator
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,15 +18,20 @@ import uvicorn
 
 from agentbus.errors import HubConfigError
 from agentbus.hub.core import HubConfig, UsageStore
+from agentbus.hub.server.acceptor import TlsAcceptor
 from agentbus.hub.server.app import Readiness, make_app
+from agentbus.hub.server.entrance import MOST_UNAUTHENTICATED
 from agentbus.hub.server.http import HttpConnection
+from agentbus.hub.server.listening import LISTEN_BACKLOG, UnixSocket, bind
+from agentbus.hub.server.metrics import HubMetrics
+from agentbus.hub.server.metrics_access import metrics_route
+from agentbus.hub.server.request_log import RequestLog
 from agentbus.hub.server.session import SessionHandler
 from agentbus.hub.server.shell import HubShell
+from agentbus.hub.server.tls import CHECK_INTERVAL, Certificate
 from agentbus.hub.server.tokens import TokenKeys
 from agentbus.runtime.loop import Loop
 from agentbus.wire.server import ServerConnection, ServerOptions
-
-LISTEN_BACKLOG = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,27 +43,46 @@ class Listen:
         port: 0 picks a free one.
         tls_cert: PEM file; with `tls_key` the hub speaks `wss://` and `https://`.
         tls_key: PEM file.
+        uds: path of a unix socket, in place of host and port.
+        uds_mode: its permissions.
         shutdown_grace: seconds that clients have to leave when the hub stops.
-        trusted_proxies: addresses whose `X-Forwarded-For` is believed.
+        trusted_proxies: addresses and networks whose `X-Forwarded-For` is believed.
+        metrics_token: opens `/metrics` to callers elsewhere; "" opens it to nobody but this machine.
+        max_unauthenticated: sockets without an accepted credential that are held.
     """
 
     host: str = "127.0.0.1"
     port: int = 7700
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    uds: Path | None = None
+    uds_mode: int = 0o600
     shutdown_grace: float = 5.0
     trusted_proxies: tuple[str, ...] = ()
+    metrics_token: str = field(default="", repr=False)
+    max_unauthenticated: int = MOST_UNAUTHENTICATED
+
+
+Factory = Callable[[], asyncio.BaseProtocol]
+Accepting = asyncio.AbstractServer | TlsAcceptor
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: who starts the hub decides when it stops."""
+    """uvicorn without its signal handlers and its way to listen: who starts the hub decides when it stops."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, listen: Callable[[Factory], Awaitable[Accepting]]) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self._listen = listen
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 -- uvicorn's
+        await self.lifespan.startup()
+        make = cast("Callable[..., asyncio.BaseProtocol]", self.config.http_protocol_class)
+        factory = partial(
+            make, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        self.servers = [cast("asyncio.Server", await self._listen(factory))]
+        self.started = True
         self.listening.set()
 
     @contextlib.contextmanager
@@ -101,8 +124,11 @@ class HubServer:
             usage_store=usage_store,
             options=options,
             trusted_proxies=listen.trusted_proxies,
+            most_unauthenticated=listen.max_unauthenticated,
         )
         self._ready = Readiness()
+        self._certificate: Certificate | None = None
+        self._unix = None if listen.uds is None else UnixSocket(listen.uds, listen.uds_mode)
         self._port = listen.port
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -116,7 +142,9 @@ class HubServer:
 
     @property
     def url(self) -> str:
-        """What clients name as their URL."""
+        """What clients name as their URL; for a unix socket, what people call it."""
+        if self._listen.uds is not None:
+            return f"unix:{self._listen.uds}"
         scheme = "wss" if self._listen.tls_cert else "ws"
         host = self._listen.host
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
@@ -129,16 +157,16 @@ class HubServer:
         Raises:
             HubConfigError: the address is taken or not ours, or the certificate can't be read.
         """
-        self._check_tls()
+        self._certificate = self._read_certificate()
         listener = self._bind()
-        self._port = int(listener.getsockname()[1])
-        self._server = _Server(self._uvicorn_config())
-        self._serving = asyncio.create_task(self._server.serve(sockets=[listener]), name="hub-http")
+        self._server = _Server(self._uvicorn_config(), partial(self._accept, listener))
+        self._serving = asyncio.create_task(self._server.serve(), name="hub-http")
         listening = asyncio.ensure_future(self._server.listening.wait())
         await asyncio.wait((listening, self._serving), return_when=asyncio.FIRST_COMPLETED)
         listening.cancel()
         if self._serving.done():
             await self._serving  # raises what went wrong
+        self._watch_certificate()
         self._ready.ready = True
 
     async def stop(self, grace: float | None = None) -> None:
@@ -154,41 +182,50 @@ class HubServer:
         self._server.should_exit = True
         await self._serving
         self._server = None
+        if self._unix is not None:
+            self._unix.remove()
+
+    def renew_certificate(self) -> bool:
+        """Read the certificate and its key again; True if both can be used, or there is no TLS."""
+        return self._certificate is None or self._certificate.renew()
 
     # -- how -----------------------------------------------------------------------------------------------
 
     def _bind(self) -> socket.socket:
-        host, port = self._listen.host, self._listen.port
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-            family, _, _, _, address = found[0]
-            listener = socket.create_server(address[:2], family=family, backlog=LISTEN_BACKLOG)
-        except OSError as error:
-            raise HubConfigError("server", "host and port", _why_not(error, host, port)) from None
-        listener.setblocking(False)  # noqa: FBT003 -- its only argument
+        if self._unix is not None:
+            return self._unix.bind()
+        listener = bind(self._listen.host, self._listen.port)
+        self._port = int(listener.getsockname()[1])
         return listener
 
-    def _check_tls(self) -> None:
+    def _read_certificate(self) -> Certificate | None:
         cert, key = self._listen.tls_cert, self._listen.tls_key
         if (cert is None) != (key is None):
             raise HubConfigError(
                 "server", "tls", "a certificate and a key belong together; give both or none"
             )
-        if cert is None or key is None:
-            return
-        try:
-            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key)
-        except (OSError, ssl.SSLError) as error:
-            words = error.strerror or type(error).__name__
-            raise HubConfigError(
-                "server", "tls", f"the certificate or its key can't be used: {words}"
-            ) from None
+        return None if cert is None or key is None else Certificate(cert, key)
+
+    async def _accept(self, listener: socket.socket, factory: Factory) -> Accepting:
+        loop = asyncio.get_running_loop()
+        if self._certificate is not None:
+            return TlsAcceptor(listener, factory, self._certificate, self.shell.entrance, loop)
+        if self._unix is not None:
+            return await loop.create_unix_server(factory, sock=listener, backlog=LISTEN_BACKLOG)
+        return await loop.create_server(factory, sock=listener, backlog=LISTEN_BACKLOG)
+
+    def _watch_certificate(self) -> None:
+        if self._certificate is not None and self._server is not None:
+            self._certificate.check()
+            self.shell.loop.call_later(CHECK_INTERVAL, self._watch_certificate)
 
     def _uvicorn_config(self) -> uvicorn.Config:
         listen = self._listen
+        metrics = HubMetrics(self.shell, lambda: self._ready.ready)
+        routes = [metrics_route(metrics, self.shell.trusted_proxies, listen.metrics_token)]
         return uvicorn.Config(
-            make_app(self._ready),
-            http=HttpConnection,
+            RequestLog(make_app(self._ready, routes), self.shell.now, self.shell.trusted_proxies),
+            http=self._http_class(),
             ws=self._protocol_class(),
             lifespan="off",
             log_config=None,
@@ -196,10 +233,14 @@ class HubServer:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            ssl_certfile=listen.tls_cert,
-            ssl_keyfile=listen.tls_key,
             timeout_graceful_shutdown=1,
         )
+
+    def _http_class(self) -> type[HttpConnection]:
+        class Connection(HttpConnection):
+            entrance = self.shell.entrance
+
+        return Connection
 
     def _protocol_class(self) -> type[asyncio.Protocol]:
         shell = self.shell
@@ -215,14 +256,3 @@ class HubServer:
         return cast(
             "type[asyncio.Protocol]", UpgradedConnection
         )  # buffered, of which uvicorn's types know nothing
-
-
-def _why_not(error: OSError, host: str, port: int) -> str:
-    """Say why nobody can listen there, and what to do about it."""
-    if error.errno == errno.EADDRINUSE:
-        return f"{host}:{port} is in use: stop what listens there, or name another port (0 picks a free one)"
-    if error.errno == errno.EACCES:
-        return f"{host}:{port} is not permitted: ports below 1024 are for root; name a higher one"
-    if error.errno == errno.EADDRNOTAVAIL:
-        return f"{host}:{port}: no network interface of this machine has that address"
-    return f"{host}:{port}: {error.strerror or error}"

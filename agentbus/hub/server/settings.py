@@ -6,7 +6,6 @@ type and a value out of range are found by msgspec, which says where.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import tomllib
@@ -34,6 +33,8 @@ from agentbus.hub.core.config import (
     SecretKey,
     SecretKeyId,
 )
+from agentbus.hub.server.entrance import MOST_UNAUTHENTICATED
+from agentbus.hub.server.operation import complete
 
 SHORTEST_GOOD_SECRET_BYTES = 32  # RFC 7518, section 3.2: as long as the hash
 
@@ -47,15 +48,32 @@ class ServerSettings(ConfigStruct, frozen=True):
     Attributes:
         port: 0 picks a free one.
         shutdown_grace: seconds that clients have to leave when the hub stops.
-        trusted_proxies: addresses whose `X-Forwarded-For` is believed.
+        trusted_proxies: whose `X-Forwarded-For` is believed: addresses, networks, `unix` for the unix socket.
+        tls_cert: PEM file; with `tls_key` the hub speaks TLS. Empty texts stand for nothing, here and below.
+        tls_key: PEM file.
+        uds: path of a unix socket, in place of host and port.
+        uds_mode: its permissions, octal.
+        metrics_token: opens `/metrics` to callers elsewhere; or the variable, or the file, that holds it.
+        max_unauthenticated: sockets without an accepted credential that are held.
     """
 
     host: Annotated[str, msgspec.Meta(min_length=1)] = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 7700
     shutdown_grace: Annotated[float, msgspec.Meta(ge=0, le=300)] = 5.0
     trusted_proxies: tuple[str, ...] = ()
+    tls_cert: str = ""
+    tls_key: str = ""
+    uds: str = ""
+    uds_mode: str = "600"
+    metrics_token: str = ""
+    metrics_token_env: str = ""
+    metrics_token_file: str = ""
+    max_unauthenticated: Positive = MOST_UNAUTHENTICATED
     log_level: LogLevel = "info"
     log_format: LogFormat = "text"
+
+    def __repr__(self) -> str:
+        return f"ServerSettings(host={self.host!r}, port={self.port}, uds={self.uds!r}, <the rest hidden>)"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,7 +147,7 @@ def parse_settings(text: str, source: str, folder: Path, environment: Mapping[st
         file = msgspec.convert(tables, _File)
     except msgspec.ValidationError as error:
         raise _explain(error, source) from None
-    _check_addresses(file.server, source)
+    server = complete(file.server, source, folder, environment)
     if not file.apps:
         raise HubConfigError(source, "apps", "at least one app is needed; make one with `agentbus keys new`")
     secrets = _Secrets(source, folder, environment)
@@ -138,7 +156,7 @@ def parse_settings(text: str, source: str, folder: Path, environment: Mapping[st
         hub = HubConfig(apps=apps, limits=file.limits)
     except ValueError as error:
         raise HubConfigError(source, "apps", str(error)) from None
-    return Settings(server=file.server, hub=hub, warnings=tuple(secrets.warnings))
+    return Settings(server=server, hub=hub, warnings=tuple(secrets.warnings))
 
 
 # -- secrets -----------------------------------------------------------------------------------------------
@@ -245,12 +263,3 @@ def _explain(error: msgspec.ValidationError, source: str) -> HubConfigError:
 
 def _join(key: str, name: str) -> str:
     return f"{key}.{name}" if key else name
-
-
-def _check_addresses(server: ServerSettings, source: str) -> None:
-    for index, address in enumerate(server.trusted_proxies):
-        try:
-            ipaddress.ip_address(address)
-        except ValueError:
-            key = f"server.trusted_proxies[{index}]"
-            raise HubConfigError(source, key, "must be an IP address") from None

@@ -23,6 +23,11 @@ from agentbus.hub.core import (
     UsageStore,
     no_tokens,
 )
+from agentbus.hub.server.addresses import TrustedProxies
+from agentbus.hub.server.entrance import MOST_UNAUTHENTICATED, Entrance
+from agentbus.hub.server.journal import Journal
+from agentbus.hub.server.latency import Handover
+from agentbus.hub.server.traffic import Traffic
 from agentbus.protocol import CloseCode
 from agentbus.runtime.loop import Loop
 from agentbus.wire.framing import frame_text
@@ -43,11 +48,16 @@ class HubShell:
         verify: checks a token's signature; by default every token is refused.
         usage_store: keeps message counts over restarts.
         options: idle pings and time-outs of connections; the size limit is the core's.
-        trusted_proxies: addresses whose `X-Forwarded-For` is believed.
+        trusted_proxies: addresses and networks whose `X-Forwarded-For` is believed.
+        most_unauthenticated: sockets without an accepted credential that are held.
 
     Attributes:
         hub: the core; call it only through this shell, or on its loop with `execute`.
         slow_consumers: connections closed with 1013 so far.
+        traffic: what connections have carried and how they ended.
+        journal: the log of connections.
+        entrance: who is not let in yet, or never.
+        handover: samples how long frames take through the hub.
     """
 
     def __init__(
@@ -60,17 +70,27 @@ class HubShell:
         usage_store: UsageStore | None = None,
         options: ServerOptions | None = None,
         trusted_proxies: Iterable[str] = (),
+        most_unauthenticated: int = MOST_UNAUTHENTICATED,
     ) -> None:
         self.hub = Hub(config, new_id=new_id, verify=verify, usage_store=usage_store)
         self.loop = loop
-        self.trusted_proxies = frozenset(trusted_proxies)
+        self.trusted_proxies = TrustedProxies(trusted_proxies)
         self.slow_consumers = 0
+        self.traffic = Traffic()
+        self.journal = Journal(loop)
+        self.entrance = Entrance(loop, self.traffic.refused, self.journal, most_unauthenticated)
+        self.handover = Handover()
+        self._connections = 0
         self.handlers: dict[SessionHandler, None] = {}  # in order, so that a run can be repeated
         self._new_flusher: Flusher | None = None
         self._max_backlog = config.limits.max_backlog_bytes
         given = options or ServerOptions()
         self.options = ServerOptions(
-            self.hub.max_frame_bytes, given.ping_interval, given.ping_timeout, given.close_timeout
+            self.hub.max_frame_bytes,
+            given.ping_interval,
+            given.ping_timeout,
+            given.close_timeout,
+            given.max_bare_frames,
         )
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
@@ -87,6 +107,22 @@ class HubShell:
         """Read the loop's clock."""
         clock = self.loop.clock
         return Instant(clock.monotonic(), clock.wall())
+
+    # -- what is counted -----------------------------------------------------------------------------------
+
+    def count_connection(self, app: str) -> int:
+        """Count a connection that was let in; return its number, from 1."""
+        self.traffic.accept(app)
+        self._connections += 1
+        return self._connections
+
+    def end_sample(self) -> None:
+        """End the sample under way once this turn's writes are done; called at the end of its chunk."""
+        self.handover.pending = False
+        self.loop.asyncio_loop.call_soon(self._end_sample)
+
+    def _end_sample(self) -> None:
+        self.handover.end(self.loop.clock.monotonic())
 
     # -- commands ------------------------------------------------------------------------------------------
 

@@ -145,7 +145,7 @@ def test_what_is_not_said_has_the_defaults_of_the_page() -> None:
         (
             '[server]\ntrusted_proxies = ["::1", "proxy"]',
             "server.trusted_proxies[1]",
-            "must be an IP address",
+            'must be an IP address, a network or "unix"',
         ),
         ("[limits]\nmessages_per_second = -1", "limits.messages_per_second", "expected `float` >= 0.0"),
         ("[limits]\nmessages_per_second = nan", "limits.messages_per_second", "expected `float` >= 0.0"),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from agentbus.hub.core import AppConfig, HubConfig, Limits, PublishableKey
-from agentbus.hub.server.addresses import client_address
+from agentbus.hub.server.addresses import TrustedProxies, client_address
 from agentbus.hub.server.embedded import EmbeddedHub
 from agentbus.hub.server.session import read_credentials
 from agentbus.runtime.loop import HostedLoop
@@ -241,4 +241,4 @@ def test_only_trusted_proxies_are_believed(peer: str, forwarded: str | None, exp
 
     headers = Headers() if forwarded is None else Headers([("X-Forwarded-For", forwarded)])
     request = UpgradeRequest("/v1", "", headers, peer)
-    assert client_address(request, ["10.0.0.1", "2001:DB8:0:0::1"]) == expected
+    assert client_address(request, TrustedProxies(["10.0.0.1", "2001:DB8:0:0::1"])) == expected
