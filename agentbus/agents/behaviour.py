@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pykka
 from pykka import messages
@@ -29,6 +29,9 @@ from agentbus.runtime.cell_job import current_job
 if TYPE_CHECKING:
     from agentbus.runtime.cell_context import CellContext
     from agentbus.runtime.outlet import Outlet
+
+
+_DELIVERED = Outcome.DELIVERED  # Python 3.11 takes 0.1 us to look up a member of an enum
 
 
 class AgentBehaviour:
@@ -125,7 +128,7 @@ class AgentBehaviour:
                 self._silence.ended(delivery)
         if inspect.iscoroutine(result) or result.__class__ is Later:
             return self._finish(delivery, handler, scope, lambda _body: result, body)
-        delivery.settle(Outcome.DELIVERED)
+        delivery.settle(_DELIVERED)
         return result
 
     def _streaming(
@@ -145,7 +148,8 @@ class AgentBehaviour:
         if isinstance(message, Body):
             message = self._table.decode(message.type, message.version, message.json)
             delivery.message = message
-        handler = self._table.find(cast("type", type(message)))
+        kind: type = type(message)
+        handler = self._table.find(kind)
         if handler.streams and delivery.outlet is None:
             raise UnhandledMessageError(
                 f"the handler for {type(message).__name__} yields chunks: use ref.stream(…) for it"
@@ -186,7 +190,7 @@ class AgentBehaviour:
             if self._silence.seconds is not None:
                 self._silence.ended(delivery)
         if delivery.on_outcome is not None:
-            delivery.settle(Outcome.DELIVERED)
+            delivery.settle(_DELIVERED)
         return result
 
     def _answer_with(self, delivery: Delivery, error: Exception) -> None:

@@ -155,8 +155,11 @@ class LocalAgent:
 
     def _cycle(self, delivery: Delivery) -> tuple[Waiting, ...]:
         """Give what an ask may close; while it starts, one wait is enough, whatever its concurrency."""
-        hands = 1 if self._starting else self.concurrency
-        return cycle_at(self.address, delivery.headers.chain, concurrency=hands)
+        chain = delivery.headers.chain
+        cycle = cycle_at(self.address, chain)
+        if not cycle or self.concurrency == 1 or self._starting:
+            return cycle
+        return cycle_at(self.address, chain, concurrency=self.concurrency)
 
     def _let_in(self, entry: Reentry) -> Future[Any]:
         if not self._started_cell().tell_control(entry):

@@ -24,9 +24,9 @@ from agentbus.errors import (
     SignallingConnectError,
     SignallingError,
 )
-from agentbus.protocol.codec import encode_data
+from agentbus.protocol.codec import encode_data, publish_head, send_head
 from agentbus.protocol.codes import CloseCode
-from agentbus.protocol.names import check_channel, check_peer_id
+from agentbus.protocol.names import check_channel
 from agentbus.runtime import Future, Runtime, default_runtime
 from agentbus.wire.framing import check_close_code
 
@@ -221,9 +221,8 @@ class SignallingClient(Streams):
         """
         reply: Future[None] = Future()
         try:
-            check_channel(channel)
-            message = ConnectionActor.Publish(channel, encode_data(data), reply)
-        except (InvalidNameError, EncodeError) as error:
+            message = ConnectionActor.Submit(publish_head(channel), encode_data(data), reply)
+        except (InvalidNameError, EncodeError, TypeError) as error:
             reply.set_exception(error)
             return reply
         self._board.request(message, reply)
@@ -241,9 +240,8 @@ class SignallingClient(Streams):
         """
         reply: Future[None] = Future()
         try:
-            check_peer_id(to_peer_id)
-            message = ConnectionActor.Send(to_peer_id, encode_data(data), reply)
-        except (InvalidNameError, EncodeError) as error:
+            message = ConnectionActor.Submit(send_head(to_peer_id), encode_data(data), reply)
+        except (InvalidNameError, EncodeError, TypeError) as error:
             reply.set_exception(error)
             return reply
         self._board.request(message, reply)
@@ -263,8 +261,7 @@ class SignallingClient(Streams):
             InvalidNameError: that is no peer id.
             EncodeError: the data has no JSON form.
         """
-        check_peer_id(to_peer_id)
-        self._board.request(ConnectionActor.Post(to_peer_id, encode_data(data)), NOBODY)
+        self._board.request(ConnectionActor.Post(send_head(to_peer_id), encode_data(data)), NOBODY)
 
     # -- snapshots -------------------------------------------------------------------------------------------
 

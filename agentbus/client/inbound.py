@@ -15,11 +15,11 @@ from collections.abc import Callable
 from typing import Any
 
 from agentbus.client.heartbeat import Heartbeat
-from agentbus.client.requests import Requests
+from agentbus.client.requests import Reply, Requests
 from agentbus.client.router import Router
 from agentbus.client.throttle import Throttle
 from agentbus.errors import FrameDecodeError, SignallingServerError
-from agentbus.protocol.codec import decode_server_frame, read_server_text
+from agentbus.protocol.codec import ACK_HEAD, decode_server_frame, read_server_text, request_tail
 from agentbus.protocol.codes import ErrorCode
 from agentbus.protocol.fields import UNREADABLE
 from agentbus.protocol.frames import (
@@ -35,6 +35,7 @@ from agentbus.protocol.frames import (
 )
 
 Place = Callable[[Any], object]
+_TAIL = len(ACK_HEAD)
 
 
 class Inbound:
@@ -68,6 +69,7 @@ class Inbound:
         self._waiting: list[ServerFrame] = []
         self._places: dict[type, Place] = {}
         self._elsewhere: Place = self._misplaced
+        self._take_acked: Callable[[bytes], Reply | None] = _nobody
 
     def expect_welcome(self, on_welcome: Callable[[Welcome], object]) -> None:
         """Take a welcome, and nothing else; what follows it waits for `flow`."""
@@ -81,6 +83,7 @@ class Inbound:
     def flow(self) -> None:
         """Take every frame to its place, those first that have waited."""
         self._places, self._elsewhere = self._steady_places(), self._misplaced
+        self._take_acked = self._requests.take
         waiting, self._waiting = self._waiting, []
         for frame in waiting:
             self._places.get(frame.__class__, self._elsewhere)(frame)
@@ -88,9 +91,15 @@ class Inbound:
     def stop(self) -> None:
         """Hear nothing any more."""
         self._places, self._elsewhere = {}, _ignore
+        self._take_acked = _nobody
 
     def read(self, payload: bytes) -> None:
         """Take one text frame to its place. Spec section 1: never raise for it, never disconnect for it."""
+        if payload.startswith(ACK_HEAD):
+            reply = self._take_acked(payload[_TAIL:])
+            if reply is not None:
+                reply.try_set(None)
+                return
         frame: ServerFrame | None
         try:
             frame = read_server_text(payload)
@@ -129,18 +138,20 @@ class Inbound:
         }
 
     def _ack(self, frame: Ack) -> None:
-        reply = self._requests.take(frame.request_id)
+        """Take an ack that looks unusual, or comes late."""
+        tail = request_tail(frame.request_id)
+        reply = self._requests.take(tail)
         if reply is not None:
             reply.try_set(None)
         else:
-            self._requests.late_ack(frame.request_id)
+            self._requests.late_ack(tail)
 
     def _error(self, frame: ErrorFrame) -> None:
         request_id = frame.request_id
         if request_id is None and frame.code == ErrorCode.UNKNOWN_TYPE and self._heartbeat.forgive():
             return  # spec 6: how an old hub answers a ping
         message = None if frame.message is None else self._redact(frame.message)
-        reply = None if request_id is None else self._requests.take(request_id)
+        reply = None if request_id is None else self._requests.take(request_tail(request_id))
         if reply is None:
             self._router.server_error(frame.code, message, request_id)
         else:
@@ -155,3 +166,7 @@ class Inbound:
 
 def _ignore(_frame: ServerFrame) -> None:
     """Hear nothing any more."""
+
+
+def _nobody(_tail: bytes) -> None:
+    """Know nobody who waits for an ack: frames wait, or are not heard any more."""

@@ -19,7 +19,7 @@ class Outbox:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._frames: deque[tuple[str | None, bytes]] = deque()
+        self._frames: deque[tuple[bytes | None, bytes]] = deque()
         self._bytes = 0
         self.held = False
 
@@ -35,20 +35,20 @@ class Outbox:
         """Whether a frame of `size` bytes may wait."""
         return not self._frames or self._bytes + size <= self._max_bytes
 
-    def put(self, request_id: str | None, frame: bytes) -> None:
-        """Add a frame at the end; one that asks for no answer has no id, and is always wanted."""
-        self._frames.append((request_id, frame))
+    def put(self, tail: bytes | None, frame: bytes) -> None:
+        """Add a frame at the end; `None` for one that asks for no answer, and is always wanted."""
+        self._frames.append((tail, frame))
         self._bytes += len(frame)
 
-    def take(self, wanted: Container[str]) -> bytes | None:
+    def take(self, wanted: Container[bytes]) -> bytes | None:
         """Remove and return the first frame whose request is still wanted; None if there is none."""
         while self._frames:
-            request_id, frame = self._frames.popleft()
+            tail, frame = self._frames.popleft()
             self._bytes -= len(frame)
-            if request_id is None or request_id in wanted:
+            if tail is None or tail in wanted:
                 return frame
         return None
 
-    def unsent(self) -> frozenset[str]:
-        """Return the ids of the requests whose frames never left."""
-        return frozenset(request_id for request_id, _ in self._frames if request_id is not None)
+    def unsent(self) -> frozenset[bytes]:
+        """Return the tails of the requests whose frames never left."""
+        return frozenset(tail for tail, _ in self._frames if tail is not None)

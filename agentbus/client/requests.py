@@ -101,10 +101,9 @@ class Requests:
         self._limits = options
         self._max_payload_frame: float = math.inf
         self.send: Callable[[bytes], object] = _nowhere
-        self.next_id = self._pending.next_id
         self.next_deadline = self._pending.next_deadline
         self.take = self._pending.take
-        self._late: dict[str, WhenAcked] = {}
+        self._late: dict[bytes, WhenAcked] = {}
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -116,16 +115,29 @@ class Requests:
 
     # -- out -------------------------------------------------------------------------------------------------
 
-    def submit_payload(self, request_id: str, frame: bytes, reply: Reply, now: float) -> None:
-        """Send a frame that carries a payload, if the hub takes one of that size."""
-        if len(frame) > self._max_payload_frame:
-            reply.try_set_exception(OversizedPayloadError(len(frame), int(self._max_payload_frame)))
-        elif self._outbox.held:
-            self.submit(request_id, frame, reply, now)
-        elif self._pending.add(request_id, reply, now):
-            self.send(frame)
-        else:
+    def submit(self, head: bytes, data: bytes, reply: Reply, now: float) -> None:
+        """Send a frame that carries a payload, if the hub takes one of that size; wait for its answer."""
+        tail = self._pending.add(reply, now)
+        if tail is None:
             reply.try_set_exception(MailboxFullError(self._limits.max_pending_requests))
+            return
+        frame = b"".join((head, data, tail))
+        if len(frame) > self._max_payload_frame:
+            self._refuse(tail, OversizedPayloadError(len(frame), int(self._max_payload_frame)))
+        elif self._outbox.held:
+            self._hold_back(tail, frame)
+        else:
+            self.send(frame)
+
+    def submit_small(self, head: bytes, reply: Reply, now: float) -> None:
+        """Send a frame without a payload, whatever the hub's size limit; wait for its answer."""
+        tail = self._pending.add(reply, now)
+        if tail is None:
+            reply.try_set_exception(MailboxFullError(self._limits.max_pending_requests))
+        elif self._outbox.held:
+            self._hold_back(tail, head + tail)
+        else:
+            self.send(head + tail)
 
     def post(self, frame: bytes) -> None:
         """Send a frame that asks for no ack, now or when there is room; drop it if there never will be."""
@@ -137,17 +149,17 @@ class Requests:
         elif outbox.has_room(len(frame)):
             outbox.put(None, frame)
 
-    def submit(self, request_id: str, frame: bytes, reply: Reply, now: float) -> None:
-        """Send a frame, now or when there is room, and wait for its answer from now on."""
+    def _hold_back(self, tail: bytes, frame: bytes) -> None:
         outbox = self._outbox
-        if outbox.held and not outbox.has_room(len(frame)):
-            reply.try_set_exception(MailboxFullError(len(outbox)))
-        elif not self._pending.add(request_id, reply, now):
-            reply.try_set_exception(MailboxFullError(self._limits.max_pending_requests))
-        elif outbox.held:
-            outbox.put(request_id, frame)
+        if outbox.has_room(len(frame)):
+            outbox.put(tail, frame)
         else:
-            self.send(frame)
+            self._refuse(tail, MailboxFullError(len(outbox)))
+
+    def _refuse(self, tail: bytes, error: Exception) -> None:
+        reply = self._pending.take(tail)
+        if reply is not None:
+            reply.try_set_exception(error)
 
     def hold(self) -> None:
         """Let frames wait: the connection is congested."""
@@ -166,26 +178,26 @@ class Requests:
 
     def expire(self, now: float) -> None:
         """Fail what has had no answer for too long. Spec section 7, *ack timeout*."""
-        for request_id, reply in self._pending.take_expired(now):
+        for tail, reply in self._pending.take_expired(now):
             if isinstance(reply, WhenAcked) and len(self._late) < MOST_LATE_ACKS:
-                self._late[request_id] = reply
+                self._late[tail] = reply
             reply.try_set_exception(AckTimeoutError(ACK_TIMEOUT))
 
-    def late_ack(self, request_id: str) -> None:
+    def late_ack(self, tail: bytes) -> None:
         """Do what an ack calls for on the read path, though nobody waits any more.
 
         Spec section 7: a late ack is ignored. But the hub has subscribed this connection now, and what
         follows is a snapshot.
         """
-        late = self._late.pop(request_id, None)
+        late = self._late.pop(tail, None)
         if late is not None:
             late.then()
 
     def fail_all(self, close_code: int) -> None:
         """Fail everything: the connection is gone. Spec section 7, *disconnect*."""
         unsent = self._outbox.unsent()
-        for request_id, reply in self._pending.take_all():
-            never_left = request_id in unsent
+        for tail, reply in self._pending.take_all():
+            never_left = tail in unsent
             reply.try_set_exception(not_connected() if never_left else DisconnectedError(close_code))
 
 

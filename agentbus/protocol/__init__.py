@@ -16,8 +16,10 @@ from agentbus.protocol.codec import (
     encode_data,
     encode_direct,
     encode_message,
-    encode_publish,
-    encode_send,
+    frame_head,
+    publish_head,
+    request_tail,
+    send_head,
 )
 from agentbus.protocol.codes import CloseCode, ErrorCode, Retry
 from agentbus.protocol.frames import (
@@ -85,9 +87,11 @@ __all__ = [
     "encode_data",
     "encode_direct",
     "encode_message",
-    "encode_publish",
-    "encode_send",
+    "frame_head",
     "ice_servers",
     "is_reserved",
+    "publish_head",
+    "request_tail",
     "retry_delay",
+    "send_head",
 ]

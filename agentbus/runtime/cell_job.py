@@ -155,7 +155,7 @@ class Job(CancelToken, eq=False):
             # after its task: a coroutine is to see its own end, and not that of what it waits for
             self.token.on_cancel_last(self._cancel_asks)
         self.asks[ask] = None
-        if (self._token or self).cancelled:
+        if (self._token or self)._cancelled:  # `_follow` has looked at the future
             ask.cancel()
 
     def spare(self, ask: Future[Any]) -> None:
@@ -186,12 +186,13 @@ def _only_gives_in(error: BaseException) -> bool:
 
 def job_of(item: Any) -> Job:
     """Make the job of what lay in a mailbox."""
-    attempts = 0
-    if item.__class__ is Again:
-        item, attempts = item.item, item.attempts
     if item.__class__ is Ask:
-        return Job(item.future, item=item, message=item.message, attempts=attempts)
-    return Job(None, item=item, message=item, attempts=attempts)
+        return Job(item.future, item=item, message=item.message)
+    if item.__class__ is not Again:
+        return Job(None, item=item, message=item)
+    job = job_of(item.item)
+    job.attempts = item.attempts
+    return job
 
 
 current_job: ContextVar[Job | None] = ContextVar("agentbus_current_job", default=None)

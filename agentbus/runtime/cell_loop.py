@@ -39,6 +39,8 @@ CANCEL_GRACE = 5.0
 
 _log = logging.getLogger("agentbus.runtime")
 
+_NEW = Phase.NEW  # each message asks for it, and Python 3.11 takes 0.1 us to look up a member of an enum
+
 
 class LoopCell(LoopActor):
     """The shell of a core that lives on a loop.
@@ -209,7 +211,7 @@ class LoopCell(LoopActor):
             self._log_failure(error)
 
     def _wake(self) -> None:
-        if self._phase is Phase.NEW:
+        if self._phase is _NEW:
             return  # it looks as soon as it has started
         try:
             self._queue.post(self._turn)

@@ -54,13 +54,13 @@ class Subscription:
             undo()
 
 
-class _Pipe(Generic[T]):
+class _Pipe(Buffer[T]):
     """What a stream and its sources share; sources hold this and not the stream, which may be forgotten."""
 
-    __slots__ = ("buffer", "closed", "open_sources", "waiters")
+    __slots__ = ("closed", "open_sources", "waiters")
 
-    def __init__(self, buffer: Buffer[T]) -> None:
-        self.buffer = buffer
+    def __init__(self, capacity: int, overflow: Overflow, lost_event: Callable[[int], T] | None) -> None:
+        super().__init__(capacity, overflow, lost_event)
         self.closed = False
         self.open_sources: list[object] = []
         self.waiters: deque[Callable[[], object]] = deque()
@@ -68,7 +68,10 @@ class _Pipe(Generic[T]):
     def put(self, event: T) -> None:
         if self.closed:
             return
-        self.buffer.put(event)
+        events = self._events
+        events.append(event)  # as `Buffer.put` does, without a call for each event
+        if len(events) > self._capacity:
+            self._drop_one()
         if self.waiters:
             self.wake()
 
@@ -89,12 +92,12 @@ class _Pipe(Generic[T]):
                 return
             waiter()
 
-    def take(self, waiter: Callable[[], object]) -> Any:
+    def take_or_leave(self, waiter: Callable[[], object]) -> Any:
         """Give an event, or `_NOTHING` with the waiter left behind; StreamClosedError at the end."""
         self.waiters.append(waiter)
         closed = self.closed  # before the look at the buffer: what comes before the end is not missed
         try:
-            event = self.buffer.take()
+            event = self.take()
         except IndexError:
             if not closed:
                 return _NOTHING
@@ -129,18 +132,17 @@ class EventStream(forks.ProcessBound, Generic[T]):
     ) -> None:
         super().__init__()
         self._subscriptions: list[Subscription] = []
-        buffer = Buffer(capacity, overflow, lost_event)
-        self._pipe = _Pipe(buffer)
-        self._take = buffer.take
+        self._pipe = _Pipe(capacity, overflow, lost_event)
+        self._take = self._pipe.take
 
     def __len__(self) -> int:
         """Count the events that wait."""
-        return len(self._pipe.buffer)
+        return len(self._pipe)
 
     @property
     def lost(self) -> int:
         """How many events its buffer has dropped."""
-        return self._pipe.buffer.lost
+        return self._pipe.lost
 
     @property
     def closed(self) -> bool:
@@ -177,7 +179,7 @@ class EventStream(forks.ProcessBound, Generic[T]):
             BlockingCallError: there is no event, and this thread runs a loop of the runtime.
         """
         try:
-            return self._pipe.buffer.take()
+            return self._take()
         except IndexError:
             return self._wait(timeout)
 
@@ -186,7 +188,7 @@ class EventStream(forks.ProcessBound, Generic[T]):
         deadline = None if timeout is None else _clock.monotonic() + timeout
         while True:
             waiter = ThreadWaiter()
-            event = self._pipe.take(waiter)
+            event = self._pipe.take_or_leave(waiter)
             if event is not _NOTHING:
                 return cast("T", event)
             try:
@@ -232,7 +234,7 @@ class EventStream(forks.ProcessBound, Generic[T]):
         try:
             while True:
                 waiter = LoopWaiter(burst)
-                event = self._pipe.take(waiter)
+                event = self._pipe.take_or_leave(waiter)
                 if event is not _NOTHING:
                     return cast("T", event)
                 try:

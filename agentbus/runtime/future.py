@@ -105,7 +105,8 @@ class Future(Settling[T]):
 
     def done(self) -> bool:
         """Whether asking for the outcome won't wait."""
-        return self._state >= 0 if self._state != HOOKED else self._result.ready()
+        state = self._state
+        return state >= 0 and (state != HOOKED or self._result.ready())
 
     def cancelled(self) -> bool:
         """Whether this was cancelled."""
@@ -165,7 +166,8 @@ class Future(Settling[T]):
         if self._state < 0:
             yield from self._wait_async()
         if self._state == VALUE:
-            return cast("T", self._result)
+            value: T = self._result
+            return value
         hook = self._hook
         if hook is not None:
             return (yield from self._compute_async(hook))

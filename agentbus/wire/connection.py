@@ -17,7 +17,7 @@ from agentbus.wire.writer import Flusher
 
 _PONG = 0x8A
 
-FRAMES_PER_WRITE = 16
+FRAMES_PER_WRITE = 32
 """Frames for one connection alone that are worth a write before the turn of the loop is over.
 
 Whoever answers a burst in one go keeps the other end idle meanwhile, and is idle while the other answers.

@@ -23,7 +23,7 @@ from agentbus.client.connection import ConnectionActor
 from agentbus.client.subscription import SubscriptionActor
 from agentbus.client.supervisor import SupervisorActor
 from agentbus.errors import DisconnectedError, NotConnectedError, SignallingConnectError
-from agentbus.runtime import Loop
+from agentbus.runtime import Future, Loop
 from agentbus.runtime.actor import LoopActor
 from agentbus.wire import Reject, Target, Transport, TransportHandler
 from tests.client.world import WELCOME, Session, World, on_virtual_time, outcome
@@ -83,6 +83,28 @@ async def test_a_second_welcome_is_ignored_and_logged(world: World, caplog: pyte
         await world.settle()
     assert client.peer_id == "me"
     assert "Welcome" in caplog.text
+
+
+ACKS = [
+    b'{"type":"ack","requestId":"1"}',
+    b'{"type": "ack", "requestId": "1"}',
+    b'{"requestId":"1","type":"ack"}',
+    b'{"type":"ack","requestId":"1","later":true}',
+    rb'{"type":"ack","requestId":"\u0031"}',
+]
+
+
+@on_virtual_time
+@pytest.mark.parametrize("ack", ACKS)
+async def test_an_ack_counts_however_it_is_written(world: World, ack: bytes) -> None:
+    client = await world.connected()
+    world.hub.on_frame = lambda _session, _frame: None
+    publishing, other = client.publish("room", 1), client.publish("room", 2)
+    await world.settle()
+    world.hub.last.connection.send_text(ack)
+    assert await outcome(publishing) is None
+    assert not other.done()
+    assert client.statistics().frames_dropped == 0
 
 
 @on_virtual_time
@@ -221,11 +243,13 @@ async def test_a_connection_whose_code_breaks_is_replaced(
     ended = world.collect(client, DisconnectedEvent)
     world.hub.on_frame = lambda _session, _frame: None
     pending = client.publish("room", 1)
+    broken: Future[None] = Future()
     await world.settle()
     (connection,) = world.runtime.registry.get_by_class(ConnectionActor)
     with caplog.at_level(logging.CRITICAL, "agentbus.runtime"):
-        connection.tell(ConnectionActor.Publish("room", "no bytes", None))  # type: ignore[arg-type]
+        connection.tell(ConnectionActor.Submit(b"", "no bytes", broken))  # type: ignore[arg-type]
         assert isinstance(await outcome(pending), DisconnectedError)
+        assert isinstance(await outcome(broken), DisconnectedError)
         await world.sleep(1.5)
     assert [(event.code, event.will_reconnect) for event in ended] == [(1006, True)]
     assert client.state is SignallingClientState.CONNECTED

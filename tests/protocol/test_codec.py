@@ -12,15 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from agentbus.errors import EncodeError, FrameDecodeError
+from agentbus.errors import EncodeError, FrameDecodeError, InvalidNameError
 from agentbus.protocol import (
     Ack,
+    ClientFrame,
     DirectFrame,
     ErrorFrame,
     MessageFrame,
     Ping,
     Publish,
     Send,
+    Subscribe,
+    Unsubscribe,
     decode_client_frame,
     decode_data,
     decode_object,
@@ -30,11 +33,15 @@ from agentbus.protocol import (
     encode_data,
     encode_direct,
     encode_message,
-    encode_publish,
-    encode_send,
+    frame_head,
+    publish_head,
+    request_tail,
+    send_head,
 )
+from agentbus.protocol.codec import ACK_HEAD, NO_ACK_TAIL
 
 names = st.text(min_size=1, max_size=20)
+legal_names = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=20)
 json_values: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
@@ -69,7 +76,7 @@ ODD = [
 # -- payloads, byte for byte -------------------------------------------------------------------------------
 
 
-@given(channel=names, sender=names, payload=payloads(), request_id=names)
+@given(channel=legal_names, sender=legal_names, payload=payloads(), request_id=names)
 def test_a_payload_crosses_byte_for_byte(channel: str, sender: str, payload: bytes, request_id: str) -> None:
     crosses(channel, sender, payload, request_id)
 
@@ -80,9 +87,9 @@ def test_an_odd_payload_crosses_byte_for_byte(payload: bytes) -> None:
 
 
 def crosses(channel: str, sender: str, payload: bytes, request_id: str) -> None:
-    published = decode_client_frame(encode_publish(channel, payload, request_id))
+    published = decode_client_frame(publish_head(channel) + payload + request_tail(request_id))
     assert published == Publish(channel, Raw(payload), request_id)
-    sent = decode_client_frame(encode_send(sender, payload))
+    sent = decode_client_frame(send_head(sender) + payload + NO_ACK_TAIL)
     assert isinstance(published, Publish)
     assert isinstance(sent, Send)
     assert published.data is not None
@@ -115,14 +122,37 @@ def test_every_kind_of_buffer_is_read(make: Any) -> None:
 # -- spliced and general encoders agree --------------------------------------------------------------------
 
 
+@given(first=legal_names, payload=payloads(), request_id=names)
+def test_a_head_a_payload_and_a_tail_are_what_the_general_encoder_writes(
+    first: str, payload: bytes, request_id: str
+) -> None:
+    tail, raw = request_tail(request_id), Raw(payload)
+    assert publish_head(first) + payload + tail == encode(Publish(first, raw, request_id))
+    assert send_head(first) + payload + tail == encode(Send(first, raw, request_id))
+    assert send_head(first) + payload + NO_ACK_TAIL == encode(Send(first, raw))
+    assert ACK_HEAD + tail == encode(Ack(request_id)) == encode_ack(request_id)
+    for frame in (Subscribe(first, True), Unsubscribe(first)):  # noqa: FBT003 -- its fields, in order
+        assert decode_client_frame(frame_head(frame) + tail) == named(frame, request_id)
+
+
+def named(frame: ClientFrame, request_id: str) -> ClientFrame:
+    return msgspec.structs.replace(frame, request_id=request_id)
+
+
+@pytest.mark.parametrize("head", [publish_head, send_head])
+def test_a_head_is_written_for_a_legal_name_alone(head: Any) -> None:
+    for name in ("", "a\n", "x" * 257, 7):
+        for _ in range(2):  # no refusal is remembered as a name
+            with pytest.raises(InvalidNameError):
+                head(name)
+
+
 @given(first=names, second=names, payload=payloads(), other=st.none() | names)
 def test_spliced_frames_are_what_the_general_encoder_writes(
     first: str, second: str, payload: bytes, other: str | None
 ) -> None:
     raw = Raw(payload)
     metadata = None if other is None else Raw(msgspec.json.encode({"n": other}))
-    assert encode_publish(first, payload, other) == encode(Publish(first, raw, other))
-    assert encode_send(first, raw, other) == encode(Send(first, raw, other))
     assert encode_message(first, second, raw, metadata) == encode(MessageFrame(first, second, raw, metadata))
     assert encode_direct(first, raw, metadata) == encode(DirectFrame(first, raw, metadata))
     assert encode_ack(first) == encode(Ack(first))

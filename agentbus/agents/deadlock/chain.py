@@ -13,9 +13,10 @@ def cycle_at(address: str, chain: tuple[Waiting, ...], *, concurrency: int = 1) 
         chain: who waits for it, oldest first.
         concurrency: messages that the agent handles at a time: it is stuck when all of them wait.
     """
-    first, places = 0, 0
-    for place, (agent, _wait) in enumerate(chain):
+    before, places = 0, 0
+    for agent, _wait in chain:
         if agent == address:
-            first = first if places else place
             places += 1
-    return chain[first:] if places >= concurrency else ()
+        elif not places:
+            before += 1
+    return chain[before:] if places >= concurrency else ()

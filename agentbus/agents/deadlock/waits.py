@@ -45,7 +45,7 @@ class Wait(Future[Any]):
     """Whom to tell once the handler is blocked by it; written on the I/O loop."""
 
     def __init__(self, waits: Waits, scope: Scope, job: Job | None, number: str) -> None:
-        super().__init__()
+        Future.__init__(self)  # each ask makes one: without `super()`, which is no call for free
         self.scope = scope
         self.number = number
         self._waits = waits
@@ -53,7 +53,7 @@ class Wait(Future[Any]):
         self._job = job
 
     def _resolve(self, state: int, result: Any) -> bool:
-        settled = super()._resolve(state, result)
+        settled = Future._resolve(self, state, result)
         if settled:
             self._waits.close(self.number)
             self._cell.drop(self, self._job)
@@ -110,12 +110,12 @@ class Waits:
 
     def new_id(self) -> str:
         """Give a number that this bus gives once."""
-        return f"{next(self._numbers):x}"
+        return str(next(self._numbers))
 
     def open(self, scope: Scope) -> Wait:
         """Make the future of an ask that a handler is about to send; done at once if nobody wants it."""
         job = current_job.get()
-        number = f"{next(self._numbers):x}"
+        number = str(next(self._numbers))
         wait = self._waits[number] = Wait(self, scope, job, number)
         scope.agent.cell.keep(wait, job)
         return wait
