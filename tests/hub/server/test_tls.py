@@ -7,6 +7,7 @@ import logging
 import ssl
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from agentbus.hub.server.tls import CHECK_INTERVAL, Certificate, make_context
 from tests.hub.server.running import Authority, Streams, run, running_hub, until, upgrade
 
 
-def listen(folder: Path, **options: int) -> Listen:
+def listen(folder: Path, **options: Any) -> Listen:
     return Listen(
         host="127.0.0.1", port=0, tls_cert=folder / "cert.pem", tls_key=folder / "key.pem", **options
     )
