@@ -43,7 +43,7 @@ from agentbus.protocol.frames import (
 from agentbus.protocol.ice import IceServer, ice_servers
 from agentbus.protocol.limits import LIMITS_EXTENSION, ConnectionLimits
 from agentbus.protocol.names import check_asserted_peer_id, check_channel, check_peer_id, is_reserved
-from agentbus.protocol.patterns import Pattern, compile_pattern
+from agentbus.protocol.patterns import Pattern, compile_pattern, covers
 from agentbus.protocol.url import Origin, check_origin
 
 __all__ = [
@@ -78,6 +78,7 @@ __all__ = [
     "check_origin",
     "check_peer_id",
     "compile_pattern",
+    "covers",
     "decode_client_frame",
     "decode_data",
     "decode_object",

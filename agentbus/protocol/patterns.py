@@ -50,6 +50,15 @@ class Pattern:
         return compile_pattern, (self.text,)
 
 
+def covers(outer: str, inner: str) -> bool:
+    """Tell whether `outer` surely matches every channel that `inner` matches.
+
+    A wildcard of `inner` has to meet one of `outer` that stands for at least as much. For a few odd pairs
+    that is too strict (`**/**` says no more than `*/**`): then the answer is no, never a false yes.
+    """
+    return _Automaton(list(_pieces(outer))).covers(_pieces(inner))
+
+
 @lru_cache(maxsize=1024)
 def compile_pattern(text: str) -> Pattern:
     """Compile a channel pattern; every text is one."""
@@ -130,6 +139,20 @@ class _Automaton:
                 self._no_slash |= unit
             unit <<= bool(kind)
         self._accept = unit
+
+    def covers(self, pieces: Iterator[_Piece]) -> bool:
+        """Follow a pattern instead of a channel: each of its wildcards has to be inside one of these."""
+        wildcards = self._any | self._no_slash
+        reached = 1 | (1 & wildcards) << 1
+        for kind, text in pieces:
+            if kind:
+                reached &= self._any if kind == _GLOBSTAR else wildcards
+                reached |= reached << 1
+            for character in text:
+                stay = self._any if character == "/" else wildcards
+                reached = (reached & self._characters.get(character, 0)) << 1 | reached & stay
+                reached |= (reached & wildcards) << 1
+        return bool(reached & self._accept)
 
     def __call__(self, channel: str) -> bool:
         wildcards = self._any | self._no_slash

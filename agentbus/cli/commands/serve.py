@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,9 +65,11 @@ def serve(
     log_level: Annotated[LogLevel | None, typer.Option("--log-level", help="[default: info]")] = None,
     log_format: Annotated[LogFormat | None, typer.Option("--log-format", help="[default: text]")] = None,
 ) -> None:
-    """Run a hub until Ctrl-C or SIGTERM; a second signal ends it at once."""
+    """Run a hub until Ctrl-C or SIGTERM; a second signal ends it at once. SIGHUP reads the file again."""
+    from agentbus.hub.server.reload import Source
     from agentbus.hub.server.run import run_hub
     from agentbus.hub.server.server import Listen
+    from agentbus.hub.server.settings import load_settings
 
     settings = _settings(config, dev=dev)
     server = settings.server
@@ -91,6 +94,7 @@ def serve(
         settings.hub,
         listen,
         data_dir=data_dir,
+        source=None if config is None else Source(partial(load_settings, config), server),
         on_ready=lambda hub: console.say(f"agentbus hub ready on {hub.url}"),
         on_stopping=lambda: console.say("agentbus hub stopping; a second signal ends it at once"),
     )

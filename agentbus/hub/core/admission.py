@@ -10,7 +10,7 @@ from agentbus.errors import TokenError
 from agentbus.hub.core.access import Grant, compile_patterns
 from agentbus.hub.core.app import App
 from agentbus.hub.core.claims import Claims, TokenVerifier, check_times
-from agentbus.hub.core.config import ALL_ACTIONS, PublishableKey, SecretKey
+from agentbus.hub.core.config import ALL_ACTIONS, Key, PublishableKey, SecretKey
 from agentbus.hub.core.instant import Instant
 from agentbus.protocol import CloseCode
 
@@ -40,6 +40,7 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
     """What an accepted credential gives its connection.
 
     Attributes:
+        key: the publishable key, or the secret key that signed the token.
         peer_id: the one that a token asserts; None for a key, which gets a fresh one.
         expires_at: Unix seconds of the token's `exp`; None for a key.
         metadata: for this connection's `welcome`.
@@ -47,6 +48,7 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     app: App
+    key: Key
     grant: Grant
     peer_id: str | None = None
     expires_at: float | None = None
@@ -57,6 +59,7 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
 class _KnownKey:
     def __init__(self, app: App, key: PublishableKey) -> None:
         self.app = app
+        self.key = key
         self.origins = frozenset(_normal_origin(origin) for origin in key.allowed_origins)
         self.grant = Grant(key.actions, compile_patterns(key.channel_patterns), memory=KEY_GRANT_MEMORY)
 
@@ -64,6 +67,7 @@ class _KnownKey:
 class _KnownSecret:
     def __init__(self, app: App, key: SecretKey) -> None:
         self.app = app
+        self.key = key
         self.actions = key.actions
         self.patterns = compile_patterns(key.channel_patterns)
 
@@ -106,7 +110,7 @@ class Gate:
             return CloseCode.INVALID_TOKEN
         if known.origins and origin is not None and _normal_origin(origin) not in known.origins:
             return CloseCode.INVALID_TOKEN
-        return Admission(app=known.app, grant=known.grant)
+        return Admission(app=known.app, key=known.key, grant=known.grant)
 
     def _by_token(self, token: str, now: Instant) -> Admission | CloseCode:
         try:
@@ -122,6 +126,7 @@ class Gate:
             return CloseCode.INVALID_TOKEN
         return Admission(
             app=known.app,
+            key=known.key,
             grant=_token_grant(known, claims),
             peer_id=claims.subject,
             expires_at=claims.expires_at,

@@ -88,8 +88,8 @@ def parse_claims(key_id: str, payload: bytes) -> Claims:
         issued_at=claims.iat,
         channels=None if claims.channels is msgspec.UNSET else claims.channels,
         permissions=None if claims.permissions is msgspec.UNSET else claims.permissions,
-        metadata=_metadata("metadata", claims.metadata, MAX_METADATA_BYTES),
-        peer_metadata=_metadata("peerMetadata", claims.peer_metadata, MAX_PEER_METADATA_BYTES),
+        metadata=check_metadata("metadata", claims.metadata, MAX_METADATA_BYTES),
+        peer_metadata=check_metadata("peerMetadata", claims.peer_metadata, MAX_PEER_METADATA_BYTES),
     )
 
 
@@ -105,7 +105,12 @@ def check_times(claims: Claims, wall: float) -> None:
         raise TokenError("it has expired", expired=True)
 
 
-def _metadata(name: str, raw: msgspec.Raw, max_bytes: int) -> msgspec.Raw | None:
+def check_metadata(name: str, raw: msgspec.Raw, max_bytes: int) -> msgspec.Raw | None:
+    """Return metadata that others may be sent, None where there is none (no bytes at all).
+
+    Raises:
+        TokenError: it is no JSON object, or has more than `max_bytes`.
+    """
     if len(raw) == 0:
         return None
     if len(raw) > max_bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
@@ -60,6 +60,11 @@ class PublishableKey(ConfigStruct, frozen=True):
     actions: frozenset[Action] = ALL_ACTIONS
     allowed_origins: tuple[str, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """What tells it from the app's other keys: itself."""
+        return self.key
+
 
 class SecretKey(ConfigStruct, frozen=True):
     """A pair that signs tokens and authenticates REST calls; never a connect credential."""
@@ -69,8 +74,17 @@ class SecretKey(ConfigStruct, frozen=True):
     channel_patterns: tuple[str, ...] = ("**",)
     actions: frozenset[Action] = ALL_ACTIONS
 
+    @property
+    def name(self) -> str:
+        """What tells it from the app's other keys: its public half."""
+        return self.id
+
     def __repr__(self) -> str:
         return f"SecretKey(id={self.id!r}, secret=<hidden>)"
+
+
+Key: TypeAlias = PublishableKey | SecretKey
+"""Whatever lets a connection in."""
 
 
 class AppConfig(ConfigStruct, frozen=True):
@@ -88,6 +102,11 @@ class AppConfig(ConfigStruct, frozen=True):
     max_messages_per_period: NonNegative = 0
     publishable_keys: tuple[PublishableKey, ...] = ()
     secret_keys: tuple[SecretKey, ...] = ()
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """All keys of both kinds."""
+        return (*self.publishable_keys, *self.secret_keys)
 
 
 class HubConfig(ConfigStruct, frozen=True):

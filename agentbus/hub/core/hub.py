@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from agentbus.errors import FrameDecodeError
 from agentbus.hub.core.access import Grant
@@ -19,12 +20,13 @@ from agentbus.hub.core.admission import Admission, ConnectRequest, Gate
 from agentbus.hub.core.app import App
 from agentbus.hub.core.claims import TokenVerifier, no_tokens
 from agentbus.hub.core.commands import CLOSE_REASONS, Broadcast, Close, Command, Send
-from agentbus.hub.core.config import AppConfig, HubConfig
+from agentbus.hub.core.config import AppConfig, HubConfig, Limits
 from agentbus.hub.core.expiry import ExpiryQueue
 from agentbus.hub.core.instant import Instant
 from agentbus.hub.core.limits import ConnectRate, Strikes, TokenBucket
 from agentbus.hub.core.presence import PresenceSchedule
 from agentbus.hub.core.quotas import Ledger, UsageStore
+from agentbus.hub.core.reconfigure import Verdicts
 from agentbus.hub.core.requests import Requests
 from agentbus.hub.core.session import Session
 from agentbus.hub.core.statistics import Statistics
@@ -61,9 +63,10 @@ class Hub:
         usage_store: keeps the message counts over restarts; None forgets them.
 
     Attributes:
-        config: as given.
+        config: as given, or as it was reconfigured last.
         statistics: totals for operators.
-        max_frame_bytes: a larger text frame is closed with 1009; a shell may refuse it earlier.
+        max_frame_bytes: a larger text frame is closed with 1009; a shell may refuse it earlier. It holds for
+            connections to come: one that is open keeps what it was told.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Hub:
         self.statistics = Statistics()
         self.max_frame_bytes = config.limits.max_message_size + FRAME_OVERHEAD_BYTES
         self._new_id = new_id
+        self._verify = verify
         self._ledger = Ledger(usage_store)
         self._apps = {app.id: App(app, self._ledger.open_meter(app)) for app in config.apps}
         self._nowhere = App(AppConfig(id="-"), self._ledger.open_meter(AppConfig(id="-")))
@@ -117,7 +121,7 @@ class Hub:
             return []
         if now.wall >= session.close_at:
             return self._close(session, CloseCode.TOKEN_EXPIRED, now)
-        if len(payload) > self.max_frame_bytes:
+        if len(payload) > session.max_frame_bytes:
             return self._close(session, CloseCode.MESSAGE_TOO_BIG, now)
         if session.bucket is not None and not session.bucket.take(now.monotonic):
             return self._close(session, CloseCode.OVER_MESSAGE_RATE, now)
@@ -193,6 +197,10 @@ class Hub:
             commands += self._close(session, CloseCode.ADMIN_DISCONNECT, now)
         return commands
 
+    def connections_of(self, app: str, peer: str) -> int:
+        """Count the open connections of one peer. Raises KeyError for an unknown app."""
+        return len(self._apps[app].peers.get(peer, ()))
+
     def peers(self, app: str, channel: str) -> list[PresencePeer]:
         """Return who is in a channel, in the order of joining. Raises KeyError for an unknown app."""
         known = self._apps[app].channels.get(channel)
@@ -229,11 +237,60 @@ class Hub:
         """Return how many connections are open, over all apps."""
         return sum(app.meter.concurrent for app in self._apps.values())
 
+    @property
+    def closing(self) -> bool:
+        """Whether it is shutting down: nobody gets in."""
+        return self._closing
+
+    # -- another configuration -----------------------------------------------------------------------------
+
+    def reconfigure(self, config: HubConfig, now: Instant) -> list[Command]:
+        """Go on with other apps, keys and limits, and close whom they do not let in: see `reconfigure`.
+
+        Args:
+            config: its `apps` and `limits`; all else stays as it was at the start.
+            now: the time.
+        """
+        if self._closing:
+            return []
+        self._take_limits(config.limits)
+        self.config = replace(self.config, apps=config.apps, limits=config.limits)
+        verdicts = Verdicts(config.apps)
+        commands: list[Command] = []
+        for session in [session for app in self._apps.values() for session in app.sessions()]:
+            code = verdicts.on(session)
+            if code is not None:
+                commands += self._close(session, code, now)
+        self._take_apps(config.apps)
+        return commands
+
+    def _take_limits(self, limits: Limits) -> None:
+        allowed = limits.connects_per_minute_per_address
+        if allowed != self.config.limits.connects_per_minute_per_address:
+            self._connect_rate = ConnectRate(allowed)
+        self.max_frame_bytes = limits.max_message_size + FRAME_OVERHEAD_BYTES
+        self._requests.limits = limits
+
+    def _take_apps(self, configs: tuple[AppConfig, ...]) -> None:
+        before, self._apps = self._apps, {}
+        for config in configs:
+            app = before.pop(config.id, None)
+            if app is None:
+                app = App(config, self._ledger.open_meter(config))
+            app.config = config
+            app.meter.limit(config.max_messages_per_period)
+            self._apps[config.id] = app
+        for gone in before.values():
+            self._ledger.retire(gone.meter)
+        self._gate = Gate(self._apps.values(), self._verify)
+
     # -- how a connection begins and ends ------------------------------------------------------------------
 
     def _let_in(self, admission: Admission, now: Instant) -> Session:
         peer_id = admission.peer_id if admission.peer_id is not None else self._new_id()
         session = Session(admission.app, PresencePeer(peer_id, admission.peer_metadata), admission.grant)
+        session.key = admission.key
+        session.max_frame_bytes = self.max_frame_bytes
         limits = self.config.limits
         if limits.messages_per_second > 0:
             session.bucket = TokenBucket(limits.messages_per_second, limits.message_burst, now.monotonic)

@@ -16,6 +16,7 @@ from agentbus.hub.core.config import AppConfig
 from agentbus.hub.core.instant import Instant
 
 SAVE_DELAY = 5.0
+MOST_RETIRED = 1000  # apps that a reconfiguration removed and whose counts are still known
 
 
 class UsageRecord(msgspec.Struct, frozen=True):
@@ -94,6 +95,15 @@ class Meter:
         self.period_start = 0
         self.period_end = 0
 
+    @property
+    def app(self) -> str:
+        """The id of the app."""
+        return self._app
+
+    def limit(self, quota: int) -> None:
+        """Allow so many messages per period from now on; 0 is no quota."""
+        self._quota = quota
+
     def has_room(self, now: Instant) -> bool:
         """Tell whether the quota has room for one more message."""
         if now.wall >= self.period_end:
@@ -141,18 +151,28 @@ class Meter:
 class Ledger:
     """All meters of a hub, and when they are saved."""
 
-    __slots__ = ("_meters", "_store", "due")
+    __slots__ = ("_meters", "_retired", "_store", "due")
 
     def __init__(self, store: UsageStore | None) -> None:
         self._store = store
         self._meters: list[Meter] = []
+        self._retired: dict[str, Meter] = {}
         self.due: float | None = None
 
     def open_meter(self, app: AppConfig) -> Meter:
         """Return the meter of one app."""
-        meter = Meter(app, self)
+        meter = self._retired.pop(app.id, None) or Meter(app, self)
+        meter.limit(app.max_messages_per_period)
         self._meters.append(meter)
         return meter
+
+    def retire(self, meter: Meter) -> None:
+        """Save the counts of an app that is no more; should it come back soon, they go on."""
+        self.save()
+        self._meters.remove(meter)
+        self._retired[meter.app] = meter
+        if len(self._retired) > MOST_RETIRED:
+            del self._retired[next(iter(self._retired))]
 
     def expect(self, now: Instant) -> bool:
         """Plan to save; False where there is nothing to save to."""

@@ -48,7 +48,7 @@ class Requests:
     """Answers the frames of open sessions."""
 
     def __init__(self, limits: Limits, presence: PresenceSchedule, statistics: Statistics) -> None:
-        self._limits = limits
+        self.limits = limits  # replaced when the hub is reconfigured
         self._presence = presence
         self._statistics = statistics
 
@@ -132,7 +132,7 @@ class Requests:
         return [commands.Send(session, encode(frame))]
 
     def _is_full(self, session: Session) -> bool:
-        return len(session.subscriptions) >= self._limits.channels_per_connection
+        return len(session.subscriptions) >= self.limits.channels_per_connection
 
 
 def _ack(session: Session, request_id: str | None) -> list[Command]:

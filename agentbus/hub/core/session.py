@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from agentbus.hub.core.access import Grant
     from agentbus.hub.core.app import App
     from agentbus.hub.core.channel import Channel
+    from agentbus.hub.core.config import Key
     from agentbus.hub.core.limits import Strikes, TokenBucket
 
 
@@ -26,10 +27,24 @@ class Session:
         strikes: its malformed frames; None before the first one.
         subscriptions: channels by name.
         open: False once the core has closed or forgotten it; commands name it no more.
+        key: what let it in, as it was configured then; None for one that was turned away.
+        max_frame_bytes: a larger text frame is closed with 1009; as told in its `welcome`.
         handle: for the shell, which keeps its connection here; the core never looks at it.
     """
 
-    __slots__ = ("app", "bucket", "close_at", "grant", "handle", "open", "peer", "strikes", "subscriptions")
+    __slots__ = (
+        "app",
+        "bucket",
+        "close_at",
+        "grant",
+        "handle",
+        "key",
+        "max_frame_bytes",
+        "open",
+        "peer",
+        "strikes",
+        "subscriptions",
+    )
 
     def __init__(self, app: App, peer: PresencePeer, grant: Grant) -> None:
         self.app = app
@@ -40,6 +55,8 @@ class Session:
         self.strikes: Strikes | None = None
         self.subscriptions: dict[str, Channel] = {}
         self.open = True
+        self.key: Key | None = None
+        self.max_frame_bytes = 0
         self.handle: Any = None
 
     @property

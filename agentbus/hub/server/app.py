@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -37,5 +38,20 @@ def make_app(readiness: Readiness, more: Sequence[BaseRoute] = ()) -> Starlette:
         return JSONResponse(body, status_code=426, headers={"Upgrade": "websocket"})
 
     return Starlette(
-        routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/v1", upgrade_needed), *more]
+        routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/v1", upgrade_needed), *more],
+        exception_handlers={HTTPException: _as_json},
     )
+
+
+def _as_json(_request: Request, error: Exception) -> Response:
+    """Answer 404 and 405 in the shape of every other error. Spec section 8."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = error.headers if isinstance(error, HTTPException) else None
+    code, text = _REFUSALS.get(status, ("invalid_request", "the request can't be answered"))
+    return JSONResponse({"error": code, "message": text}, status_code=status, headers=headers)
+
+
+_REFUSALS = {
+    404: ("not_found", "there is no such path"),
+    405: ("method_not_allowed", "this path takes other methods, which `Allow` lists"),
+}

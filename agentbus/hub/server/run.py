@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agentbus.hub.core import HubConfig, UsageStore
+from agentbus.hub.server.reload import Reloader, Source
 from agentbus.hub.server.server import HubServer, Listen
 from agentbus.hub.server.usage_store import SqliteUsageStore
 from agentbus.runtime.loop import HostedLoop
@@ -23,17 +24,20 @@ def run_hub(
     listen: Listen,
     *,
     data_dir: Path | None = None,
+    source: Source | None = None,
     on_ready: Callable[[HubServer], object],
     on_stopping: Callable[[], object] = lambda: None,
 ) -> None:
     """Run a hub until SIGINT or SIGTERM; then say `going_away` to all and end within the grace time.
 
-    A second signal ends the process at once, with 128 plus its number. uvloop is used where it is installed.
+    A second signal ends the process at once, with 128 plus its number. SIGHUP reads the configuration again
+    (`hub.server.reload`). uvloop is used where it is installed.
 
     Args:
         config: apps and limits.
         listen: where, and how it ends.
         data_dir: keeps message counts over restarts; None forgets them.
+        source: where SIGHUP finds the configuration; None for a hub that has no file.
         on_ready: told once connections are accepted.
         on_stopping: told at the first signal.
 
@@ -43,7 +47,7 @@ def run_hub(
     store = None if data_dir is None else SqliteUsageStore(data_dir)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(config, listen, store, on_ready, on_stopping))
+            runner.run(_serve(config, listen, store, source, on_ready, on_stopping))
     finally:
         if store is not None:
             store.close()
@@ -53,6 +57,7 @@ async def _serve(
     config: HubConfig,
     listen: Listen,
     usage_store: UsageStore | None,
+    source: Source | None,
     on_ready: Callable[[HubServer], object],
     on_stopping: Callable[[], object],
 ) -> None:
@@ -67,6 +72,7 @@ async def _serve(
     stopping = asyncio.Event()
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, _on_signal, number, stopping)
+    loop.add_signal_handler(signal.SIGHUP, Reloader(source, config, server.reconfigure).request)
     await server.start()
     gc.collect()
     gc.freeze()  # what is there now stays: no later collection looks at it again

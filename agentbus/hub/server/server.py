@@ -26,6 +26,7 @@ from agentbus.hub.server.listening import LISTEN_BACKLOG, UnixSocket, bind
 from agentbus.hub.server.metrics import HubMetrics
 from agentbus.hub.server.metrics_access import metrics_route
 from agentbus.hub.server.request_log import RequestLog
+from agentbus.hub.server.rest.routes import control_routes
 from agentbus.hub.server.session import SessionHandler
 from agentbus.hub.server.shell import HubShell
 from agentbus.hub.server.tls import CHECK_INTERVAL, Certificate
@@ -116,11 +117,12 @@ class HubServer:
         options: ServerOptions | None = None,
     ) -> None:
         self._listen = listen
+        self._tokens = TokenKeys.of(config)
         self.shell = HubShell(
             config,
             loop=loop,
             new_id=new_id,
-            verify=TokenKeys.of(config).verify,
+            verify=self._tokens.verify,
             usage_store=usage_store,
             options=options,
             trusted_proxies=listen.trusted_proxies,
@@ -189,6 +191,11 @@ class HubServer:
         """Read the certificate and its key again; True if both can be used, or there is no TLS."""
         return self._certificate is None or self._certificate.renew()
 
+    def reconfigure(self, config: HubConfig) -> None:
+        """Go on with other apps, keys and limits; whom they do not let in is closed."""
+        self._tokens.take(config)
+        self.shell.reconfigure(config)
+
     # -- how -----------------------------------------------------------------------------------------------
 
     def _bind(self) -> socket.socket:
@@ -223,6 +230,7 @@ class HubServer:
         listen = self._listen
         metrics = HubMetrics(self.shell, lambda: self._ready.ready)
         routes = [metrics_route(metrics, self.shell.trusted_proxies, listen.metrics_token)]
+        routes += control_routes(self.shell)
         return uvicorn.Config(
             RequestLog(make_app(self._ready, routes), self.shell.now, self.shell.trusted_proxies),
             http=self._http_class(),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agentbus.hub.core import (
@@ -123,6 +124,13 @@ class HubShell:
 
     def _end_sample(self) -> None:
         self.handover.end(self.loop.clock.monotonic())
+
+    def reconfigure(self, config: HubConfig) -> None:
+        """Go on with other apps, keys and limits; whom they do not let in is closed."""
+        self.execute(self.hub.reconfigure(config, self.now()))
+        self._max_backlog = config.limits.max_backlog_bytes
+        self.options = replace(self.options, max_inbound_bytes=self.hub.max_frame_bytes)
+        self.rearm()
 
     # -- commands ------------------------------------------------------------------------------------------
 

@@ -51,10 +51,14 @@ class TokenKeys:
     def __repr__(self) -> str:
         return f"TokenKeys({sorted(self._secrets)})"
 
+    def take(self, config: HubConfig) -> None:
+        """Know the secrets of another configuration instead."""
+        self._secrets = _secrets_of(config)
+
     @classmethod
     def of(cls, config: HubConfig) -> TokenKeys:
         """Take the secrets of every app."""
-        return cls({key.id: key.secret for app in config.apps for key in app.secret_keys})
+        return cls(_secrets_of(config))
 
     def verify(self, token: str) -> Claims:
         """Check a token's signature, in constant time, and read its claims.
@@ -72,6 +76,10 @@ class TokenKeys:
         raise TokenError("its `kid` names no secret key of this hub")
 
 
+def _secrets_of(config: HubConfig) -> dict[str, str]:
+    return {key.id: key.secret for app in config.apps for key in app.secret_keys}
+
+
 def mint(
     key_id: str,
     secret: str,
@@ -81,8 +89,8 @@ def mint(
     lifetime: float = 3600.0,
     channels: Iterable[str] | None = None,
     permissions: Iterable[str] | None = None,
-    metadata: Mapping[str, Any] | None = None,
-    peer_metadata: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | msgspec.Raw | None = None,
+    peer_metadata: Mapping[str, Any] | msgspec.Raw | None = None,
 ) -> str:
     """Sign a token that a hub with this secret pair accepts.
 
@@ -94,7 +102,7 @@ def mint(
         lifetime: seconds until it expires.
         channels: patterns; None is all that the key grants.
         permissions: actions; None is all that the key grants.
-        metadata: a JSON object for the connection's own `welcome`, at most 8 KiB.
+        metadata: a JSON object for the connection's own `welcome`, at most 8 KiB; or its JSON text.
         peer_metadata: a JSON object that other peers see, at most 4 KiB.
 
     Raises:

@@ -1,0 +1,121 @@
+"""Another configuration without a restart: SIGHUP reads `hub.toml` again. A bad file changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from agentbus.errors import HubConfigError
+from agentbus.hub.core import AppConfig, HubConfig
+from agentbus.hub.server.settings import ServerSettings, Settings
+
+_log = logging.getLogger("agentbus.hub")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a hub's configuration came from, and comes from again.
+
+    Attributes:
+        load: reads it; raises `HubConfigError`.
+        server: its `[server]` table as the hub was started with.
+    """
+
+    load: Callable[[], Settings]
+    server: ServerSettings
+
+
+class Reloader:
+    """Reads the configuration again each time it is told to, one after the other.
+
+    Args:
+        source: None for a hub without a file.
+        config: what it runs with.
+        apply: takes another configuration.
+    """
+
+    def __init__(
+        self, source: Source | None, config: HubConfig, apply: Callable[[HubConfig], object]
+    ) -> None:
+        self._source = source
+        self._config = config
+        self._apply = apply
+        self._again = False
+        self._task: asyncio.Task[None] | None = None
+
+    def request(self) -> None:
+        """Begin to reload; what is asked for meanwhile is one more reload after this one."""
+        if self._task is not None and not self._task.done():
+            self._again = True
+            return
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="hub-reload")
+
+    async def _run(self) -> None:
+        await self.reload()
+        while self._again:
+            self._again = False
+            await self.reload()
+
+    async def reload(self) -> None:
+        """Read the file and go on with it; one line in the log says what has changed, or what is wrong."""
+        source = self._source
+        if source is None:
+            _log.warning("nothing to reload: this hub runs without a configuration file")
+            return
+        try:
+            settings = await asyncio.to_thread(source.load)
+        except HubConfigError as error:
+            _log.error("the new configuration is refused, the old one goes on: %s", error)
+            return
+        for warning in settings.warnings:
+            _log.warning("%s", warning)
+        fixed = needs_restart(source.server, settings.server)
+        if fixed:
+            _log.warning("a change of %s takes a restart of the hub; it goes on as before", ", ".join(fixed))
+        changes = list(differences(self._config, settings.hub))
+        self._config = settings.hub
+        self._apply(settings.hub)
+        _log.info("configuration reloaded: %s", "; ".join(changes) or "nothing has changed")
+
+
+def needs_restart(before: ServerSettings, after: ServerSettings) -> list[str]:
+    """Name the settings that differ and that only a start can take."""
+    names = [field.name for field in msgspec.structs.fields(ServerSettings)]
+    return [f"server.{name}" for name in names if getattr(before, name) != getattr(after, name)]
+
+
+def differences(before: HubConfig, after: HubConfig) -> Iterable[str]:
+    """Say in a few words what has changed; public names alone, and of each key only that it has."""
+    old, new = ({app.id: app for app in config.apps} for config in (before, after))
+    yield from (f"app {name} added" for name in new if name not in old)
+    yield from (f"app {name} removed" for name in old if name not in new)
+    for name in [name for name in new if name in old]:
+        if old[name].suspended != new[name].suspended:
+            yield f"app {name} {'suspended' if new[name].suspended else 'no longer suspended'}"
+        yield from _keys(old[name], new[name])
+        if _limits(old[name]) != _limits(new[name]):
+            yield f"app {name}: its limits changed"
+    names = [field.name for field in msgspec.structs.fields(after.limits)]
+    changed = [name for name in names if getattr(before.limits, name) != getattr(after.limits, name)]
+    if changed:
+        yield f"limits changed: {', '.join(changed)}"
+
+
+def _limits(app: AppConfig) -> tuple[int, int]:
+    return app.max_connections, app.max_messages_per_period
+
+
+def _keys(before: AppConfig, after: AppConfig) -> Iterable[str]:
+    old, new = ({key.name: key for key in app.keys} for app in (before, after))
+    counts = {
+        "added": len(new.keys() - old.keys()),
+        "revoked": len(old.keys() - new.keys()),
+        "changed": sum(old[name] != new[name] for name in old.keys() & new.keys()),
+    }
+    for what, count in counts.items():
+        if count:
+            yield f"app {after.id}: {count} key{'' if count == 1 else 's'} {what}"

@@ -1,0 +1,44 @@
+"""What the control plane adds to the hub's HTTP side."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
+
+from agentbus.hub.core.config import SecretKey
+from agentbus.hub.core.control import Control
+from agentbus.hub.core.control_bodies import TokenBody
+from agentbus.hub.server.rest.openapi import document
+from agentbus.hub.server.rest.plane import ControlPlane
+from agentbus.hub.server.shell import HubShell
+from agentbus.hub.server.tokens import mint
+
+
+def control_routes(shell: HubShell) -> list[BaseRoute]:
+    """Build the control plane of a hub: its calls, and the document that describes them."""
+    text = msgspec.json.encode(document())
+
+    async def openapi(_request: Request) -> Response:
+        return Response(text, media_type="application/json", headers={"Cache-Control": "max-age=300"})
+
+    return [
+        Route("/v1/openapi.json", openapi, methods=["GET"]),
+        Mount("/v1", app=ControlPlane(shell, Control(shell.hub, sign))),
+    ]
+
+
+def sign(key: SecretKey, body: TokenBody, issued_at: int) -> str:
+    """Sign what a caller asked for. Raises TokenError for claims that a hub refuses."""
+    return mint(
+        key.id,
+        key.secret,
+        subject=body.peer_id,
+        issued_at=issued_at,
+        lifetime=body.expires_in_sec,
+        channels=None if body.channels is msgspec.UNSET else body.channels,
+        permissions=None if body.permissions is msgspec.UNSET else body.permissions,
+        metadata=body.metadata if len(body.metadata) else None,
+        peer_metadata=body.peer_metadata if len(body.peer_metadata) else None,
+    )
