@@ -72,6 +72,11 @@ class Access(Struct, frozen=True):
         return f"Access({self.origin.text}, {'key' if self.key else 'token'}=...)"
 
 
+def is_this_machine(origin: Origin) -> bool:
+    """Whether a hub there may be one for development, with credentials that everybody knows."""
+    return origin.host in _THIS_MACHINE
+
+
 def access(url: str, key: str | None, token: str | None) -> Access:
     """Check what was given; without a credential, a hub on this machine is asked with the development key.
 
@@ -84,6 +89,6 @@ def access(url: str, key: str | None, token: str | None) -> Access:
         raise misused("give --key or --token (or AGENTBUS_KEY or AGENTBUS_TOKEN), not both")
     if key or token:
         return Access(origin, key or None, token or None)
-    if origin.host in _THIS_MACHINE:
+    if is_this_machine(origin):
         return Access(origin, DEVELOPMENT_KEY, None, assumed=True)
     raise misused(f"{origin.text} needs a credential: --key or --token (or AGENTBUS_KEY or AGENTBUS_TOKEN)")

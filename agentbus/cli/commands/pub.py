@@ -11,7 +11,9 @@ import typer
 
 from agentbus.cli import console
 from agentbus.cli.commands.messages import STDIN, NotJsonError, payloads
+from agentbus.cli.control import MAX_BODY_BYTES, ControlPlane, controlling
 from agentbus.cli.exits import misused
+from agentbus.cli.operator import Operator, SecretPair, as_operator
 from agentbus.cli.options import DEFAULT_URL, Json, Key, Token, Url, access
 from agentbus.cli.session import connected
 from agentbus.protocol import check_channel, check_peer_id
@@ -24,20 +26,58 @@ Message = Annotated[
 ]
 
 
+class _Published(msgspec.Struct, frozen=True):
+    channel: str
+    delivered: int
+
+
 def publish(
+    context: typer.Context,
     channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="Where to publish.")],
     message: Message,
     *,
     url: Url = DEFAULT_URL,
     key: Key = None,
     token: Token = None,
+    secret_key: SecretPair = None,
     json: Json = False,
 ) -> None:
-    """Publish to a channel; done when the hub has acknowledged every message."""
+    """Publish to a channel; done when the hub has acknowledged every message.
+
+    With a secret pair the hub is asked over REST: the sender is `system`, and the hub says how many got it.
+    """
     check_channel(channel)
+    asking = as_operator(context, url, secret_key, key, token)
+    if asking is not None:
+        _publish_by_rest(asking, channel, message, json=json)
+        return
     with connected(access(url, key, token)) as client:
         count = _pass_on(message, lambda data: client.publish(channel, data))
     _report(count, {"channel": channel}, f"to {channel}", json=json)
+
+
+def _publish_by_rest(asking: Operator, channel: str, message: str, *, json: bool) -> None:
+    count = delivered = 0
+    with controlling(asking) as plane:
+        try:
+            for payload in payloads(message):
+                delivered += _post(plane, channel, payload)
+                count += 1
+        except NotJsonError as error:
+            raise misused(f"{error}{_before(message, count)}") from None
+    if json:
+        console.data_json({"channel": channel, "sent": count, "delivered": delivered})
+    else:
+        console.say(f"{count} message{'' if count == 1 else 's'} to {channel}, delivered {delivered} times")
+
+
+def _post(plane: ControlPlane, channel: str, payload: msgspec.Raw) -> int:
+    body = b'{"data":' + bytes(payload) + b"}"
+    if len(body) > MAX_BODY_BYTES:
+        raise misused(
+            f"over REST a message has at most {MAX_BODY_BYTES} bytes: give --key or --token for more"
+        )
+    return plane.call(_Published, "POST", "channels", channel, "publish", body=body).delivered
 
 
 def send(

@@ -11,7 +11,9 @@ import typer
 
 from agentbus.agents.trust import node_metadata
 from agentbus.cli import console
+from agentbus.cli.control import controlling
 from agentbus.cli.exits import misused
+from agentbus.cli.operator import operator
 from agentbus.cli.options import Json
 from agentbus.errors import TokenError
 from agentbus.protocol import check_asserted_peer_id
@@ -28,10 +30,19 @@ Signer = Annotated[
         help="The pair that signs. On a command line others can see it: prefer the variable, or --config.",
     ),
 ]
+Hub = Annotated[
+    str | None,
+    typer.Option("--url", metavar="URL", help="Have this hub sign, at most for a day, as the pair may."),
+]
 Config = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="Take the first pair of this hub.toml.")
 ]
 Dev = Annotated[bool, typer.Option("--dev", help="Sign for `agentbus serve --dev`.")]
+
+
+class _Minted(msgspec.Struct, frozen=True, rename="camel"):
+    token: str
+    expires_at: int
 
 
 def token(
@@ -40,6 +51,7 @@ def token(
     secret_key: Signer = None,
     config: Config = None,
     dev: Dev = False,
+    url: Hub = None,
     expires: Annotated[
         float, typer.Option("--expires", min=1, max=LONGEST, metavar="SECONDS", help="How long it is valid.")
     ] = 3600.0,
@@ -61,7 +73,10 @@ def token(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Sign a token for one peer, here, without asking the hub."""
+    """Sign a token for one peer: here, without asking the hub; or with --url by the hub.
+
+    A hub checks what it signs: it refuses channels and permissions that the pair does not have itself.
+    """
     check_asserted_peer_id(peer)
     for action in permission or ():
         if action not in ACTIONS:
@@ -73,7 +88,9 @@ def token(
         shown = (shown or {}) | node_metadata(*(namespace or ["default"]))
     claims = {"channels": channel, "permissions": permission, "peer_metadata": shown}
     claims["metadata"] = _object(metadata, "--metadata")
-    _print(_signed(_pair(secret_key, config, dev=dev), peer, expires, claims), peer, json=json)
+    pair = _pair(secret_key, config, dev=dev)
+    signed = _signed(pair, peer, expires, claims) if url is None else _asked(url, pair, peer, expires, claims)
+    _print(signed, peer, json=json)
 
 
 def _print(signed: tuple[str, float], peer: str, *, json: bool) -> None:
@@ -93,6 +110,24 @@ def _signed(pair: tuple[str, str], peer: str, lifetime: float, claims: dict[str,
     except TokenError as error:
         raise misused(f"a hub would refuse this token: {error.problem}") from None
     return jwt, now + lifetime
+
+
+def _asked(
+    url: str, pair: tuple[str, str], peer: str, lifetime: float, claims: dict[str, Any]
+) -> tuple[str, float]:
+    """Have the hub sign. AGENTBUS_URL alone does not: what is signed here is as good, and needs no hub."""
+    body = {
+        "peerId": peer,
+        "expiresInSec": int(lifetime),
+        "channels": claims["channels"],
+        "permissions": claims["permissions"],
+        "metadata": claims["metadata"],
+        "peerMetadata": claims["peer_metadata"],
+    }
+    given = {name: value for name, value in body.items() if value is not None}
+    with controlling(operator(url, ":".join(pair))) as plane:
+        minted = plane.call(_Minted, "POST", "tokens", body=msgspec.json.encode(given))
+    return minted.token, minted.expires_at
 
 
 def _pair(secret_key: str | None, config: Path | None, *, dev: bool) -> tuple[str, str]:
