@@ -77,22 +77,20 @@ class ControlPlane:
     def _exchange(self, method: str, target: str, body: bytes | None) -> tuple[int, str | None, bytes]:
         if time.monotonic() - self._last > IDLE_TIMEOUT:
             self._connection.close()  # the next request opens it again
-        headers = {"Authorization": f"Bearer {self._operator.pair}", "Accept": "application/json"}
+        headers: dict[str, str | bytes] = {"Authorization": f"Bearer {self._operator.pair}".encode()}
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
             self._connection.request(method, target, body, headers)
             answer = self._connection.getresponse()
             payload = answer.read(MAX_ANSWER_BYTES)
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except (OSError, http.client.HTTPException) as error:
             raise failed(self._unreached(error)) from None
         finally:
             self._last = time.monotonic()
         return answer.status, answer.headers.get("Retry-After"), payload
 
     def _unreached(self, error: Exception) -> str:
-        if isinstance(error, ValueError):  # of a header: the pair is the only one that is not ours
-            return "a secret pair holds printable ASCII alone: is this the right one?"
         problem = str(error) or type(error).__name__
         if isinstance(error, ConnectionRefusedError):
             problem = "refused, nothing listens there; is the hub running? `agentbus serve --dev` starts one"

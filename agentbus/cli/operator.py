@@ -84,4 +84,6 @@ def _checked(pair: str) -> str:
     key_id, _, secret = pair.partition(":")
     if not key_id or not secret:
         raise misused("a secret pair is ID:SECRET, say sk_id_…:sk_secret_…")
+    if not pair.isprintable():
+        raise misused("a secret pair holds printable characters alone: is this the right one?")
     return pair

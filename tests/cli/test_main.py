@@ -17,7 +17,20 @@ from agentbus.cli.help import in_words
 from agentbus.cli.main import main
 from tests.cli.conftest import Run
 
-COMMANDS = ("serve", "pub", "sub", "send", "peers", "kick", "usage", "token", "worker", "demo", "doctor", "version")
+COMMANDS = (
+    "serve",
+    "pub",
+    "sub",
+    "send",
+    "peers",
+    "kick",
+    "usage",
+    "token",
+    "worker",
+    "demo",
+    "doctor",
+    "version",
+)
 
 
 def test_the_version_is_data(run: Run) -> None:

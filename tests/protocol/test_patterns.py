@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentbus.protocol import Pattern, compile_pattern
+from agentbus.protocol import Pattern, compile_pattern, covers
 
 ALPHABET = "ab/*\\"
 LONGEST = "a" * 256
@@ -95,3 +95,33 @@ def test_patterns_are_values() -> None:
     assert pattern != "a/*"
     assert repr(pattern) == "Pattern('a/*')"
     assert pickle.loads(pickle.dumps(pattern)).matches("a/b")  # noqa: S301 -- our own bytes
+
+
+@given(
+    outer=st.text("a/*\\", max_size=6), inner=st.text("a/*\\", max_size=6), name=st.text("a/*\\", max_size=6)
+)
+def test_what_a_covered_pattern_matches_the_covering_one_matches(outer: str, inner: str, name: str) -> None:
+    if covers(outer, inner) and naive(inner, name):
+        assert naive(outer, name)
+
+
+@pytest.mark.parametrize(
+    ("outer", "inside", "outside"),
+    [
+        ("**", ["", "a", "*", "a/**/b", r"\*"], []),
+        ("rooms/*", ["rooms/7", "rooms/*", "rooms/", "rooms/a*b"], ["rooms/**", "rooms/7/8", "*", "room*"]),
+        ("tasks/**", ["tasks/a", "tasks/*/b", "tasks/**", "tasks/x/**/y"], ["tasks", "task**", "**"]),
+        ("*", ["a", "*", "a*", r"\*"], ["**", "a/b", "*/*"]),
+        (r"\*", [r"\*"], ["*", "a"]),
+        ("a", ["a"], ["*", "b", ""]),
+        ("**a*b", ["**a*b", "xaqb", "a*b", "**aa*b"], ["**a/b", "**ab**"]),
+    ],
+)
+def test_a_pattern_covers_another_by_example(outer: str, inside: list[str], outside: list[str]) -> None:
+    assert [inner for inner in inside if not covers(outer, inner)] == []
+    assert [inner for inner in outside if covers(outer, inner)] == []
+
+
+@given(pattern=st.text(ALPHABET, max_size=10))
+def test_every_pattern_covers_itself(pattern: str) -> None:
+    assert covers(pattern, pattern)

@@ -68,7 +68,11 @@ def _publish_by_rest(asking: Operator, channel: str, message: str, *, json: bool
     if json:
         console.data_json({"channel": channel, "sent": count, "delivered": delivered})
     else:
-        console.say(f"{count} message{'' if count == 1 else 's'} to {channel}, delivered {delivered} times")
+        console.say(f"{_counted(count, 'message')} to {channel}, delivered {_counted(delivered, 'time')}")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _post(plane: ControlPlane, channel: str, payload: msgspec.Raw) -> int:
@@ -131,4 +135,4 @@ def _report(count: int, where: dict[str, str], whither: str, *, json: bool) -> N
     if json:
         console.data_json({**where, "sent": count})
     else:
-        console.say(f"{count} message{'' if count == 1 else 's'} {whither}")
+        console.say(f"{_counted(count, 'message')} {whither}")

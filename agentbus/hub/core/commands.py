@@ -37,6 +37,7 @@ CLOSE_REASONS: dict[CloseCode, str] = {
     CloseCode.GOING_AWAY: "shutting down",
     CloseCode.POLICY_VIOLATION: "too many malformed frames",
     CloseCode.MESSAGE_TOO_BIG: "message too big",
+    CloseCode.SERVICE_RESTART: "the key's scope has changed",
     CloseCode.INVALID_TOKEN: "invalid credential",  # one text for every kind: spec section 1
     CloseCode.TOKEN_EXPIRED: "token expired",
     CloseCode.CHANNEL_NOT_AUTHORIZED: "the credential grants no channel",

@@ -200,9 +200,10 @@ def _suspended(caller: Caller) -> Answer | None:
 
 def _forbidden(caller: Caller, action: Action, channel: str) -> Answer | None:
     code = caller.grant.refusal(action, channel)
-    if code in {ErrorCode.INVALID_CHANNEL, ErrorCode.CHANNEL_RESERVED}:
-        return refuse(*_STATUS[code])
-    return _suspended(caller) or (None if code is None else refuse(*_STATUS[code]))
+    refused = None if code is None else refuse(*_STATUS[code])
+    if refused is not None and refused.status == 400:
+        return refused
+    return _suspended(caller) or refused
 
 
 def _beyond(caller: Caller, wanted: TokenBody) -> Answer | None:

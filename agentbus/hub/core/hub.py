@@ -272,7 +272,8 @@ class Hub:
         self._requests.limits = limits
 
     def _take_apps(self, configs: tuple[AppConfig, ...]) -> None:
-        before, self._apps = self._apps, {}
+        before = dict(self._apps)
+        self._apps.clear()
         for config in configs:
             app = before.pop(config.id, None)
             if app is None:

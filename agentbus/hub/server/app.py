@@ -43,7 +43,7 @@ def make_app(readiness: Readiness, more: Sequence[BaseRoute] = ()) -> Starlette:
     )
 
 
-def _as_json(_request: Request, error: Exception) -> Response:
+async def _as_json(_request: Request, error: Exception) -> Response:
     """Answer 404 and 405 in the shape of every other error. Spec section 8."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = error.headers if isinstance(error, HTTPException) else None

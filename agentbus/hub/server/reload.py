@@ -54,6 +54,11 @@ class Reloader:
             return
         self._task = asyncio.get_running_loop().create_task(self._run(), name="hub-reload")
 
+    async def finished(self) -> None:
+        """Wait until all reloads that were requested are done."""
+        if self._task is not None:
+            await self._task
+
     async def _run(self) -> None:
         await self.reload()
         while self._again:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Match, NoMatchFound, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agentbus.hub.core.config import SecretKey
 from agentbus.hub.core.control import Control
@@ -25,8 +28,32 @@ def control_routes(shell: HubShell) -> list[BaseRoute]:
 
     return [
         Route("/v1/openapi.json", openapi, methods=["GET"]),
-        Mount("/v1", app=ControlPlane(shell, Control(shell.hub, sign))),
+        Under(b"/v1/", ControlPlane(shell, Control(shell.hub, sign))),
     ]
+
+
+class Under(BaseRoute):
+    """Leads all paths that begin alike to one application, by the path as it came.
+
+    Starlette's own routes match the decoded path: `a%2Fb` would be two segments, and a line end none.
+    """
+
+    def __init__(self, prefix: bytes, app: ASGIApp) -> None:
+        self._prefix = prefix
+        self._app = app
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Tell whether a request is for the application."""
+        mine = scope["type"] == "http" and scope["raw_path"].startswith(self._prefix)
+        return (Match.FULL if mine else Match.NONE), {}
+
+    def url_path_for(self, name: str, /, **path_params: object) -> NoReturn:
+        """Know no names."""
+        raise NoMatchFound(name, path_params)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        await self._app(scope, receive, send)
 
 
 def sign(key: SecretKey, body: TokenBody, issued_at: int) -> str:
