@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import trustme
 
 from agentbus import DisconnectedEvent, EventStream, SignallingClient, SignallingConnectError
 from agentbus.hub.server.tokens import mint
@@ -33,8 +34,9 @@ def app(*keys: str, suspended: bool = False, name: str = "a", pair: str = PAIR) 
 class Hub:
     """A hub in a process of its own, its configuration and what it says."""
 
-    def __init__(self, stack: ExitStack, folder: Path, text: str) -> None:
+    def __init__(self, stack: ExitStack, folder: Path, text: str, *options: str) -> None:
         self._stack = stack
+        self._options = options
         self.config = folder / "hub.toml"
         self.config.write_text(text)
         self._data = folder / "data"
@@ -42,7 +44,7 @@ class Hub:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "agentbus", "serve", "--config", str(self.config), "--port", "0"]
-        command += ["--data-dir", str(self._data)]
+        command += ["--data-dir", str(self._data), *self._options]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         self._stack.enter_context(self.process)
         self._stack.callback(self.process.kill)
@@ -61,10 +63,10 @@ class Hub:
         self.process.send_signal(signal.SIGHUP)
         return self.line(words)
 
-    def run(self, *arguments: str) -> str:
+    def run(self, *arguments: str, **variables: str) -> str:
         """Run a command as the operator."""
         command = [sys.executable, "-m", "agentbus", *arguments, "--url", self.url]
-        environment = {"AGENTBUS_SECRET_KEY": f"sk_id_a:{SECRET}"}
+        environment = {"AGENTBUS_SECRET_KEY": f"sk_id_a:{SECRET}", **variables}
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=SOON, check=False
         )
@@ -108,6 +110,19 @@ def test_a_configuration_changes_under_open_connections(stack: ExitStack, tmp_pa
         assert int(last.get(timeout=SOON).code) == 4012
     with pytest.raises(SignallingConnectError, match="4012"):
         SignallingClient(api_key="pk_stays", url=hub.url).connect().get(timeout=SOON)
+
+
+def test_commands_ask_over_tls(stack: ExitStack, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost")
+    files = [tmp_path / name for name in ("cert.pem", "key.pem", "ca.pem")]
+    certificate.cert_chain_pems[0].write_to_path(files[0])
+    certificate.private_key_pem.write_to_path(files[1])
+    authority.cert_pem.write_to_path(files[2])
+    tls = ("--host", "localhost", "--tls-cert", str(files[0]), "--tls-key", str(files[1]))
+    hub = Hub(stack, tmp_path, app("pk_a"), *tls)
+    assert hub.url.startswith("wss://localhost:")
+    assert json.loads(hub.run("usage", "--json", SSL_CERT_FILE=str(files[2])))["appId"] == "a"
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ def shape(value: Any) -> Any:
         return {name: shape(each) for name, each in value.items()}  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, list):
         return [shape(each) for each in value]  # pyright: ignore[reportUnknownVariableType]
-    return type(value)
+    return type(value).__name__
 
 
 def let_in(token: str, url: str) -> SignallingClient:
