@@ -94,7 +94,7 @@ def serve(
         settings.hub,
         listen,
         data_dir=data_dir,
-        source=None if config is None else Source(partial(load_settings, config), server),
+        source=None if config is None else Source(partial(load_settings, config), settings),
         on_ready=lambda hub: console.say(f"agentbus hub ready on {hub.url}"),
         on_stopping=lambda: console.say("agentbus hub stopping; a second signal ends it at once"),
     )

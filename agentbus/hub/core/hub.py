@@ -26,7 +26,7 @@ from agentbus.hub.core.instant import Instant
 from agentbus.hub.core.limits import ConnectRate, Strikes, TokenBucket
 from agentbus.hub.core.presence import PresenceSchedule
 from agentbus.hub.core.quotas import Ledger, UsageStore
-from agentbus.hub.core.reconfigure import Verdicts
+from agentbus.hub.core.reconfigure import HUB_FIELDS, Verdicts, taken_up
 from agentbus.hub.core.requests import Requests
 from agentbus.hub.core.session import Session
 from agentbus.hub.core.statistics import Statistics
@@ -83,7 +83,7 @@ class Hub:
         self._new_id = new_id
         self._verify = verify
         self._ledger = Ledger(usage_store)
-        self._apps = {app.id: App(app, self._ledger.open_meter(app)) for app in config.apps}
+        self._apps = {app.id: self._open(app) for app in config.apps}
         self._nowhere = App(AppConfig(id="-"), self._ledger.open_meter(AppConfig(id="-")))
         self._gate = Gate(self._apps.values(), verify)
         self._connect_rate = ConnectRate(config.limits.connects_per_minute_per_address)
@@ -254,7 +254,7 @@ class Hub:
         if self._closing:
             return []
         self._take_limits(config.limits)
-        self.config = replace(self.config, apps=config.apps, limits=config.limits)
+        self.config = replace(self.config, **{name: getattr(config, name) for name in HUB_FIELDS})
         verdicts = Verdicts(config.apps)
         commands: list[Command] = []
         for session in [session for app in self._apps.values() for session in app.sessions()]:
@@ -273,17 +273,18 @@ class Hub:
 
     def _take_apps(self, configs: tuple[AppConfig, ...]) -> None:
         before = dict(self._apps)
-        self._apps.clear()
+        self._apps.clear()  # the dict itself stays: others may hold it
         for config in configs:
-            app = before.pop(config.id, None)
-            if app is None:
-                app = App(config, self._ledger.open_meter(config))
-            app.config = config
+            app = before.pop(config.id, None) or self._open(config)
+            app.config = taken_up(app.config, config)
             app.meter.limit(config.max_messages_per_period)
             self._apps[config.id] = app
         for gone in before.values():
             self._ledger.retire(gone.meter)
         self._gate = Gate(self._apps.values(), self._verify)
+
+    def _open(self, config: AppConfig) -> App:
+        return App(config, self._ledger.open_meter(config))
 
     # -- how a connection begins and ends ------------------------------------------------------------------
 

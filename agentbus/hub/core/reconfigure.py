@@ -14,10 +14,30 @@ The rule of thumb: whoever would not get in any more is closed with the code tha
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
+
+from msgspec.structs import replace
 
 from agentbus.hub.core.config import AppConfig, Key, PublishableKey
 from agentbus.hub.core.session import Session
 from agentbus.protocol import CloseCode
+
+APP_FIELDS: Final = (
+    "suspended",
+    "max_connections",
+    "max_messages_per_period",
+    "publishable_keys",
+    "secret_keys",
+)
+"""What an app takes up while it runs; it keeps the rest as it was when it came."""
+
+HUB_FIELDS: Final = ("apps", "limits")
+"""What a hub takes up while it runs."""
+
+
+def taken_up(before: AppConfig, after: AppConfig) -> AppConfig:
+    """Return what an app goes on with."""
+    return replace(before, **{name: getattr(after, name) for name in APP_FIELDS})
 
 
 class Verdicts:

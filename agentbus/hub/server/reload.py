@@ -11,7 +11,8 @@ import msgspec
 
 from agentbus.errors import HubConfigError
 from agentbus.hub.core import AppConfig, HubConfig
-from agentbus.hub.server.settings import ServerSettings, Settings
+from agentbus.hub.core.reconfigure import APP_FIELDS, HUB_FIELDS
+from agentbus.hub.server.settings import Settings
 
 _log = logging.getLogger("agentbus.hub")
 
@@ -22,11 +23,11 @@ class Source:
 
     Attributes:
         load: reads it; raises `HubConfigError`.
-        server: its `[server]` table as the hub was started with.
+        started: what it was when the hub started.
     """
 
     load: Callable[[], Settings]
-    server: ServerSettings
+    started: Settings
 
 
 class Reloader:
@@ -34,15 +35,12 @@ class Reloader:
 
     Args:
         source: None for a hub without a file.
-        config: what it runs with.
         apply: takes another configuration.
     """
 
-    def __init__(
-        self, source: Source | None, config: HubConfig, apply: Callable[[HubConfig], object]
-    ) -> None:
+    def __init__(self, source: Source | None, apply: Callable[[HubConfig], object]) -> None:
         self._source = source
-        self._config = config
+        self._config = HubConfig() if source is None else source.started.hub
         self._apply = apply
         self._again = False
         self._task: asyncio.Task[None] | None = None
@@ -78,7 +76,7 @@ class Reloader:
             return
         for warning in settings.warnings:
             _log.warning("%s", warning)
-        fixed = needs_restart(source.server, settings.server)
+        fixed = needs_restart(source.started, settings)
         if fixed:
             _log.warning("a change of %s takes a restart of the hub; it goes on as before", ", ".join(fixed))
         changes = list(differences(self._config, settings.hub))
@@ -87,10 +85,20 @@ class Reloader:
         _log.info("configuration reloaded: %s", "; ".join(changes) or "nothing has changed")
 
 
-def needs_restart(before: ServerSettings, after: ServerSettings) -> list[str]:
+def needs_restart(before: Settings, after: Settings) -> list[str]:
     """Name the settings that differ and that only a start can take."""
-    names = [field.name for field in msgspec.structs.fields(ServerSettings)]
-    return [f"server.{name}" for name in names if getattr(before, name) != getattr(after, name)]
+    names = [f"server.{name}" for name in _changed(before.server, after.server)]
+    names += [name for name in _changed(before.hub, after.hub) if name not in HUB_FIELDS]
+    started = {app.id: app for app in before.hub.apps}
+    for index, app in enumerate(after.hub.apps):
+        changed = _changed(started.get(app.id, app), app)
+        names += [f"apps[{index}].{name}" for name in changed if name not in APP_FIELDS]
+    return names
+
+
+def _changed(before: msgspec.Struct, after: msgspec.Struct) -> list[str]:
+    names = [field.name for field in msgspec.structs.fields(before)]
+    return [name for name in names if getattr(before, name) != getattr(after, name)]
 
 
 def differences(before: HubConfig, after: HubConfig) -> Iterable[str]:
@@ -104,8 +112,7 @@ def differences(before: HubConfig, after: HubConfig) -> Iterable[str]:
         yield from _keys(old[name], new[name])
         if _limits(old[name]) != _limits(new[name]):
             yield f"app {name}: its limits changed"
-    names = [field.name for field in msgspec.structs.fields(after.limits)]
-    changed = [name for name in names if getattr(before.limits, name) != getattr(after.limits, name)]
+    changed = _changed(before.limits, after.limits)
     if changed:
         yield f"limits changed: {', '.join(changed)}"
 

@@ -72,7 +72,7 @@ async def _serve(
     stopping = asyncio.Event()
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, _on_signal, number, stopping)
-    loop.add_signal_handler(signal.SIGHUP, Reloader(source, config, server.reconfigure).request)
+    loop.add_signal_handler(signal.SIGHUP, Reloader(source, server.reconfigure).request)
     await server.start()
     gc.collect()
     gc.freeze()  # what is there now stays: no later collection looks at it again

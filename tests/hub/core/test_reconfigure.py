@@ -151,6 +151,14 @@ def test_of_removed_apps_a_bounded_number_is_remembered() -> None:
     assert world.hub.usage("demo", world.now).messages_used == 0
 
 
+def test_what_a_hub_is_built_with_stays_as_it_was() -> None:
+    world = World()
+    other = HubConfig(apps=(app(),), presence_delay=0.0, extensions=())
+    world.execute(world.hub.reconfigure(other, world.now))
+    assert world.hub.config.presence_delay == 0.05
+    assert world.connect(key=KEY).take()[0]["extensions"] == ["limits.v1"]
+
+
 def test_a_hub_that_shuts_down_takes_no_other_configuration() -> None:
     world = World()
     world.hub.shutdown(world.now, retry_after=1)

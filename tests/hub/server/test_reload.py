@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agentbus.hub.core import HubConfig
+from agentbus.hub.core import AppConfig, HubConfig
 from agentbus.hub.server.reload import Reloader, Source, differences, needs_restart
 from agentbus.hub.server.settings import ServerSettings, Settings, load_settings
 
@@ -27,7 +27,7 @@ class File:
         self.write(text)
         first = self.load()
         self.applied: list[HubConfig] = []
-        self.reloader = Reloader(Source(self.load, first.server), first.hub, self.applied.append)
+        self.reloader = Reloader(Source(self.load, first), self.applied.append)
 
     def write(self, text: str) -> None:
         self.path.write_text(text)
@@ -117,7 +117,7 @@ def test_a_short_secret_is_warned_of_again(file: File, caplog: pytest.LogCapture
 
 
 def test_a_hub_without_a_file_says_that_there_is_nothing_to_reload(caplog: pytest.LogCaptureFixture) -> None:
-    run(Reloader(None, HubConfig(), lambda _: pytest.fail("applied")).reload())
+    run(Reloader(None, lambda _: pytest.fail("applied")).reload())
     assert "nothing to reload" in caplog.text
 
 
@@ -146,6 +146,11 @@ def test_differences_name_no_key_and_no_secret(tmp_path: Path) -> None:
     assert list(differences(after, before))[:2] == ["app b removed", "app a no longer suspended"]
 
 
-def test_every_server_setting_takes_a_restart() -> None:
-    assert needs_restart(ServerSettings(), ServerSettings()) == []
-    assert needs_restart(ServerSettings(), ServerSettings(log_level="debug")) == ["server.log_level"]
+def test_what_is_not_taken_up_takes_a_restart() -> None:
+    started = Settings(server=ServerSettings(), hub=HubConfig(apps=(AppConfig(id="a"),)))
+    assert needs_restart(started, started) == []
+    other = Settings(
+        server=ServerSettings(log_level="debug"),
+        hub=HubConfig(extensions=(), apps=(AppConfig(id="b"), AppConfig(id="a", suspended=True))),
+    )
+    assert needs_restart(started, other) == ["server.log_level", "extensions"]

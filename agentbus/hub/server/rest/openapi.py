@@ -128,7 +128,7 @@ def _json(schema: str) -> Json:
 
 _HEADERS: Json = {
     "X-Request-Id": {
-        "description": "The request's own (1 to 64 of letters, digits, `._-`), or a new one.",
+        "description": "Names the call in the logs of the hub.",
         "schema": {"type": "string"},
     }
 }

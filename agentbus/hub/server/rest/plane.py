@@ -45,7 +45,7 @@ class ControlPlane:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         headers = Headers(scope=scope)
-        reply = _Reply(_request_id(headers), scope, receive, send)
+        reply = _Reply(_request_id(scope, headers), scope, receive, send)
         found = find(scope["method"], scope["raw_path"])
         if isinstance(found, Missed):
             await reply.missed(found, whole=not has_long_body(headers))
@@ -163,8 +163,9 @@ class _Reply:
         await self._send({"type": "http.response.body", "body": body})
 
 
-def _request_id(headers: Headers) -> str:
-    given = headers.get("x-request-id", "")
+def _request_id(scope: Scope, headers: Headers) -> str:
+    """Take the id that the server has given the request, else the caller's own, else a new one."""
+    given = scope.get("state", {}).get("request_id") or headers.get("x-request-id", "")
     return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
