@@ -31,7 +31,7 @@ def run_hub(
     """Run a hub until SIGINT or SIGTERM; then say `going_away` to all and end within the grace time.
 
     A second signal ends the process at once, with 128 plus its number. SIGHUP reads the configuration again
-    (`hub.server.reload`). uvloop is used where it is installed.
+    (`hub.server.reload`), and the certificate. uvloop is used where it is installed.
 
     Args:
         config: apps and limits.
@@ -72,7 +72,7 @@ async def _serve(
     stopping = asyncio.Event()
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, _on_signal, number, stopping)
-    loop.add_signal_handler(signal.SIGHUP, Reloader(source, server.reconfigure).request)
+    loop.add_signal_handler(signal.SIGHUP, _on_hangup, server, Reloader(source, server.reconfigure))
     await server.start()
     gc.collect()
     gc.freeze()  # what is there now stays: no later collection looks at it again
@@ -80,6 +80,11 @@ async def _serve(
     await stopping.wait()
     on_stopping()
     await server.stop()
+
+
+def _on_hangup(server: HubServer, reloader: Reloader) -> None:
+    server.renew_certificate()
+    reloader.request()
 
 
 def _on_signal(number: signal.Signals, stopping: asyncio.Event) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import uvicorn
+from starlette.routing import BaseRoute
 
 from agentbus.errors import HubConfigError
 from agentbus.hub.core import HubConfig, UsageStore
@@ -229,8 +230,10 @@ class HubServer:
     def _uvicorn_config(self) -> uvicorn.Config:
         listen = self._listen
         metrics = HubMetrics(self.shell, lambda: self._ready.ready)
-        routes = [metrics_route(metrics, self.shell.trusted_proxies, listen.metrics_token)]
-        routes += control_routes(self.shell)
+        routes: list[BaseRoute] = [
+            metrics_route(metrics, self.shell.trusted_proxies, listen.metrics_token),
+            *control_routes(self.shell),
+        ]
         return uvicorn.Config(
             RequestLog(make_app(self._ready, routes), self.shell.now, self.shell.trusted_proxies),
             http=self._http_class(),

@@ -6,18 +6,14 @@ caller sent the name of a channel or peer.
 
 from __future__ import annotations
 
-import json
 import logging
-import re
-from collections.abc import Mapping
 from typing import Final
 
 from agentbus.hub.core.control_bodies import Answer
 from agentbus.hub.core.keyring import Caller
+from agentbus.hub.server.journal import as_text
 
 log: Final = logging.getLogger("agentbus.hub.audit")
-
-_PLAIN = re.compile(r"[^\s\"=\\]+")
 
 
 def record(
@@ -49,12 +45,3 @@ def record(
         facts["error"] = answer.error
     facts |= {"address": address or "unix", "request": request_id}
     log.log(level, "control: %s", as_text(facts), extra={"facts": facts})
-
-
-def as_text(facts: Mapping[str, object]) -> str:
-    """Write facts as `name=value` with blanks between; what would be ambiguous is quoted as in JSON."""
-    return " ".join(f"{name}={_value(str(value))}" for name, value in facts.items())
-
-
-def _value(text: str) -> str:
-    return text if _PLAIN.fullmatch(text) else json.dumps(text)

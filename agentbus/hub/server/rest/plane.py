@@ -11,17 +11,15 @@ from typing import Final
 import msgspec
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
-from websockets.datastructures import Headers as UpgradeHeaders
 
 from agentbus.hub.core.control import Control
 from agentbus.hub.core.control_bodies import Answer, refuse
 from agentbus.hub.core.keyring import Caller
-from agentbus.hub.server.addresses import client_address
+from agentbus.hub.server.addresses import rate_key
 from agentbus.hub.server.rest import audit
 from agentbus.hub.server.rest.bodies import has_long_body, linger, read_whole
 from agentbus.hub.server.rest.paths import Found, Missed, decode_segment, find
 from agentbus.hub.server.shell import HubShell
-from agentbus.wire.server import UpgradeRequest
 
 FAILED: Final = refuse(503, "internal_error", "the hub failed at this: try again, and look into its log")
 
@@ -86,7 +84,7 @@ class _Exchange:
     async def _answer(self, receive: Receive) -> Answer:
         shell, found = self._shell, self._found
         authorization = [value.encode("latin-1") for value in self._headers.getlist("authorization")]
-        entered = self._control.enter(authorization, self._address, shell.now())
+        entered = self._control.enter(authorization, rate_key(self._address), shell.now())
         if isinstance(entered, Answer):
             return entered
         self._caller = entered
@@ -98,7 +96,8 @@ class _Exchange:
         if found.operation.has_body:
             body = await read_whole(self._headers, receive)
             self.whole = self.whole or not isinstance(body, Answer)
-            entered = self._control.enter(authorization, self._address, shell.now())  # time has passed
+            # time has passed
+            entered = self._control.enter(authorization, rate_key(self._address), shell.now())
         if isinstance(body, Answer):
             return body
         return entered if isinstance(entered, Answer) else self._perform(entered, target, body)
@@ -171,5 +170,4 @@ def _request_id(scope: Scope, headers: Headers) -> str:
 
 def _address(scope: Scope, headers: Headers, shell: HubShell) -> str:
     peer = scope["client"][0] if scope.get("client") else ""
-    forwarded = UpgradeHeaders([("X-Forwarded-For", value) for value in headers.getlist("x-forwarded-for")])
-    return client_address(UpgradeRequest("", "", forwarded, peer), shell.trusted_proxies)
+    return shell.trusted_proxies.client(peer, headers.getlist("x-forwarded-for"))
