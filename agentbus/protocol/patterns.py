@@ -56,7 +56,12 @@ def covers(outer: str, inner: str) -> bool:
     A wildcard of `inner` has to meet one of `outer` that stands for at least as much. For a few odd pairs
     that is too strict (`**/**` says no more than `*/**`): then the answer is no, never a false yes.
     """
-    return _Automaton(list(_pieces(outer))).covers(_pieces(inner))
+    return _automaton(outer).covers(_pieces(inner))
+
+
+@lru_cache(maxsize=1024)
+def _automaton(pattern: str) -> _Automaton:
+    return _Automaton(list(_pieces(pattern)))
 
 
 @lru_cache(maxsize=1024)
@@ -152,6 +157,8 @@ class _Automaton:
                 stay = self._any if character == "/" else wildcards
                 reached = (reached & self._characters.get(character, 0)) << 1 | reached & stay
                 reached |= (reached & wildcards) << 1
+            if not reached:
+                return False
         return bool(reached & self._accept)
 
     def __call__(self, channel: str) -> bool:

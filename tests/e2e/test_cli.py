@@ -50,6 +50,13 @@ def url(start: Start) -> str:
     return ready.split()[-1]
 
 
+def test_a_development_hub_ends_with_its_terminal(start: Start) -> None:
+    hub = start("serve", "--dev", "--port", "0")
+    assert output(hub)[1].readline().startswith("agentbus hub ready")
+    hub.send_signal(signal.SIGHUP)
+    assert hub.wait(timeout=START_AND_END) == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_and_sigterm_end_sub_quietly_with_0(start: Start, url: str, number: signal.Signals) -> None:
     sub = start("sub", "room", "--url", url)

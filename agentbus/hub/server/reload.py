@@ -34,13 +34,13 @@ class Reloader:
     """Reads the configuration again each time it is told to, one after the other.
 
     Args:
-        source: None for a hub without a file.
+        source: where it is.
         apply: takes another configuration.
     """
 
-    def __init__(self, source: Source | None, apply: Callable[[HubConfig], object]) -> None:
+    def __init__(self, source: Source, apply: Callable[[HubConfig], object]) -> None:
         self._source = source
-        self._config = HubConfig() if source is None else source.started.hub
+        self._config = source.started.hub
         self._apply = apply
         self._again = False
         self._task: asyncio.Task[None] | None = None
@@ -58,25 +58,24 @@ class Reloader:
             await self._task
 
     async def _run(self) -> None:
-        await self.reload()
+        self._again = True
         while self._again:
             self._again = False
-            await self.reload()
+            try:
+                await self.reload()
+            except Exception:  # noqa: BLE001 -- nobody awaits this: the log is the only place to say so
+                _log.exception("the reload failed")
 
     async def reload(self) -> None:
         """Read the file and go on with it; one line in the log says what has changed, or what is wrong."""
-        source = self._source
-        if source is None:
-            _log.warning("nothing to reload: this hub runs without a configuration file")
-            return
         try:
-            settings = await asyncio.to_thread(source.load)
+            settings = await asyncio.to_thread(self._source.load)
         except HubConfigError as error:
             _log.error("the new configuration is refused, the old one goes on: %s", error)
             return
         for warning in settings.warnings:
             _log.warning("%s", warning)
-        fixed = needs_restart(source.started, settings)
+        fixed = needs_restart(self._source.started, settings)
         if fixed:
             _log.warning("a change of %s takes a restart of the hub; it goes on as before", ", ".join(fixed))
         changes = list(differences(self._config, settings.hub))

@@ -37,7 +37,7 @@ def run_hub(
         config: apps and limits.
         listen: where, and how it ends.
         data_dir: keeps message counts over restarts; None forgets them.
-        source: where SIGHUP finds the configuration; None for a hub that has no file.
+        source: where SIGHUP finds the configuration; a hub that has none ends on it.
         on_ready: told once connections are accepted.
         on_stopping: told at the first signal.
 
@@ -70,9 +70,13 @@ async def _serve(
         usage_store=usage_store,
     )
     stopping = asyncio.Event()
-    for number in STOP_SIGNALS:
+    for number in (
+        *STOP_SIGNALS,
+        signal.SIGHUP,
+    ):  # whose terminal closes, and who has nothing to reload, ends
         loop.add_signal_handler(number, _on_signal, number, stopping)
-    loop.add_signal_handler(signal.SIGHUP, _on_hangup, server, Reloader(source, server.reconfigure))
+    if source is not None:
+        loop.add_signal_handler(signal.SIGHUP, _on_hangup, server, Reloader(source, server.reconfigure))
     await server.start()
     gc.collect()
     gc.freeze()  # what is there now stays: no later collection looks at it again

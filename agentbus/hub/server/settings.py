@@ -143,6 +143,8 @@ def parse_settings(text: str, source: str, folder: Path, environment: Mapping[st
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise HubConfigError(source, "", f"is not TOML: {error}") from None
+    except RecursionError:
+        raise HubConfigError(source, "", "is nested too deeply") from None
     try:
         file = msgspec.convert(tables, _File)
     except msgspec.ValidationError as error:

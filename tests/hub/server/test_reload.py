@@ -71,6 +71,7 @@ def test_what_has_changed_is_applied_and_said_in_one_line(
             "is not set",
         ),
         ("", "at least one app is needed"),
+        ("a = " + "[" * 100_000, "is nested too deeply"),
     ],
 )
 def test_a_bad_file_is_refused_in_one_line_and_nothing_changes(
@@ -116,19 +117,38 @@ def test_a_short_secret_is_warned_of_again(file: File, caplog: pytest.LogCapture
     assert len(file.applied) == 1
 
 
-def test_a_hub_without_a_file_says_that_there_is_nothing_to_reload(caplog: pytest.LogCaptureFixture) -> None:
-    run(Reloader(None, lambda _: pytest.fail("applied")).reload())
-    assert "nothing to reload" in caplog.text
-
-
 def test_many_signals_during_a_reload_are_one_more_reload(file: File) -> None:
     async def main() -> None:
+        for _ in range(5):
+            file.reloader.request()
+        await asyncio.sleep(0)  # it has begun to read
         for _ in range(5):
             file.reloader.request()
         await file.reloader.finished()
         assert len(file.applied) == 2
 
     run(main())
+
+
+def test_a_failure_of_the_hubs_own_is_logged_and_the_next_reload_goes_on(
+    file: File, caplog: pytest.LogCaptureFixture
+) -> None:
+    applied: list[HubConfig] = []
+
+    def apply(config: HubConfig) -> None:
+        applied.append(config)
+        if len(applied) == 1:
+            raise ZeroDivisionError
+
+    async def main() -> None:
+        reloader = Reloader(Source(file.load, file.load()), apply)
+        for _ in range(2):
+            reloader.request()
+            await reloader.finished()
+
+    run(main())
+    assert "ZeroDivisionError" in caplog.text
+    assert len(applied) == 2
 
 
 def test_differences_name_no_key_and_no_secret(tmp_path: Path) -> None:
