@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint types layers unit simulate fuzz bench interop setup-services clean
+.PHONY: help demo test test-slow lint types layers unit simulate fuzz soak bench interop setup-services clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -53,8 +53,13 @@ simulate: $(READY) ## client, hub, buses, queues and faults on virtual time (SEE
 	@$(BIN)/python -m agentbus.testing.simulation --seeds $(SEEDS) --queues
 
 SECONDS_EACH ?= 60
-fuzz: $(READY) ## fuzz both decoders (SECONDS_EACH=60)
+fuzz: $(READY) ## fuzz both decoders, then a whole hub (SECONDS_EACH=60)
 	@$(BIN)/python -m tests.fuzz.decoders --seconds $(SECONDS_EACH)
+	@$(BIN)/python -m tests.fuzz.hub --seconds $(SECONDS_EACH)
+
+MINUTES ?= 10
+soak: $(READY) ## a hub under load and chaos: memory flat, nothing lost (MINUTES=10)
+	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
 PEERS_READY := $(foreach peer,autogen arq taskiq,.venv-$(peer)/.ready)
 $(PEERS_READY): .venv-%/.ready: benchmarks/requirements-%.txt

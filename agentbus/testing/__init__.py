@@ -6,6 +6,7 @@ The simulation is a package of its own, `agentbus.testing.simulation`.
 from __future__ import annotations
 
 from agentbus.runtime import DeadlockError, VirtualClock, VirtualLoop, run_virtual, virtual_sleep
+from agentbus.testing.chaos import ChaosCounts, ChaosProxy
 from agentbus.testing.faults import Toward
 from agentbus.testing.hub import TEST_HUB, TEST_KEY, MemoryHub
 from agentbus.testing.network import MemoryNetwork, NetworkConnection
@@ -15,6 +16,8 @@ from agentbus.testing.world import World, simulate
 __all__ = [
     "TEST_HUB",
     "TEST_KEY",
+    "ChaosCounts",
+    "ChaosProxy",
     "DeadlockError",
     "MemoryHub",
     "MemoryNetwork",
