@@ -20,6 +20,7 @@ SUITES = (
     "agents",
     "streams",
     "memory",
+    "hub_load",
     "nodes",
     "queues",
     "queue_scale",

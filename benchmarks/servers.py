@@ -16,6 +16,20 @@ from dataclasses import dataclass, field
 from benchmarks.dialects import Broadcast, Dialect, Hub, Nats, Redis
 from benchmarks.process import running
 
+ROOMY = """
+[server]
+port = 0
+[limits]
+messages_per_second = 0
+connects_per_minute_per_address = 0
+[[apps]]
+id = "dev"
+max_connections = 100000
+[[apps.publishable_keys]]
+key = "pk_live_dev"
+channel_patterns = ["**"]
+"""
+
 
 @dataclass(frozen=True)
 class Server:
@@ -34,6 +48,17 @@ def hub() -> Generator[Server]:
     command = [sys.executable, "-m", "agentbus", "serve", "--dev", "--port", "0", "--log-level", "warning"]
     with running(command, ready="agentbus hub ready on") as (process, line):
         yield Server("agentbus", process.pid, int(line.rsplit(":", 1)[1]), Hub())
+
+
+@contextlib.contextmanager
+def roomy_hub() -> Generator[Server]:
+    """Our hub with room for more connections than `--dev` has."""
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+        file.write(ROOMY)
+        file.flush()
+        command = [sys.executable, "-m", "agentbus", "serve", "--config", file.name, "--log-level", "warning"]
+        with running(command, ready="agentbus hub ready on") as (process, line):
+            yield Server("agentbus", process.pid, int(line.rsplit(":", 1)[1]), Hub())
 
 
 @contextlib.contextmanager

@@ -166,7 +166,7 @@ class HubMetrics(Collector):
             if live is None:
                 continue
             app, connection, carried = live
-            tallies[app].add(carried)
+            tallies.setdefault(app, Tally()).add(carried)  # an app may be gone before its connections
             waiting = connection.backlog_bytes
             backlog += waiting
             largest = max(largest, waiting)
