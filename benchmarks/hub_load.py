@@ -1,4 +1,4 @@
-"""A hub under load: 10 000 idle connections, a storm of 5000 connects, and readers that take 1 MB/s of 2 MB/s.
+"""A hub under load: 10 000 idle connections, a storm of 5000 connects, and readers that take 1 MB/s of 4 MB/s.
 
 Needs `ulimit -n` above 10 200 for this process and for the servers.
 """
@@ -24,7 +24,7 @@ from benchmarks.table import Table, interleaved
 IDLE = 10_000
 STORM = 5000
 SLOW, QUICK = 5, 5
-PRODUCED = 2_000_000  # bytes per second
+PRODUCED = 4_000_000  # bytes per second
 READ = 1_000_000
 SECONDS = 12.0
 PAYLOAD = "x" * 50_000
@@ -124,7 +124,7 @@ class Reader:
 
 
 def slow_readers(server: Server) -> dict[str, float]:
-    """Publish 2 MB/s to readers of 1 MB/s and to quick ones; who is dropped, and what it costs the hub."""
+    """Publish 4 MB/s to readers of 1 MB/s and to quick ones; who is dropped, and what it costs the hub."""
     before = resident_bytes(server.pid)
     slow = [Reader(server, READ) for _ in range(SLOW)]
     quick = [Reader(server, None) for _ in range(QUICK)]
@@ -172,7 +172,7 @@ def run(runs: int) -> list[Table]:
         _table(f"Memory per connection, {IDLE} idle ones (KB)", servers, idle, runs),
         _table(f"A storm of {STORM} connects", [roomy_hub], storm, runs),
         _table(
-            f"{SLOW} readers of 1 MB/s and {QUICK} quick ones, 2 MB/s published",
+            f"{SLOW} readers of 1 MB/s and {QUICK} quick ones, 4 MB/s published",
             [roomy_hub],
             slow_readers,
             runs,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from typing import Protocol
 
@@ -12,8 +11,11 @@ from agentbus.runtime.loop import Loop
 MOST_UNAUTHENTICATED = 2000
 """Sockets without an accepted credential that a hub holds, unless it is configured otherwise."""
 
-GRACE = 0.1
-"""Seconds that a burst of connects has to say what it wants before its excess is dropped."""
+CHECK_INTERVAL = 0.5
+"""Seconds between two looks while there are too many; who is there at two in a row may have to go."""
+
+MOST_TIMES = 8
+"""So many times the cap is the end of all patience."""
 
 REASON_DROPPED = "unauthenticated"
 
@@ -33,8 +35,8 @@ class Entrance:
     """Bounds the sockets that are not authenticated: with too many, the oldest have to go.
 
     The oldest, because a client with a credential shows it within a round trip, while whoever wants to keep
-    others out has to hold his sockets. A burst of honest clients, which come in before the loop has read from
-    one of them, gets a moment: the excess is dropped `GRACE` seconds later, or at once beyond twice the cap.
+    others out has to hold his sockets. A storm of honest clients is let be: nobody has to go before two looks
+    in a row, `CHECK_INTERVAL` apart, have found him, and the loop has read what he said by the second.
 
     Args:
         loop: whose time it is.
@@ -43,27 +45,31 @@ class Entrance:
         most: how many there may be.
 
     Attributes:
-        waiting: the sockets, the oldest first.
+        waiting: the sockets, the oldest first, each with its number.
     """
 
     def __init__(
         self, loop: Loop, refused: Counter[str], journal: Journal, most: int = MOST_UNAUTHENTICATED
     ) -> None:
-        self.waiting: dict[Knocking, None] = {}
+        self.waiting: dict[Knocking, int] = {}
         self._loop = loop
         self._refused = refused
         self._journal = journal
         self._most = most
-        self._trimming: asyncio.TimerHandle | None = None
+        self._checking = False
+        self._entered = 0
+        self._seen = 0  # the newest number at the last look
 
     def enter(self, one: Knocking) -> None:
         """Hold one more."""
-        self.waiting[one] = None
-        excess = len(self.waiting) - self._most
-        if excess > self._most:
+        self._entered += 1
+        self.waiting[one] = self._entered
+        if len(self.waiting) > self._most * MOST_TIMES:
             self._drop_oldest()
-        elif excess > 0 and self._trimming is None:
-            self._trimming = self._loop.call_later(GRACE, self._trim)
+        elif len(self.waiting) > self._most and not self._checking:
+            self._checking = True
+            self._seen = 0
+            self._look()
 
     def leave(self, one: Knocking) -> None:
         """Hold it no more: it is let in, or gone."""
@@ -74,10 +80,17 @@ class Entrance:
         self._refused[reason] += 1
         self._journal.refused(reason, address)
 
-    def _trim(self) -> None:
-        self._trimming = None
-        while len(self.waiting) > self._most:
+    def _look(self) -> None:
+        while len(self.waiting) > self._most and next(iter(self.waiting.values())) <= self._seen:
             self._drop_oldest()
+        self._seen = self._entered
+        self._checking = len(self.waiting) > self._most
+        if self._checking:
+            self._loop.call_later(CHECK_INTERVAL, self._read_first)
+
+    def _read_first(self) -> None:
+        # A timer comes before the reads of its turn of the loop; two turns later they are done.
+        self._loop.asyncio_loop.call_soon(self._loop.asyncio_loop.call_soon, self._look)
 
     def _drop_oldest(self) -> None:
         oldest = next(iter(self.waiting))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import resource
 import socket
 import stat
 from pathlib import Path
@@ -13,6 +14,14 @@ from agentbus.errors import HubConfigError
 
 LISTEN_BACKLOG = 1024
 ANY_IPV6 = "::"
+
+
+def use_all_files() -> int:
+    """Raise this process's limit of open files to what it may have; return it. Each connection is one."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # some systems name a limit that they don't grant
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agentbus.hub.core import HubConfig, UsageStore
+from agentbus.hub.server.listening import use_all_files
 from agentbus.hub.server.reload import Reloader, Source
 from agentbus.hub.server.server import HubServer, Listen
 from agentbus.hub.server.usage_store import SqliteUsageStore
@@ -44,6 +45,7 @@ def run_hub(
     Raises:
         HubConfigError: it can't listen there, or keep anything in `data_dir`.
     """
+    use_all_files()
     store = None if data_dir is None else SqliteUsageStore(data_dir)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:

@@ -7,12 +7,24 @@ from collections.abc import Iterator
 import pytest
 
 from agentbus.hub.core.config import Limits
+from agentbus.hub.server.entrance import CHECK_INTERVAL, MOST_TIMES
 from agentbus.hub.server.http import CLOSE_TIMEOUT, REQUEST_TIMEOUT, TAKE_TIMEOUT
 from agentbus.hub.server.tokens import mint
 from agentbus.runtime.virtual import VirtualLoop
 from agentbus.wire.head import MAX_HEAD_BYTES
 from agentbus.wire.server import BARE_WINDOW, ServerOptions
-from tests.hub.server.door import KEY, SECRET, Door, app, close_code, frames_of, say, text_frame, texts_of
+from tests.hub.server.door import (
+    KEY,
+    SECRET,
+    UPGRADE,
+    Door,
+    app,
+    close_code,
+    frames_of,
+    say,
+    text_frame,
+    texts_of,
+)
 
 PING_TEXT = text_frame(b'{"type":"ping"}')
 PING_FRAME = b"\x89\x80" + bytes(4)
@@ -235,9 +247,20 @@ def test_a_burst_of_honest_clients_over_the_cap_gets_in(loop: VirtualLoop) -> No
     waiting = [door.call() for _ in range(10)]
     for caller in waiting:
         caller.write(b"GET /v1?key=%s HTTP/1.1\r\n" % KEY.encode())
+    loop.advance(CHECK_INTERVAL - 0.1)
     assert not any(caller.gone for caller in waiting)
-    door.call()
-    assert [caller.gone for caller in waiting] == [True] + [False] * 9, "twice the cap is the end of patience"
+    for caller in waiting:
+        caller.write((UPGRADE % (b"", b"")).partition(b"\r\n")[2])
+    loop.advance(2)
+    assert [caller.status for caller in waiting] == [101] * 10
+
+
+def test_eight_times_the_cap_is_the_end_of_patience(loop: VirtualLoop) -> None:
+    door = Door(loop, most_unauthenticated=5)
+    waiting = [door.call() for _ in range(5 * MOST_TIMES + 1)]
+    assert [caller.gone for caller in waiting] == [True] + [False] * 5 * MOST_TIMES
+    loop.advance(2 * CHECK_INTERVAL)
+    assert sum(not caller.gone for caller in waiting) == 5
 
 
 def test_who_was_turned_away_and_stays_counts_as_not_authenticated(loop: VirtualLoop) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 import stat
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agentbus.errors import HubConfigError
-from agentbus.hub.server.listening import UnixSocket
+from agentbus.hub.server.listening import UnixSocket, use_all_files
 from agentbus.hub.server.server import Listen
 from tests.hub.server.running import run, running_hub, upgrade
 
@@ -93,3 +94,12 @@ def test_every_address_means_both_families_and_an_ipv4_client_keeps_its_name(
     run(main())
     assert " address=127.0.0.1 " in caplog.text
     assert " address=::1 " in caplog.text
+
+
+def test_a_hub_may_have_as_many_files_open_as_the_system_allows() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(512, before[1]), before[1]))
+        assert use_all_files() == before[1]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
