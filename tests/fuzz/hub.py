@@ -4,17 +4,19 @@
 
 Streams of bytes, honest, damaged or mad, go through the real protocol classes, cut anywhere, on virtual time.
 Whatever they are: nothing fails inside, every answer is well-formed and repeats no credential, another client
-is served, and a minute later nothing is left of them. The default suite runs a bounded version
-(`test_hub.py`).
+is served, and a minute later nothing is left of them. Then the same over sockets. The default suite runs a
+bounded version (`test_hub.py`).
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import logging
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,7 +26,19 @@ from hypothesis import strategies as st
 
 from agentbus.runtime.virtual import VirtualLoop
 from tests.fuzz.decoders import damaged, texts
-from tests.hub.server.door import KEY, UPGRADE, Caller, Door, app, close_code, frames_of, say, texts_of
+from tests.hub.server.door import (
+    KEY,
+    UPGRADE,
+    Caller,
+    Door,
+    app,
+    close_code,
+    frames_of,
+    say,
+    text_frame,
+    texts_of,
+)
+from tests.hub.server.running import running_hub, until, upgrade
 
 SECRET_QUERY = "do-not-repeat-me"
 GOOD_UPGRADE = UPGRADE % (f"key={KEY}".encode(), b"")
@@ -230,7 +244,55 @@ class Target:
             assert not one.peers
 
 
-def rounds(seconds: float, seed: int, examples: int = 500) -> int:
+class RealTarget:
+    """A hub on a real port under the same fire, over real sockets."""
+
+    def __init__(self) -> None:
+        self._alarms = Alarms()
+        self._loop = asyncio.new_event_loop()
+        self._running = running_hub()
+
+    def __enter__(self) -> Self:
+        logging.getLogger().addHandler(self._alarms)
+        self._hub = self._loop.run_until_complete(self._running.__aenter__())
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            self._loop.run_until_complete(self._settle())
+            self._loop.run_until_complete(self._running.__aexit__(None, None, None))
+        finally:
+            self._loop.close()
+            logging.getLogger().removeHandler(self._alarms)
+        assert self._alarms.lines == []
+
+    def fire(self, chunks: list[bytes]) -> None:
+        """Send one stream and see that another client is served."""
+        self._loop.run_until_complete(self._fire(chunks))
+        assert self._alarms.lines == []
+
+    async def _fire(self, chunks: list[bytes]) -> None:
+        port = self._hub.port
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        for chunk in chunks:
+            writer.write(chunk)
+            await asyncio.sleep(0)
+        canary = await asyncio.open_connection("127.0.0.1", port)
+        assert b"welcome" in await upgrade(canary)
+        canary[1].write(text_frame(b'{"type":"ping","requestId":"alive"}'))
+        assert b"alive" in await canary[0].read(65536)
+        for one in (writer, canary[1]):
+            one.transport.abort()
+
+    async def _settle(self) -> None:
+        shell = self._hub.shell
+        await until(lambda: not shell.handlers and not shell.entrance.waiting)
+        assert shell.hub.connections() == 0
+
+
+def rounds(
+    seconds: float, seed: int, examples: int = 500, make: Callable[[], Target | RealTarget] = Target
+) -> int:
     """Fuzz until the time is up, a round at least; return how many streams were tried."""
     tried = 0
 
@@ -248,7 +310,7 @@ def rounds(seconds: float, seed: int, examples: int = 500) -> int:
 
     end = time.monotonic() + seconds
     while not tried or time.monotonic() < end:
-        with Target() as target:
+        with make() as target:
             hypothesis.seed(seed)(one_round)(target)
         seed += 1
     return tried
@@ -261,7 +323,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
     chosen = parser.parse_args()
     print(f"from seed {chosen.seed} on", file=sys.stderr)  # noqa: T201 -- a command's output
-    tried = rounds(chosen.seconds, chosen.seed)
+    tried = rounds(chosen.seconds / 2, chosen.seed)
+    tried += rounds(chosen.seconds / 2, chosen.seed, make=RealTarget)
     print(f"{tried} streams, no failure")  # noqa: T201 -- a command's output
 
 

@@ -278,6 +278,7 @@ def test_a_head_of_exactly_the_limit_passes_and_a_byte_more_is_431(loop: Virtual
         padding = size + 4 - len(frame)
         caller = door.call(door_head(padding))
         assert caller.status == (101 if size == MAX_HEAD_BYTES else 431)
+    assert door.shell.traffic.refused == {"431": 1}
 
 
 def door_head(padding: int) -> bytes:
@@ -285,6 +286,32 @@ def door_head(padding: int) -> bytes:
         b"GET /v1?key=%s&x=%s HTTP/1.1\r\nHost: hub\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Key: MDAwMDAwMDAwMDAwMDAwMA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     ) % (KEY.encode(), b"x" * padding)
+
+
+def test_an_idle_http_connection_is_kept_for_five_seconds(loop: VirtualLoop) -> None:
+    caller = Door(loop).call(HEALTH)
+    loop.advance(4.9)
+    assert not caller.gone
+    caller.write(HEALTH)
+    loop.advance(4.9)
+    assert caller.data.count(b"HTTP/1.1 200 OK") == 2
+    assert not caller.gone
+    loop.advance(0.2)
+    assert caller.gone
+
+
+def test_a_silent_peer_is_pinged_after_20_s_and_gone_after_40(loop: VirtualLoop) -> None:
+    door = Door(loop)
+    caller = door.upgrade()
+    loop.advance(19.9)
+    assert (9, b"") not in frames_of(caller)
+    loop.advance(0.2)
+    assert (9, b"") in frames_of(caller)
+    loop.advance(19.8)
+    assert not caller.gone
+    loop.advance(0.2)
+    assert caller.gone
+    assert door.shell.hub.connections() == 0
 
 
 def test_line_ends_between_requests_keep_no_connection_open(loop: VirtualLoop) -> None:
