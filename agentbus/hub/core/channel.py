@@ -21,15 +21,17 @@ class Channel:
     Attributes:
         name: the channel's name.
         subscribers: each subscribed session, and whether it asked for the sender's metadata.
-        roster: the peers behind them.
+        roster: the peers behind them, and those at other hubs.
+        elsewhere: subscribed connections at other hubs, by the hub's life; None before the first.
     """
 
-    __slots__ = ("_audience", "_watchers", "name", "roster", "subscribers")
+    __slots__ = ("_audience", "_watchers", "elsewhere", "name", "roster", "subscribers")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.subscribers: dict[Session, bool] = {}
         self.roster = Roster(name)
+        self.elsewhere: dict[str, int] | None = None
         self._audience: tuple[Sessions, Sessions] | None = None
         self._watchers: Sessions | None = None
 
@@ -48,6 +50,17 @@ class Channel:
         del self.subscribers[session]
         self.roster.leave(session)
         self._audience = self._watchers = None
+
+    def join_elsewhere(self, hub: str, peer: PresencePeer, before: int, connections: int) -> None:
+        """Let a peer have so many subscribed connections at another hub, where it had `before`."""
+        if not before:
+            self.roster.enter_elsewhere(peer)
+        elif not connections:
+            self.roster.leave_elsewhere(peer.peer_id)
+        elsewhere = self.elsewhere = self.elsewhere or {}
+        elsewhere[hub] = elsewhere.get(hub, 0) + connections - before
+        if not elsewhere[hub]:
+            del elsewhere[hub]
 
     def message(
         self, sender: PresencePeer, data: msgspec.Raw, exclude: Session | None = None
