@@ -129,7 +129,7 @@ class Cluster:
             self.links.hear(packet.sender, now.monotonic)
             return []
         if isinstance(packet, Bye):
-            return self._gone(filter(None, [self.links.remove(packet.sender)]), now)
+            return self._gone(filter(None, [self.links.depart(packet.sender)]), now)
         link = self.links.batch(packet, now.monotonic)
         return [] if link is None else self._take_in(link, packet.messages, now)
 

@@ -18,6 +18,10 @@ MAX_HUBS = 256
 """Other hubs that are listened to; further ones are ignored and counted."""
 
 
+MAX_DEPARTED = 256
+"""Hubs that said goodbye and are remembered: what of theirs comes late brings them back no more."""
+
+
 class ClusterTimes(msgspec.Struct, frozen=True, kw_only=True):
     """How long hubs wait for one another, in seconds.
 
@@ -69,6 +73,7 @@ class Links:
         self._seats = seats
         self._on_waiting = on_waiting
         self._by_life: dict[str, Link] = {}
+        self._departed: dict[str, None] = {}
         self._streams = 0
         self._open = False
         self._echoed = float("-inf")
@@ -100,9 +105,11 @@ class Links:
             self._begin(link)
 
     def hear(self, life: str, now: float) -> Link | None:
-        """Note a sign of life of another hub; None where there are too many."""
+        """Note a sign of life of another hub; None where it has left, or there are too many."""
         link = self._by_life.get(life)
         if link is None:
+            if life in self._departed:
+                return None
             if len(self._by_life) >= MAX_HUBS:
                 self.ignored += 1
                 return None
@@ -141,8 +148,11 @@ class Links:
         """Return the link to a hub, if it is there."""
         return self._by_life.get(life)
 
-    def remove(self, life: str) -> Link | None:
-        """Forget a hub."""
+    def depart(self, life: str) -> Link | None:
+        """Forget a hub that said goodbye: this life of it is over."""
+        if len(self._departed) >= MAX_DEPARTED:
+            del self._departed[next(iter(self._departed))]
+        self._departed[life] = None
         return self._by_life.pop(life, None)
 
     def add(self, life: str, message: AnyMessage) -> bool:
