@@ -57,6 +57,7 @@ class Plane:
         self._life = membership.life
         self._was_reachable = False
         self._others = 0
+        self._over = False
         self.cluster = shell.hub.join(
             membership.name, membership.life, on_waiting=self._on_waiting, times=times
         )
@@ -84,6 +85,7 @@ class Plane:
 
     def farewell(self) -> None:
         """Tell the others that this hub's peers are gone."""
+        self._over = True
         for parcel in self.cluster.farewell():
             self._backplane.send(parcel.to, parcel.payload)
 
@@ -118,6 +120,8 @@ class Plane:
 
     def _note(self) -> None:
         """Log what an operator wants to know: the backplane came or went, a hub came or went."""
+        if self._over:
+            return
         reachable, others = self.cluster.reachable, len(self.cluster.links)
         if reachable is not self._was_reachable:
             self._was_reachable = reachable
