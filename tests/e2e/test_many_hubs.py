@@ -3,90 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
-from agentbus import (
-    ChannelMessage,
-    ConnectedEvent,
-    DirectMessage,
-    DisconnectedEvent,
-    PresenceEvent,
-    ReconnectOptions,
-    SignallingClient,
-    SignallingServerError,
-)
-from agentbus.hub.server.presets import DEV_SECRET, DEV_SECRET_ID
-from agentbus.hub.server.tokens import mint
-from agentbus.runtime import SystemClock
-from tests.e2e.cluster import Condition, HubProgram, NatsServer, need_nats, started
+from agentbus import SignallingError, SignallingServerError
+from tests.e2e.cluster import HubProgram, NatsServer, Program, need_nats, started
+from tests.e2e.people import PATIENCE, ROOM, Person, all_see_all, people, traffic_passes
 
 pytestmark = pytest.mark.e2e
-PATIENCE = 30.0
-ROOM = "room"
 Request = Callable[[], Any]
-
-
-class Person:
-    """A client under a name of its own at one hub, and what it heard."""
-
-    def __init__(self, name: str, hub: HubProgram) -> None:
-        self.name = name
-        self.heard: list[tuple[str, Any]] = []
-        self.directs: list[Any] = []
-        self.welcomes = 0
-        self._news = asyncio.Event()
-        clock = SystemClock()
-        self.client = SignallingClient(
-            token_provider=lambda: mint(DEV_SECRET_ID, DEV_SECRET, subject=name, issued_at=clock.wall()),
-            url=hub.url,
-            reconnect=ReconnectOptions(initial_delay=0.1, max_delay=0.3),
-        )
-        for event in (ChannelMessage, DirectMessage, PresenceEvent, ConnectedEvent, DisconnectedEvent):
-            self.client.on(event)(self._hear)
-
-    async def _hear(self, event: Any) -> None:
-        if isinstance(event, ChannelMessage):
-            self.heard.append((event.sender, event.data))
-        elif isinstance(event, DirectMessage):
-            self.directs.append(event.data)
-        elif isinstance(event, ConnectedEvent):
-            self.welcomes += 1
-        self._news.set()
-
-    def others(self) -> set[str]:
-        """Who is in the room, as this client was told."""
-        return {peer.peer_id for peer in self.client.roster(ROOM)}
-
-    async def until(self, condition: Condition) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while not condition():
-                self._news.clear()
-                await self._news.wait()
-
-    async def refusal(self, request: Any) -> str:
-        """Return the code with which the hub refuses a request."""
-        with pytest.raises(SignallingServerError) as refused:
-            await request
-        return str(refused.value.code)
-
-
-@asynccontextmanager
-async def people(*hubs: HubProgram) -> AsyncGenerator[list[Person]]:
-    """One person at each hub, all in the room and aware of each other."""
-    async with AsyncExitStack() as stack:
-        all_of_them = [Person(f"person-{number}", hub) for number, hub in enumerate(hubs)]
-        for person in all_of_them:
-            await stack.enter_async_context(person.client)
-            await person.client.subscribe(ROOM)
-        names = {person.name for person in all_of_them}
-        for person in all_of_them:
-            await person.until(lambda person=person: person.others() == names - {person.name})
-        yield all_of_them
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
@@ -123,23 +52,11 @@ async def first_success(request: Request) -> None:
                     raise
 
 
-async def traffic_passes(one: Person, other: Person) -> None:
-    """Publish and send from one to the other, and back."""
-    for source, target in ((one, other), (other, one)):
-        heard, directs = len(target.heard), len(target.directs)
-        for number in range(20):
-            await source.client.publish(ROOM, number)
-        await source.client.send(target.name, "hello")
-        await target.until(lambda target=target, heard=heard: len(target.heard) >= heard + 20)
-        assert target.heard[heard:] == [(source.name, number) for number in range(20)]
-        await target.until(lambda target=target, directs=directs: len(target.directs) > directs)
-
-
 def test_three_hubs_are_one_and_stay_so_when_a_hub_and_nats_are_killed(nats: NatsServer) -> None:
     hubs = hubs_on(nats, 3)
 
     async def main() -> None:
-        async with people(*hubs) as (alice, bob, carol):
+        async with people(*(hub.url for hub in hubs)) as (alice, bob, carol):
             await traffic_passes(alice, carol)
             assert await alice.refusal(alice.client.send("nobody", 1)) == "peer_not_found"
 
@@ -176,7 +93,7 @@ def test_a_hub_that_is_told_to_stop_takes_its_peers_along_at_once(nats: NatsServ
     hubs = hubs_on(nats, 2)
 
     async def main() -> None:
-        async with people(*hubs) as (alice, bob):
+        async with people(*(hub.url for hub in hubs)) as (alice, bob):
             bob.client.close()
             await alice.until(lambda: alice.others() == set())
             code = await asyncio.to_thread(hubs[1].stop)
@@ -184,3 +101,60 @@ def test_a_hub_that_is_told_to_stop_takes_its_peers_along_at_once(nats: NatsServ
 
     with started(nats), started(*hubs):
         run(main())
+
+
+class Talker:
+    """Publishes numbers until told to stop; knows which were acked, and when somebody was being killed."""
+
+    def __init__(self, person: Person) -> None:
+        self.person = person
+        self.acked: list[int] = []
+        self.refused: list[int] = []
+        self.talking = True
+
+    async def talk(self) -> None:
+        number = 0
+        while self.talking:
+            number += 1
+            try:
+                await self.person.client.publish(ROOM, number)
+            except SignallingError:  # refused, or cut off: it may have arrived
+                self.refused.append(number)
+                await self.person.until(lambda: self.person.client.state == "connected")
+            else:
+                self.acked.append(number)
+
+    def check(self, listener: Person, quiet: list[range]) -> None:
+        """Nothing comes twice or out of order; what is acked while nobody is being killed arrives."""
+        heard = [data for sender, data in listener.heard if sender == self.person.name]
+        assert heard == sorted(set(heard))
+        must = {number for number in self.acked for span in quiet if number in span}
+        assert must <= set(heard), sorted(must - set(heard))[:10]
+
+
+async def kill_at_random(nats: NatsServer, hubs: list[HubProgram], rounds: int, random: Random) -> None:
+    async with people(*(hub.url for hub in hubs)) as everybody:
+        talkers = [Talker(person) for person in everybody]
+        talking = [asyncio.create_task(talker.talk()) for talker in talkers]
+        quiet: list[list[range]] = [[] for _ in talkers]
+        for _ in range(rounds):
+            begins = [len(talker.acked) + len(talker.refused) for talker in talkers]
+            await everybody[0].until(lambda begins=begins: len(talkers[0].acked) > begins[0] + 50)
+            ends = [len(talker.acked) + len(talker.refused) for talker in talkers]
+            for spans, begin, end in zip(quiet, begins, ends, strict=True):
+                spans.append(range(begin + 2, end - 1))
+            victim: Program = random.choice([nats, *hubs])
+            await asyncio.to_thread(victim.kill)
+            await asyncio.to_thread(victim.start)
+            await all_see_all(everybody)
+            await first_success(lambda: everybody[0].client.send(everybody[1].name, "?"))
+            await first_success(lambda: everybody[2].client.send(everybody[0].name, "?"))
+        for talker in talkers:
+            talker.talking = False
+        await asyncio.gather(*talking)
+        await traffic_passes(everybody[0], everybody[1])
+        await traffic_passes(everybody[1], everybody[2])
+        for talker, spans in zip(talkers, quiet, strict=True):
+            for listener in everybody:
+                if listener is not talker.person:
+                    talker.check(listener, spans)

@@ -145,7 +145,7 @@ class NatsBackplane:
             **self._secrets(),
         )
         for subject in (self._subject(None), self._subject(self._life)):
-            await client.subscribe(
+            await client.subscribe(  # pyright: ignore[reportUnknownMemberType] -- a bare Future of nats-py's
                 subject, cb=self._on_message, pending_msgs_limit=0, pending_bytes_limit=MAX_UNREAD_BYTES
             )
         await client.flush(CONNECT_TIMEOUT)

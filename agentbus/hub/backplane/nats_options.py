@@ -112,9 +112,9 @@ def parse_nats_url(
 def _split(text: str) -> SplitResult:
     try:
         part = urlsplit(text)
-        usable = part.scheme in SCHEMES and part.hostname and part.port != 0
-    except ValueError:
-        usable = False
+        usable = part.scheme in SCHEMES and bool(part.hostname) and part.port != 0
+    except ValueError:  # as of a port that is no number
+        part, usable = SplitResult("", "", "", "", ""), False
     if not usable or part.path not in ("", "/") or part.query or part.fragment:
         raise HubConfigError("backplane", "url", "must be nats://host:4222 or tls://host:4222")
     return part

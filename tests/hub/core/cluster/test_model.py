@@ -2,8 +2,8 @@
 
 In the first machine everything arrives before the next thing happens, and each delivery, answer and roster
 is predicted as for a single hub; hubs die, are parted and stand still meanwhile. In the second one packets
-arrive whenever they like: order per publisher and channel holds all the same, nothing comes twice, and when all has
-arrived, all hubs agree.
+arrive whenever they like: order per publisher and channel holds all the same, nothing comes twice, and when
+all has arrived, all hubs agree.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from hypothesis.stateful import (
     consumes,
     initialize,
     invariant,
-    multiple,
     multiple,
     rule,
     run_state_machine_as_test,

@@ -119,7 +119,8 @@ def test_a_partition_removes_the_other_sides_peers_and_healing_brings_them_back(
     alice = hubs[0].join("room", peer="alice")
     bob = hubs[1].join("room", peer="bob")
     hubs.advance(0.05)
-    alice.take(), bob.take()
+    alice.take()
+    bob.take()
     hubs.exchange.cut_off(hubs[1].life)
     hubs.advance(LEASE + 2 * BEAT)
     assert changes(alice) == [([], ["bob"])]

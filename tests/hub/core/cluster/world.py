@@ -82,7 +82,7 @@ class ClusterWorld:
     def __init__(self, hubs: int, *apps: AppConfig, **config: Any) -> None:
         self.now = Instant(100.0, 1_750_000_000.0)
         self.under_way: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
-        self.exchange = MemoryExchange(lambda fn, *args: self.under_way.append((fn, args)))
+        self.exchange = MemoryExchange(self._later)
         self._apps = apps or (app(),)
         self._config = config
         self._lives = 0
@@ -90,6 +90,9 @@ class ClusterWorld:
         for _ in range(hubs):
             self.start()
         self.settle()
+
+    def _later(self, fn: Callable[..., object], *args: Any) -> None:
+        self.under_way.append((fn, args))
 
     def __getitem__(self, index: int) -> Member:
         return self.members[index]
