@@ -2,7 +2,8 @@
 
 A send goes to the hubs that are known to hold its peer, or to all where none is known. If all of them answer
 that the peer is not there, it goes to those that were not asked yet: the peer may have moved meanwhile. Only
-when nobody is left to ask is the peer not found.
+when nobody is left to ask is the peer not found. The first hub that has handed it over settles it, so that a
+hub that just died holds nobody up.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ class Sends:
                 ask.failed = True
 
     def _settle(self, number: int, ask: Ask, now: Instant) -> list[Command]:
-        if ask.waiting:
+        if ask.waiting and not ask.handed:
             return []
         rest = self._links.lives - ask.asked
         if rest and ask.outcome is Outcome.NOWHERE:

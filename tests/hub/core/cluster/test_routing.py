@@ -102,10 +102,21 @@ def test_a_direct_reaches_all_connections_of_a_peer_at_all_hubs() -> None:
     hubs = ClusterWorld(3)
     alice = hubs[0].join()
     bobs = [hubs[index].join(peer="bob") for index in (0, 1, 2, 2)]
-    assert alice.say({"type": "send", "to": "bob", "data": 1, "requestId": "s"}) == []
+    assert alice.ask("send", to="bob", data=1) == {"type": "ack", "requestId": "r"}
     hubs.settle()
     assert [messages(bob.take(), "direct") for bob in bobs] == [[1]] * 4
+
+
+def test_a_hub_that_just_died_holds_no_ack_up_when_the_peer_is_at_another_one() -> None:
+    hubs = ClusterWorld(3)
+    alice = hubs[0].join()
+    hubs[1].join(peer="bob")
+    bob = hubs[2].join(peer="bob")
+    hubs.kill(hubs[1])
+    alice.say({"type": "send", "to": "bob", "data": 1, "requestId": "s"})
+    hubs.settle()
     assert alice.take() == [{"type": "ack", "requestId": "s"}]
+    assert messages(bob.take(), "direct") == [1]
 
 
 def test_a_peer_that_is_nowhere_is_not_found() -> None:
