@@ -28,14 +28,20 @@ ROOM = "room"
 
 
 class Person:
-    """A client of one hub."""
+    """A client of one hub.
 
-    def __init__(self, name: str, url: str) -> None:
+    Args:
+        name: its peer id.
+        url: of its hub.
+        news: set whenever it hears something; shared by those who wait for one another.
+    """
+
+    def __init__(self, name: str, url: str, news: asyncio.Event) -> None:
         self.name = name
         self.heard: list[tuple[str, Any]] = []
         self.directs: list[Any] = []
         self.welcomes = 0
-        self._news = asyncio.Event()
+        self._news = news
         clock = SystemClock()
         self.client = SignallingClient(
             token_provider=lambda: mint(DEV_SECRET_ID, DEV_SECRET, subject=name, issued_at=clock.wall()),
@@ -75,7 +81,8 @@ class Person:
 async def people(*urls: str) -> AsyncGenerator[list[Person]]:
     """One person at each URL, all in the room and aware of each other."""
     async with AsyncExitStack() as stack:
-        everybody = [Person(f"person-{number}", url) for number, url in enumerate(urls)]
+        news = asyncio.Event()
+        everybody = [Person(f"person-{number}", url, news) for number, url in enumerate(urls)]
         for person in everybody:
             await stack.enter_async_context(person.client)
             await person.client.subscribe(ROOM)
