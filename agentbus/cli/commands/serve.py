@@ -111,6 +111,8 @@ def serve(
         for warning in settings.warnings:
             console.complain(warning)
         if (count := workers or server.workers) > 1:
+            if listen.uds is not None:
+                raise misused("--workers share a port, not a unix socket: give a host and a port")
             joining.membership(None)  # a mistake is said once, not by each of them
             serve_with_workers(count, listen, joining)
             return

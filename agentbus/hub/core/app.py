@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from agentbus.hub.core.channel import Channel
+from agentbus.hub.core.commands import Broadcast, Command
 from agentbus.hub.core.config import AppConfig
 from agentbus.hub.core.instant import Instant
 from agentbus.hub.core.quotas import Meter
 from agentbus.hub.core.session import Session
-from agentbus.protocol import PresencePeer
+from agentbus.protocol import PresencePeer, encode_direct
 
 if TYPE_CHECKING:
     from agentbus.hub.core.cluster import Cluster
@@ -100,6 +103,21 @@ class App:
             del self.elsewhere[peer][hub]
             if not self.elsewhere[peer]:
                 del self.elsewhere[peer]
+
+    def hand_over(self, peer: str, sender: PresencePeer, data: msgspec.Raw) -> tuple[int, list[Command]]:
+        """Bring a message to a peer's connections here; return how many those are, and the commands."""
+        receivers = self.peers.get(peer)
+        if receivers is None:
+            return 0, []
+        return len(receivers), [Broadcast(receivers, encode_direct(sender.peer_id, data, sender.metadata))]
+
+    def listen_elsewhere(self, hub: str, name: str, wanted: bool) -> None:
+        """Note whether another hub wants a channel's messages, though nobody may be subscribed there."""
+        channel = self.channels.get(name)
+        if channel is None:
+            channel = self.channels[name] = Channel(name)
+        channel.listen_elsewhere(hub, wanted)
+        self._drop_if_empty(channel)
 
     def join_elsewhere(
         self, hub: str, name: str, peer: PresencePeer, before: int, connections: int

@@ -22,16 +22,18 @@ class Channel:
         name: the channel's name.
         subscribers: each subscribed session, and whether it asked for the sender's metadata.
         roster: the peers behind them, and those at other hubs.
-        elsewhere: subscribed connections at other hubs, by the hub's life; None before the first.
+        elsewhere: subscribed connections at other hubs, by the hub's life, those included that listen without
+            any; None before the first.
     """
 
-    __slots__ = ("_audience", "_watchers", "elsewhere", "name", "roster", "subscribers")
+    __slots__ = ("_audience", "_listening", "_watchers", "elsewhere", "name", "roster", "subscribers")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.subscribers: dict[Session, bool] = {}
         self.roster = Roster(name)
         self.elsewhere: dict[str, int] | None = None
+        self._listening: frozenset[str] = frozenset()
         self._audience: tuple[Sessions, Sessions] | None = None
         self._watchers: Sessions | None = None
 
@@ -57,9 +59,17 @@ class Channel:
             self.roster.enter_elsewhere(peer)
         elif not connections:
             self.roster.leave_elsewhere(peer.peer_id)
+        self._count_elsewhere(hub, connections - before)
+
+    def listen_elsewhere(self, hub: str, wanted: bool) -> None:
+        """Note whether another hub wants the messages, though nobody may be subscribed there."""
+        self._listening = self._listening | {hub} if wanted else self._listening - {hub}
+        self._count_elsewhere(hub, 0)
+
+    def _count_elsewhere(self, hub: str, more: int) -> None:
         elsewhere = self.elsewhere = self.elsewhere or {}
-        elsewhere[hub] = elsewhere.get(hub, 0) + connections - before
-        if not elsewhere[hub]:
+        elsewhere[hub] = elsewhere.get(hub, 0) + more
+        if not elsewhere[hub] and hub not in self._listening:
             del elsewhere[hub]
 
     def message(

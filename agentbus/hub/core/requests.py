@@ -115,8 +115,7 @@ class Requests:
         if not app.meter.has_room(now):
             return self.refuse(session, ErrorCode.OVER_MESSAGE_QUOTA, frame.request_id)
         if app.cluster is not None and (receivers is None or frame.to in app.elsewhere):
-            payload = encode_direct(session.peer_id, frame.data, session.peer.metadata)
-            return app.cluster.send(session, frame.request_id, frame.to, payload, now)
+            return app.cluster.send(session, frame.request_id, frame.to, frame.data, now)
         if receivers is None:
             return self.refuse(session, ErrorCode.PEER_NOT_FOUND, frame.request_id)
         app.meter.take_message(now)

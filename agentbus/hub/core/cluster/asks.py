@@ -33,7 +33,7 @@ class Ask:
         session: who sent it.
         request_id: of its frame.
         peer: who it is for.
-        frame: the `direct` frame.
+        data: the payload.
         asked: the lives of the hubs that were asked so far.
         waiting: those that have not answered.
         handed: connections that have it.
@@ -41,13 +41,13 @@ class Ask:
         due: monotonic seconds at which it is given up.
     """
 
-    __slots__ = ("asked", "due", "failed", "frame", "handed", "peer", "request_id", "session", "waiting")
+    __slots__ = ("asked", "data", "due", "failed", "handed", "peer", "request_id", "session", "waiting")
 
-    def __init__(self, session: Session, request_id: str | None, peer: str, frame: bytes, due: float) -> None:
+    def __init__(self, session: Session, request_id: str | None, peer: str, data: bytes, due: float) -> None:
         self.session = session
         self.request_id = request_id
         self.peer = peer
-        self.frame = frame
+        self.data = data
         self.due = due
         self.asked: set[str] = set()
         self.waiting: set[str] = set()

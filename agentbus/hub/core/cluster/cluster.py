@@ -34,7 +34,7 @@ from agentbus.hub.core.cluster.messages import (
 )
 from agentbus.hub.core.cluster.sends import Refuse, Sends
 from agentbus.hub.core.cluster.tally import Tally
-from agentbus.hub.core.commands import Broadcast, Command
+from agentbus.hub.core.commands import Command
 from agentbus.hub.core.instant import Instant
 from agentbus.hub.core.presence import PresenceSchedule
 from agentbus.hub.core.session import Session
@@ -62,6 +62,8 @@ class Cluster:
     Attributes:
         links: the other hubs.
         unreadable: packets and messages that this version could not read.
+        on_gap: called when messages of other hubs may be missing: one was lost on the way, a hub died, or the
+            backplane was away.
     """
 
     def __init__(
@@ -88,6 +90,8 @@ class Cluster:
         self.links = Links(life, times, self._seats, on_waiting)
         self._sends = Sends(self.links, refuse, statistics, times.answer)
         self._tallies: dict[str, Tally] = {}
+        self._listening: dict[tuple[str, str], None] = {}
+        self.on_gap: Callable[[], object] = lambda: None
         for app in apps.values():
             self.enrol(app)
 
@@ -110,7 +114,7 @@ class Cluster:
     def closed(self, now: Instant) -> list[Command]:
         """Hear that the backplane is away, or has lost something of what it was given."""
         self.links.closed()
-        return self._sends.fail_all(now)
+        return self._cut_off(now)
 
     def received(self, payload: bytes, now: Instant) -> list[Command]:
         """Take in one packet."""
@@ -130,7 +134,10 @@ class Cluster:
             return []
         if isinstance(packet, Bye):
             return self._gone(filter(None, [self.links.depart(packet.sender)]), now)
+        gaps = self.links.gaps
         link = self.links.batch(packet, now.monotonic)
+        if self.links.gaps != gaps:
+            self.on_gap()
         return [] if link is None else self._take_in(link, packet.messages, now)
 
     def _take_in(self, link: Link, messages: Iterable[msgspec.Raw], now: Instant) -> list[Command]:
@@ -165,9 +172,11 @@ class Cluster:
         """Beat, tell the counts, remove hubs that are gone, give up questions that nobody answers."""
         was_reachable = self.reachable
         gone = self.links.look(now.monotonic)
-        commands = self._gone(gone, now) if gone else []
+        if gone:
+            self.on_gap()
+        commands = self._gone(gone, now)
         if was_reachable and not self.reachable:
-            commands += self._sends.fail_all(now)
+            commands += self._cut_off(now)
         for tally in self._tallies.values():
             if self.reachable and (news := tally.news()) is not None:
                 self.links.add_all(news)
@@ -195,10 +204,21 @@ class Cluster:
         return sum(hubs.values())
 
     def send(
-        self, session: Session, request_id: str | None, peer: str, frame: bytes, now: Instant
+        self, session: Session, request_id: str | None, peer: str, data: msgspec.Raw, now: Instant
     ) -> list[Command]:
-        """Hand a `direct` frame to every hub that has the peer; the answer comes when they have answered."""
-        return self._sends.send(session, request_id, peer, frame, now)
+        """Hand a message to the peer wherever it is; the answer to the sender comes when that is known."""
+        return self._sends.send(session, request_id, peer, data, now)
+
+    def listen(self, app: str, channel: str, *, wanted: bool) -> None:
+        """Have the others send a channel's messages, or send them no more, though nobody is subscribed here.
+
+        For who keeps a history of it; `on_gap` says when something of it may be missing.
+        """
+        if wanted:
+            self._listening[app, channel] = None
+        else:
+            self._listening.pop((app, channel), None)
+        self.links.add_all(Seat(app, channel, "", int(wanted)))
 
     def kick(self, app: str, peer: str) -> None:
         """Have every other hub close a peer's connections."""
@@ -238,11 +258,14 @@ class Cluster:
         return [*channel.message(sender, msgspec.Raw(message.data))]
 
     def on_deliver(self, link: Link, message: Deliver, _now: Instant) -> list[Command]:
-        """Hand a `direct` frame to a peer's connections here, and say how many there are."""
+        """Hand a message to a peer's connections here, and say how many there are."""
         app = self._apps.get(message.app)
-        receivers = () if app is None else app.peers.get(message.peer, ())
-        self.links.add(link.life, Delivered(message.number, len(receivers)))
-        return [Broadcast(receivers, message.frame)] if receivers else []
+        handed, commands = 0, list[Command]()
+        if app is not None:
+            sender = PresencePeer(message.sender, _raw(message.metadata))
+            handed, commands = app.hand_over(message.peer, sender, msgspec.Raw(message.data))
+        self.links.add(link.life, Delivered(message.number, handed))
+        return commands
 
     def on_delivered(self, link: Link, message: Delivered, now: Instant) -> list[Command]:
         """Hear whether another hub had the peer."""
@@ -267,6 +290,10 @@ class Cluster:
 
     # -- seats ---------------------------------------------------------------------------------------------
 
+    def _cut_off(self, now: Instant) -> list[Command]:
+        self.on_gap()
+        return self._sends.fail_all(now)
+
     def _gone(self, links: Iterable[Link], now: Instant) -> list[Command]:
         commands: list[Command] = []
         for link in links:
@@ -283,6 +310,9 @@ class Cluster:
         if not seat.channel:
             app.count_elsewhere(life, seat.peer, before, seat.connections)
             return []
+        if not seat.peer:
+            app.listen_elsewhere(life, seat.channel, bool(seat.connections))
+            return []
         peer = PresencePeer(seat.peer, _raw(seat.metadata))
         channel = app.join_elsewhere(life, seat.channel, peer, before, seat.connections)
         return self._presence.changed(channel, now.monotonic)
@@ -294,6 +324,8 @@ class Cluster:
             for channel in app.channels.values():
                 for peer, connections in channel.roster.local():
                     yield _seat(app.id, channel.name, peer, connections)
+        for app_id, name in self._listening:
+            yield Seat(app_id, name, "", 1)
 
 
 def _seat(app: str, channel: str, peer: PresencePeer, connections: int) -> Seat:

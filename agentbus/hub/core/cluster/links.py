@@ -56,6 +56,7 @@ class Links:
 
     Attributes:
         reachable: whether the backplane carries.
+        gaps: how often something of another hub was missing.
         ignored: hubs' packets that were ignored because there are too many hubs.
     """
 
@@ -67,6 +68,7 @@ class Links:
         on_waiting: Callable[[], object],
     ) -> None:
         self.reachable = False
+        self.gaps = 0
         self.ignored = 0
         self._life = life
         self._times = times
@@ -124,7 +126,10 @@ class Links:
         link = self.hear(batch.sender, now)
         if link is None:
             return None
+        was_synced = link.synced
         news = link.accept(batch)
+        if was_synced and not link.synced and batch.number > 1:
+            self.gaps += 1
         if not link.synced and batch.number > 1:
             self._ask_restart(link, now)
         return link if news else None

@@ -30,7 +30,7 @@ class Seat(Message, frozen=True, array_like=True, tag=2):
     Attributes:
         app: the app's id.
         channel: its name; "" for the app as a whole.
-        peer: the peer's id.
+        peer: the peer's id; "" for the hub itself, which wants the messages and is no peer.
         connections: how many there are now; 0 when the last one left.
         metadata: the peer's metadata as JSON; of channels only.
     """
@@ -57,19 +57,23 @@ class Publication(Message, frozen=True, array_like=True, tag=4):
 
 
 class Deliver(Message, frozen=True, array_like=True, tag=5):
-    """Hand a `direct` frame to the connections of a peer at your hub, and answer with `Delivered`.
+    """Hand a message to the connections of a peer at your hub, and answer with `Delivered`.
 
     Attributes:
         number: names the question.
         app: the app's id.
         peer: who it is for.
-        frame: the whole frame, as it goes to each connection.
+        sender: the sending peer's id.
+        data: the payload, JSON.
+        metadata: the sender's, JSON.
     """
 
     number: int
     app: str
     peer: str
-    frame: bytes
+    sender: str
+    data: bytes
+    metadata: bytes | None = None
 
 
 class Delivered(Message, frozen=True, array_like=True, tag=6):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import msgspec
+
 from agentbus.hub.core.cluster.asks import Ask, Asks, Outcome
 from agentbus.hub.core.cluster.links import Links
 from agentbus.hub.core.cluster.messages import Deliver
-from agentbus.hub.core.commands import Broadcast, Command, Send
+from agentbus.hub.core.commands import Command, Send
 from agentbus.hub.core.instant import Instant
 from agentbus.hub.core.session import Session
 from agentbus.hub.core.statistics import Statistics
@@ -39,14 +41,12 @@ class Sends:
         return len(self._asks)
 
     def send(
-        self, session: Session, request_id: str | None, peer: str, frame: bytes, now: Instant
+        self, session: Session, request_id: str | None, peer: str, data: msgspec.Raw, now: Instant
     ) -> list[Command]:
         """Hand over what can be here; ask the hubs that hold the peer, or all where none is known to."""
         app = session.app
-        receivers = app.peers.get(peer, ())
-        commands: list[Command] = [Broadcast(receivers, frame)] if receivers else []
-        ask = Ask(session, request_id, peer, frame, now.monotonic + self._patience)
-        ask.handed = len(receivers)
+        ask = Ask(session, request_id, peer, bytes(data), now.monotonic + self._patience)
+        ask.handed, commands = app.hand_over(peer, session.peer, data)
         holders = set(app.elsewhere.get(peer, ()))
         if not self._links.reachable or not self._asks.has_room(app.id):
             ask.failed = True
@@ -98,7 +98,9 @@ class Sends:
 
     def _put(self, number: int, ask: Ask, lives: set[str]) -> None:
         """Ask hubs, in the order of their names, so that a run can be repeated."""
-        message = Deliver(number, ask.session.app.id, ask.peer, ask.frame)
+        sender = ask.session.peer
+        metadata = None if sender.metadata is None else bytes(sender.metadata)
+        message = Deliver(number, ask.session.app.id, ask.peer, sender.peer_id, ask.data, metadata)
         for life in sorted(lives):
             ask.asked.add(life)
             if self._links.add(life, message):

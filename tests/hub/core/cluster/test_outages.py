@@ -68,6 +68,27 @@ def test_a_hub_that_does_not_hear_itself_knows_that_the_backplane_is_away() -> N
     assert not hubs[0].core.reachable
 
 
+def test_who_keeps_a_history_hears_of_what_may_be_missing() -> None:
+    hubs = ClusterWorld(2)
+    gaps: list[str] = []
+    hubs[0].core.on_gap = lambda: gaps.append("gap")
+    bob = hubs[1].join(peer="bob")
+    hubs.advance(2 * BEAT)
+    assert gaps == []
+    hubs.exchange.swallow(1)
+    bob.subscribe("room")
+    hubs.advance(2 * BEAT)
+    assert gaps == ["gap"]
+    hubs.exchange.take_away()
+    hubs.settle()
+    assert gaps == ["gap"] * 2
+    hubs.exchange.bring_back()
+    hubs.settle()
+    hubs.kill(hubs[1])
+    hubs.advance(2 * LEASE)
+    assert gaps == ["gap"] * 3
+
+
 def test_nothing_is_kept_for_other_hubs_while_the_backplane_is_away() -> None:
     hubs = away()
     alice = hubs[0].world.join(peer="alice")

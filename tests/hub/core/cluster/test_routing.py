@@ -16,6 +16,19 @@ def messages(frames: list[dict[str, Any]], kind: str = "message") -> list[Any]:
     return [frame["data"] for frame in frames if frame["type"] == kind]
 
 
+def addressees(hubs: ClusterWorld) -> list[str | None]:
+    """Return the list to which whoever a packet is for is added."""
+    taken: list[str | None] = []
+    carry = hubs.exchange.carry
+
+    def watch(sender: str, to: str | None, payload: bytes) -> None:
+        taken.append(to)
+        carry(sender, to, payload)
+
+    hubs.exchange.carry = watch  # type: ignore[method-assign]
+    return taken
+
+
 def test_a_publish_reaches_subscribers_at_every_hub_byte_for_byte() -> None:
     hubs = ClusterWorld(3)
     alice = hubs[0].join()
@@ -45,20 +58,35 @@ def test_nothing_is_sent_to_hubs_without_subscribers() -> None:
     hubs = ClusterWorld(3)
     alice = hubs[0].join("room")
     bob = hubs[1].join("room")
-    hubs.settle()
-    taken: list[str | None] = []
-    carry = hubs.exchange.carry
-
-    def watch(sender: str, to: str | None, payload: bytes) -> None:
-        taken.append(to)
-        carry(sender, to, payload)
-
-    hubs.exchange.carry = watch  # type: ignore[method-assign]
+    taken = addressees(hubs)
     alice.say({"type": "publish", "channel": "room", "data": 1})
     alice.say({"type": "publish", "channel": "elsewhere", "data": 1})
     hubs.settle()
     assert taken == [hubs[1].life]
     assert messages(bob.take()) == [1]
+
+
+def test_a_hub_that_listens_gets_messages_though_nobody_is_subscribed_there() -> None:
+    hubs = ClusterWorld(3)
+    alice = hubs[0].join()
+    came = addressees(hubs)
+    hubs[1].core.listen("demo", "room", wanted=True)
+    hubs.settle()
+    came.clear()
+    published = hubs[0].world.hub.publish(
+        "demo", "room", msgspec.Raw(b'"heard"'), PresencePeer("system"), hubs.now
+    )
+    assert published is not None
+    assert published.delivered == 0
+    hubs.settle()
+    assert came == [hubs[1].life]
+    assert hubs[0].peers("room") == []
+    hubs[1].core.listen("demo", "room", wanted=False)
+    hubs.settle()
+    came.clear()
+    alice.say({"type": "publish", "channel": "room", "data": "unheard"})
+    hubs.settle()
+    assert came == []
 
 
 def test_messages_of_one_publisher_keep_their_order() -> None:
