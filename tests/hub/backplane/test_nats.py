@@ -143,3 +143,25 @@ def test_a_hub_finds_its_way_back_when_nats_was_away(tmp_path: Path) -> None:
 
     with serving(tmp_path) as server:
         run(main(server))
+
+
+def test_a_hub_begins_without_nats_and_joins_when_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentbus.hub.backplane.nats.FIRST_CONNECT_TIMEOUT", 0.1)
+    need_nats()
+    server = NatsServer(tmp_path)
+
+    async def main() -> None:
+        async with joined(f"nats://127.0.0.1:{server.port}", "one") as (one, ones):
+            one.send(None, b"lost")
+            assert ones.opened == 0
+            await asyncio.to_thread(server.start)
+            await ones.until(lambda: ones.opened == 1)
+            one.send(None, b"here")
+            await ones.until(lambda: ones.packets == [b"here"])
+
+    try:
+        run(main())
+    finally:
+        server.kill()
