@@ -17,7 +17,7 @@ from agentbus.runtime import SystemClock
 from tests.e2e.cluster import HubProgram, NatsServer, Program, need_nats, started
 from tests.e2e.people import PATIENCE, ROOM, Person, all_see_all, people, traffic_passes
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 Request = Callable[[], Any]
 
 
@@ -130,6 +130,11 @@ class Talker:
         self.refused: list[int] = []
         self.talking = True
 
+    @property
+    def said(self) -> int:
+        """The latest number, or the one before it."""
+        return len(self.acked) + len(self.refused)
+
     async def talk(self) -> None:
         number = 0
         while self.talking:
@@ -150,32 +155,43 @@ class Talker:
         assert must <= set(heard), sorted(must - set(heard))[:10]
 
 
+async def all_acked_has_arrived(talkers: list[Talker], everybody: list[Person]) -> None:
+    for talker, listener in itertools.product(talkers, everybody):
+        if listener is not talker.person:
+            mark = (talker.person.name, talker.acked[-1])
+            await listener.until(lambda mark=mark, listener=listener: mark in listener.heard[-5000:])
+
+
+async def quiet_then_kill(talkers: list[Talker], everybody: list[Person], victim: Program) -> list[range]:
+    """Let everybody talk for a while, then kill somebody; return what each one said meanwhile."""
+    begins = [talker.said for talker in talkers]
+    await everybody[0].until(lambda: talkers[0].said > begins[0] + 50)
+    spans = [range(begin + 2, talker.said - 1) for begin, talker in zip(begins, talkers, strict=True)]
+    await all_acked_has_arrived(talkers, everybody)
+    await asyncio.to_thread(victim.kill)
+    await asyncio.to_thread(victim.start)
+    for one, other in itertools.permutations(everybody, 2):
+        await until_heard(one, other)
+    return spans
+
+
 async def kill_at_random(nats: NatsServer, hubs: list[HubProgram], rounds: int, random: Random) -> None:
     async with people(*(hub.url for hub in hubs)) as everybody:
         talkers = [Talker(person) for person in everybody]
         talking = [asyncio.create_task(talker.talk()) for talker in talkers]
-        quiet: list[list[range]] = [[] for _ in talkers]
-        for _ in range(rounds):
-            begins = [len(talker.acked) + len(talker.refused) for talker in talkers]
-            await everybody[0].until(lambda begins=begins: len(talkers[0].acked) > begins[0] + 50)
-            ends = [len(talker.acked) + len(talker.refused) for talker in talkers]
-            for spans, begin, end in zip(quiet, begins, ends, strict=True):
-                spans.append(range(begin + 2, end - 1))
-            victim: Program = random.choice([nats, *hubs])
-            await asyncio.to_thread(victim.kill)
-            await asyncio.to_thread(victim.start)
-            for one, other in itertools.permutations(everybody, 2):
-                await until_heard(one, other)
+        quiet = [
+            await quiet_then_kill(talkers, everybody, random.choice([nats, *hubs])) for _ in range(rounds)
+        ]
         for talker in talkers:
             talker.talking = False
         await asyncio.gather(*talking)
         await all_see_all(everybody)
         for one, other in itertools.permutations(everybody, 2):
             await until_heard(one, other)  # by then all that went before has arrived, too
-        for talker, spans in zip(talkers, quiet, strict=True):
+        for index, talker in enumerate(talkers):
             for listener in everybody:
                 if listener is not talker.person:
-                    talker.check(listener, spans)
+                    talker.check(listener, [spans[index] for spans in quiet])
 
 
 def test_kills_at_random_under_load_lose_nothing_in_between_and_mix_up_nothing(nats: NatsServer) -> None:

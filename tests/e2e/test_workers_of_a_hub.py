@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.cluster import HubProgram, started
 from tests.e2e.people import all_see_all, people, traffic_passes
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 PEOPLE = 6
 
 

@@ -82,6 +82,7 @@ class Cluster:
         self._apps = apps
         self._presence = presence
         self._kick = kick
+        self._statistics = statistics
         self._name = name
         self._life = life
         self._over = False
@@ -255,6 +256,7 @@ class Cluster:
         if channel is None:
             return []
         sender = PresencePeer(message.sender, _raw(message.metadata))
+        self._statistics.delivered += len(channel.subscribers)
         return [*channel.message(sender, msgspec.Raw(message.data))]
 
     def on_deliver(self, link: Link, message: Deliver, _now: Instant) -> list[Command]:
@@ -264,6 +266,7 @@ class Cluster:
         if app is not None:
             sender = PresencePeer(message.sender, _raw(message.metadata))
             handed, commands = app.hand_over(message.peer, sender, msgspec.Raw(message.data))
+            self._statistics.delivered += handed
         self.links.add(link.life, Delivered(message.number, handed))
         return commands
 

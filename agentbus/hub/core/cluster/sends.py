@@ -47,6 +47,7 @@ class Sends:
         app = session.app
         ask = Ask(session, request_id, peer, bytes(data), now.monotonic + self._patience)
         ask.handed, commands = app.hand_over(peer, session.peer, data)
+        self._statistics.delivered += ask.handed
         holders = set(app.elsewhere.get(peer, ()))
         if not self._links.reachable or not self._asks.has_room(app.id):
             ask.failed = True
