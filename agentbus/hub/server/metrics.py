@@ -76,12 +76,11 @@ class HubMetrics(Collector):
         info.add_metric((), {"version": version("agentbus")})
         yield info
         yield _gauge("ready", "Whether it takes clients.", float(self._is_ready()))
-        if self._shell.plane is not None:
-            cluster = self._shell.plane.cluster
-            yield _gauge("backplane_up", "Whether other hubs can be reached.", float(cluster.reachable))
-            yield _gauge(
-                "cluster_hubs", "Hubs that are one, this one included.", float(1 + len(cluster.links))
-            )
+        cluster = self._shell.hub.cluster
+        carries = cluster is None or cluster.reachable
+        yield _gauge("backplane_up", "Whether no other hub is out of reach.", float(carries))
+        hubs = 1 if cluster is None else 1 + len(cluster.links)
+        yield _gauge("cluster_hubs", "Hubs that are one, this one included.", float(hubs))
 
     def _about_apps(self) -> Iterator[Metric]:
         apps = self._shell.hub.apps()
