@@ -60,11 +60,15 @@ class Program:
 
     def wait_until_ready(self) -> str:
         """Return the line that says so."""
+        return self.wait_for(self._ready)
+
+    def wait_for(self, text: str) -> str:
+        """Return the next line with a text in it."""
         assert self._process is not None
         assert self._process.stderr is not None
         for line in self._process.stderr:
             self.lines.append(line)
-            if self._ready in line:
+            if text in line:
                 return line
         raise AssertionError(f"{self._command} ended: {''.join(self.lines)}")
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -65,6 +66,19 @@ def test_workers_end_with_the_process_that_started_them() -> None:
         os.kill(hub.pid, signal.SIGKILL)
         _, alive = psutil.wait_procs(workers, timeout=20)
         assert alive == []
+
+
+def test_all_workers_read_the_file_again_on_sighup(tmp_path: Path) -> None:
+    app = '[[apps]]\nid = "demo"\n[[apps.publishable_keys]]\nchannel_patterns = ["**"]\nkey = "{}"\n'
+    file = tmp_path / "hub.toml"
+    file.write_text(app.format("pk_before"))
+    hub = HubProgram("--config", str(file), "--workers", "2")
+    with started(hub):
+        file.write_text(app.format("pk_after"))
+        os.kill(hub.pid, signal.SIGHUP)
+        for _ in range(2):
+            hub.wait_for("configuration reloaded")
+        assert hub.stop() == 0
 
 
 def test_a_mistake_ends_them_all_with_2() -> None:

@@ -114,7 +114,7 @@ def serve(
             if listen.uds is not None:
                 raise misused("--workers share a port, not a unix socket: give a host and a port")
             joining.membership(None)  # a mistake is said once, not by each of them
-            serve_with_workers(count, listen, joining)
+            serve_with_workers(count, listen, joining, reloads=config is not None)
             return
     run_hub(
         settings.hub,

@@ -59,7 +59,7 @@ class Joining:
         return None
 
 
-def serve_with_workers(count: int, listen: Listen, joining: Joining) -> None:
+def serve_with_workers(count: int, listen: Listen, joining: Joining, *, reloads: bool) -> None:
     """Run so many processes on one port, as one hub, until Ctrl-C or SIGTERM."""
     from agentbus.hub.server.workers import run_workers
 
@@ -71,6 +71,7 @@ def serve_with_workers(count: int, listen: Listen, joining: Joining) -> None:
         listen.host,
         listen.port,
         relayed=not joining.over_nats,
+        reloads=reloads,
         on_ready=lambda port: console.say(
             f"agentbus hub ready on {scheme}://{host}:{port} with {count} workers"
         ),

@@ -19,7 +19,7 @@ from agentbus.hub.core.access import Grant
 from agentbus.hub.core.admission import Admission, ConnectRequest, Gate
 from agentbus.hub.core.app import App
 from agentbus.hub.core.claims import TokenVerifier, no_tokens
-from agentbus.hub.core.cluster import Cluster, ClusterTimes
+from agentbus.hub.core.cluster import Cluster, ClusterTimes, Home
 from agentbus.hub.core.commands import CLOSE_REASONS, Broadcast, Close, Command, Send
 from agentbus.hub.core.config import AppConfig, HubConfig, Limits
 from agentbus.hub.core.expiry import ExpiryQueue
@@ -109,17 +109,8 @@ class Hub:
         self, name: str, life: str, *, on_waiting: Callable[[], object], times: ClusterTimes | None = None
     ) -> Cluster:
         """Become one with other hubs of the same configuration; see `Cluster` for the arguments."""
-        self.cluster = Cluster(
-            self._apps,
-            self._presence,
-            self._requests.refuse,
-            self._disconnect_here,
-            self.statistics,
-            name=name,
-            life=life,
-            on_waiting=on_waiting,
-            times=times,
-        )
+        home = Home(self._apps, self._presence, self._requests.refuse, self._disconnect_here, self.statistics)
+        self.cluster = Cluster(home, name=name, life=life, on_waiting=on_waiting, times=times)
         return self.cluster
 
     # -- a connection's life -------------------------------------------------------------------------------
@@ -301,6 +292,8 @@ class Hub:
             if code is not None:
                 commands += self._close(session, code, now)
         self._take_apps(config.apps)
+        if self.cluster is not None:
+            self.cluster.reconfigured(now)
         return commands
 
     def _take_limits(self, limits: Limits) -> None:

@@ -26,9 +26,9 @@ from agentbus.hub.server.http import HttpConnection
 from agentbus.hub.server.listening import LISTEN_BACKLOG, UnixSocket, bind
 from agentbus.hub.server.metrics import HubMetrics
 from agentbus.hub.server.metrics_access import metrics_route
+from agentbus.hub.server.plane import Membership
 from agentbus.hub.server.request_log import RequestLog
 from agentbus.hub.server.rest.routes import control_routes
-from agentbus.hub.server.plane import Membership
 from agentbus.hub.server.session import SessionHandler
 from agentbus.hub.server.shell import HubShell
 from agentbus.hub.server.tls import CHECK_INTERVAL, Certificate

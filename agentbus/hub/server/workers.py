@@ -86,6 +86,7 @@ def run_workers(
     port: int,
     *,
     relayed: bool,
+    reloads: bool,
     on_ready: Callable[[int], object],
     on_stopping: Callable[[], object],
 ) -> int:
@@ -97,6 +98,7 @@ def run_workers(
         host: what they listen on.
         port: 0 picks a free one.
         relayed: they meet over a relay of ours, not over NATS.
+        reloads: they read a file again on SIGHUP; without one, it stops them.
         on_ready: told the port once all accept connections.
         on_stopping: told at the first signal.
 
@@ -111,6 +113,7 @@ def run_workers(
         relay = Path(folder) / "relay" if relayed else None
         command = [sys.executable, "-m", "agentbus", *arguments, "--port", str(holder.getsockname()[1])]
         fleet = _Fleet(count, command, relay, lambda: on_ready(holder.getsockname()[1]), on_stopping)
+        fleet.reloads = reloads
         return asyncio.run(fleet.run())
 
 
@@ -149,6 +152,7 @@ class _Fleet:
         self._stopping = asyncio.Event()
         self._said = False
         self._code = 0
+        self.reloads = False
 
     async def run(self) -> int:
         relay = None if self._relay is None else LocalRelay(self._relay)
@@ -211,7 +215,7 @@ class _Fleet:
             self._on_ready()
 
     def _on_signal(self, number: signal.Signals) -> None:
-        if number is not signal.SIGHUP:
+        if number is not signal.SIGHUP or not self.reloads:
             if not self._stopping.is_set():
                 self._on_stopping()
             else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentbus.hub.core.cluster.cluster import Cluster
+from agentbus.hub.core.cluster.cluster import Cluster, Home
 from agentbus.hub.core.cluster.links import ClusterTimes, Parcel
 
-__all__ = ["Cluster", "ClusterTimes", "Parcel"]
+__all__ = ["Cluster", "ClusterTimes", "Home", "Parcel"]

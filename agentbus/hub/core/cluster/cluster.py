@@ -45,15 +45,29 @@ Kicker = Callable[[str, str, Instant], list[Command]]
 Handler = Callable[["Cluster", Link, Any, Instant], list[Command]]
 
 
-class Cluster:
-    """The other hubs, as far as this one is concerned.
+class Home(msgspec.Struct, frozen=True):
+    """What a cluster needs of its own hub.
 
-    Args:
-        apps: of this hub, by id; the same on every hub of a cluster.
+    Attributes:
+        apps: by id; the dict is the hub's own, and follows its configuration.
         presence: when deltas go out.
         refuse: answers a request with an error.
         kick: closes a peer's connections at this hub.
         statistics: the hub's.
+    """
+
+    apps: dict[str, App]
+    presence: PresenceSchedule
+    refuse: Refuse
+    kick: Kicker
+    statistics: Statistics
+
+
+class Cluster:
+    """The other hubs, as far as this one is concerned.
+
+    Args:
+        home: of the hub.
         name: of this hub, the same over restarts: its part of the message counts.
         life: names this run of this hub, and no other run of any hub.
         on_waiting: told when there is something to `take`, once until it is taken.
@@ -68,38 +82,41 @@ class Cluster:
 
     def __init__(
         self,
-        apps: Mapping[str, App],
-        presence: PresenceSchedule,
-        refuse: Refuse,
-        kick: Kicker,
-        statistics: Statistics,
+        home: Home,
         *,
         name: str,
         life: str,
         on_waiting: Callable[[], object],
         times: ClusterTimes | None = None,
     ) -> None:
-        self._apps = apps
-        self._presence = presence
-        self._kick = kick
-        self._statistics = statistics
+        self._home = home
+        self._apps = home.apps
         self._name = name
         self._life = life
         self._over = False
         self.unreadable = 0
+        self.on_gap: Callable[[], object] = lambda: None
         times = times or ClusterTimes()
         self.links = Links(life, times, self._seats, on_waiting)
-        self._sends = Sends(self.links, refuse, statistics, times.answer)
+        self._sends = Sends(self.links, home.refuse, home.statistics, times.answer)
         self._tallies: dict[str, Tally] = {}
         self._listening: dict[tuple[str, str], None] = {}
-        self.on_gap: Callable[[], object] = lambda: None
-        for app in apps.values():
-            self.enrol(app)
+        self._enrol()
 
-    def enrol(self, app: App) -> None:
-        """Let an app be one over all hubs."""
-        app.cluster = self
-        self._tallies[app.id] = Tally(app, self._name)
+    def reconfigured(self, now: Instant) -> None:
+        """Hear that the hub has other apps: what others have told of new ones is asked for again."""
+        self._enrol()
+        for link in self.links:
+            link.seats.keep_apps(self._apps)
+        self._listening = {key: None for key in self._listening if key[0] in self._apps}
+        self.links.ask_all_again(now.monotonic)
+
+    def _enrol(self) -> None:
+        for app in self._apps.values():
+            app.cluster = self
+        self._tallies = {
+            app.id: self._tallies.get(app.id) or Tally(app, self._name) for app in self._apps.values()
+        }
 
     # -- what the backplane says ---------------------------------------------------------------------------
 
@@ -235,7 +252,7 @@ class Cluster:
 
     def on_seat(self, link: Link, seat: Seat, now: Instant) -> list[Command]:
         """Hear where a peer is; nothing is believed of a hub after something was missed."""
-        if not link.synced:
+        if not link.synced or seat.app not in self._apps:
             return []
         before = link.seats.put((seat.app, seat.channel, seat.peer), seat.connections)
         return self._move(link.life, seat, before, now)
@@ -256,7 +273,7 @@ class Cluster:
         if channel is None:
             return []
         sender = PresencePeer(message.sender, _raw(message.metadata))
-        self._statistics.delivered += len(channel.subscribers)
+        self._home.statistics.delivered += len(channel.subscribers)
         return [*channel.message(sender, msgspec.Raw(message.data))]
 
     def on_deliver(self, link: Link, message: Deliver, _now: Instant) -> list[Command]:
@@ -266,7 +283,7 @@ class Cluster:
         if app is not None:
             sender = PresencePeer(message.sender, _raw(message.metadata))
             handed, commands = app.hand_over(message.peer, sender, msgspec.Raw(message.data))
-            self._statistics.delivered += handed
+            self._home.statistics.delivered += handed
         self.links.add(link.life, Delivered(message.number, handed))
         return commands
 
@@ -276,7 +293,7 @@ class Cluster:
 
     def on_kick(self, _link: Link, message: Kick, now: Instant) -> list[Command]:
         """Close a peer's connections, as an operator said at another hub."""
-        return self._kick(message.app, message.peer, now) if message.app in self._apps else []
+        return self._home.kick(message.app, message.peer, now) if message.app in self._apps else []
 
     def on_counts(self, _link: Link, message: Counts, now: Instant) -> list[Command]:
         """Hear what was counted elsewhere."""
@@ -318,7 +335,7 @@ class Cluster:
             return []
         peer = PresencePeer(seat.peer, _raw(seat.metadata))
         channel = app.join_elsewhere(life, seat.channel, peer, before, seat.connections)
-        return self._presence.changed(channel, now.monotonic)
+        return self._home.presence.changed(channel, now.monotonic)
 
     def _seats(self) -> Iterator[Seat]:
         for app in self._apps.values():

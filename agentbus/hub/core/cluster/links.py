@@ -7,7 +7,7 @@ hears its own beats too: when it does not, it is the backplane that is away, wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -139,6 +139,9 @@ class Links:
     def __len__(self) -> int:
         return len(self._by_life)
 
+    def __iter__(self) -> Iterator[Link]:
+        return iter(self._by_life.values())
+
     @property
     def lives(self) -> set[str]:
         """The other hubs that there are."""
@@ -185,6 +188,7 @@ class Links:
     def ask_all_again(self, now: float) -> None:
         """Have every hub tell everything anew."""
         for link in self._by_life.values():
+            link.asked = float("-inf")
             self._ask_restart(link, now)
 
     # -- time ------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import TypeAlias
 
 Place: TypeAlias = tuple[str, str, str]
@@ -41,6 +42,11 @@ class Seats:
         """Take out what was not repeated, with the connections that were there."""
         over, self._unconfirmed = self._unconfirmed, {}
         return over
+
+    def keep_apps(self, apps: Container[str]) -> None:
+        """Forget the seats of all other apps."""
+        self._known = {place: count for place, count in self._known.items() if place[0] in apps}
+        self._unconfirmed = {place: count for place, count in self._unconfirmed.items() if place[0] in apps}
 
     def clear(self) -> dict[Place, int]:
         """Take out everything."""
