@@ -24,6 +24,7 @@ SUITES = (
     "nodes",
     "queues",
     "queue_scale",
+    "cluster",
 )
 RESULTS = Path(__file__).parent / "RESULTS.md"
 

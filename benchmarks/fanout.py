@@ -51,6 +51,10 @@ class Load:
         self.server.dialect.greet(connection, self.server.port)
         return connection
 
+    def server_cpu(self) -> float:
+        """CPU seconds of the server so far."""
+        return cpu_seconds(self.server.pid)
+
     def _read(self, timeout: float) -> int:
         received = 0
         for number, _ in self.poll.poll(timeout):
@@ -80,7 +84,7 @@ class Load:
         per_publish = self.delivery_size * SUBSCRIBERS
         sent = received = 0
         backlog = b""
-        cpu, own = cpu_seconds(self.server.pid), time.process_time()
+        cpu, own = self.server_cpu(), time.process_time()
         start = time.perf_counter()
         while (elapsed := time.perf_counter() - start) < SECONDS:
             room = window - (sent - received // per_publish)
@@ -90,7 +94,7 @@ class Load:
             if backlog:
                 backlog = self._write(backlog)
             received += self._read(0.5)
-        spent, used = cpu_seconds(self.server.pid) - cpu, time.process_time() - own
+        spent, used = self.server_cpu() - cpu, time.process_time() - own
         self._drain()
         deliveries = received / self.delivery_size
         return Figures(spent / deliveries * 100_000, deliveries / elapsed, used / elapsed)

@@ -26,6 +26,7 @@
     │   └─ ClientDisposedError                 dispose() was called
     ├─ HubError
     │   ├─ HubConfigError (ValueError)         hub.toml: file, key, problem
+    │   ├─ PacketError (ValueError)            what another hub sent can't be read
     │   └─ TokenError (ValueError)             a JWT that the hub refuses
     └─ AgentError
         ├─ NodeTakenError                      another live process holds this node id
@@ -127,7 +128,7 @@ from agentbus.errors.client import (
     SignallingServerError,
     TokenProviderError,
 )
-from agentbus.errors.hub import HubConfigError, HubError, TokenError
+from agentbus.errors.hub import HubConfigError, HubError, PacketError, TokenError
 from agentbus.errors.llm import ModelError, ModelUnavailableError, TokensOverQuotaError
 from agentbus.errors.names import EncodeError, FrameDecodeError, InvalidNameError, InvalidUrlError
 from agentbus.errors.queues import (
@@ -214,6 +215,7 @@ __all__ = [
     "NotTrustedError",
     "OutcomeUnknownError",
     "OversizedPayloadError",
+    "PacketError",
     "PayloadChanged",
     "ProcessExitedError",
     "QueueError",

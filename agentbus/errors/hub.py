@@ -25,6 +25,10 @@ class HubConfigError(HubError, ValueError):
         self.problem = problem
 
 
+class PacketError(HubError, ValueError):
+    """What another hub sent, and this one can't read: of another version, or no packet at all."""
+
+
 class TokenError(HubError, ValueError):
     """A JWT that the hub refuses.
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from agentbus.hub.backplane.memory import MemoryExchange
 from agentbus.hub.core import AppConfig, HubConfig, Limits, PublishableKey
+from agentbus.hub.server.plane import Membership
 from agentbus.hub.server.session import SessionHandler
 from agentbus.hub.server.shell import HubShell
 from agentbus.runtime import Runtime
@@ -45,10 +47,20 @@ class MemoryHub:
     ) -> None:
         self.url = url
         self.shell = HubShell(config, loop=runtime.io, new_id=runtime.new_id)
+        self._runtime = runtime
         self._listener = network.listen(url, self._accept)
 
     def _accept(self) -> ServerConnection:
         return ServerConnection(SessionHandler(self.shell), self.shell.flusher, self.shell.options)
+
+    async def join(self, exchange: MemoryExchange, name: str) -> None:
+        """Become one with the other hubs on an exchange.
+
+        Args:
+            exchange: what joins them; its faults are a backplane's.
+            name: of this hub, different from the others'.
+        """
+        await self.shell.join(Membership(exchange.backplane(), name, self._runtime.new_id()))
 
     async def stop(self, grace: float = 1.0) -> None:
         """Let nobody in any more, say goodbye to all, and close them; another hub may listen then.

@@ -1,4 +1,4 @@
-"""Request/reply with `SignallingClient`, both ends on one loop, as with nats-py. Arguments: URL, window, seconds."""
+"""Request/reply with `SignallingClient`, both ends on one loop, as with nats-py. Arguments: URL, window, seconds, and where the responder is, if at another hub."""
 
 import asyncio
 import json
@@ -9,10 +9,10 @@ from agentbus import DirectMessage, SignallingClient
 from agentbus.runtime import Runtime
 
 
-async def main(url: str, window: int, seconds: float) -> None:
+async def main(url: str, window: int, seconds: float, responder_url: str = "") -> None:
     loop = asyncio.get_running_loop()
     runtime = Runtime(loop=loop)
-    responder = SignallingClient(api_key="pk_live_dev", url=url, runtime=runtime)
+    responder = SignallingClient(api_key="pk_live_dev", url=responder_url or url, runtime=runtime)
     requester = SignallingClient(api_key="pk_live_dev", url=url, runtime=runtime)
     await responder.connect()
     await requester.connect()
@@ -54,4 +54,4 @@ async def main(url: str, window: int, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), *sys.argv[4:]))

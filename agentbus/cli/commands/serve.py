@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentbus.cli import console
+from agentbus.cli.commands.serve_many import STOPPING, Joining, serve_with_workers
 from agentbus.cli.exits import misused
 from agentbus.cli.logs import configure_logging
 
@@ -62,6 +63,20 @@ def serve(
     uds: Annotated[
         Path | None, typer.Option("--uds", metavar="PATH", help="A unix socket in place of host and port.")
     ] = None,
+    backplane: Annotated[
+        str | None,
+        typer.Option(
+            "--backplane",
+            metavar="URL",
+            envvar="AGENTBUS_BACKPLANE",
+            show_envvar=True,
+            help="Be one hub with all others on this NATS: nats://host:4222, tls://host:4222.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, max=256, metavar="N", help="Processes on the port. [default: 1]"),
+    ] = None,
     log_level: Annotated[LogLevel | None, typer.Option("--log-level", help="[default: info]")] = None,
     log_format: Annotated[LogFormat | None, typer.Option("--log-format", help="[default: text]")] = None,
 ) -> None:
@@ -70,7 +85,9 @@ def serve(
     from agentbus.hub.server.run import run_hub
     from agentbus.hub.server.server import Listen
     from agentbus.hub.server.settings import load_settings
+    from agentbus.hub.server.workers import this_worker
 
+    worker = this_worker()
     settings = _settings(config, dev=dev)
     server = settings.server
     listen = Listen(
@@ -84,19 +101,30 @@ def serve(
         trusted_proxies=server.trusted_proxies,
         metrics_token=server.metrics_token,
         max_unauthenticated=server.max_unauthenticated,
+        reuse_port=worker is not None,
     )
     if dev and listen.host not in LOOPBACK:
         raise misused(f"--dev holds public keys and is for this machine alone, not for {listen.host}")
     configure_logging(log_level or server.log_level, log_format or server.log_format)
-    for warning in settings.warnings:
-        console.complain(warning)
+    joining = Joining(settings.backplane, backplane, config.parent if config else Path(), listen.port)
+    if worker is None:
+        for warning in settings.warnings:
+            console.complain(warning)
+        if (count := workers or server.workers) > 1:
+            if listen.uds is not None:
+                raise misused("--workers share a port, not a unix socket: give a host and a port")
+            joining.membership(None)  # a mistake is said once, not by each of them
+            serve_with_workers(count, listen, joining, reloads=config is not None)
+            return
     run_hub(
         settings.hub,
         listen,
-        data_dir=data_dir,
+        data_dir=data_dir if worker is None or data_dir is None else data_dir / f"worker-{worker.number}",
         source=None if config is None else Source(partial(load_settings, config), settings),
-        on_ready=lambda hub: console.say(f"agentbus hub ready on {hub.url}"),
-        on_stopping=lambda: console.say("agentbus hub stopping; a second signal ends it at once"),
+        membership=joining.membership(worker),
+        worker=worker,
+        on_ready=lambda hub: None if worker else console.say(f"agentbus hub ready on {hub.url}"),
+        on_stopping=lambda: None if worker else console.say(STOPPING),
     )
 
 

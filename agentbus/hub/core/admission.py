@@ -93,7 +93,7 @@ class Gate:
             return CloseCode.ACCOUNT_SUSPENDED
         if admission.grant.is_empty:
             return CloseCode.CHANNEL_NOT_AUTHORIZED
-        if app.meter.concurrent >= app.config.max_connections:
+        if app.meter.concurrent + app.meter.concurrent_elsewhere >= app.config.max_connections:
             return CloseCode.OVER_CONCURRENT_LIMIT
         return admission
 

@@ -21,15 +21,19 @@ class Channel:
     Attributes:
         name: the channel's name.
         subscribers: each subscribed session, and whether it asked for the sender's metadata.
-        roster: the peers behind them.
+        roster: the peers behind them, and those at other hubs.
+        elsewhere: subscribed connections at other hubs, by the hub's life, those included that listen without
+            any; None before the first.
     """
 
-    __slots__ = ("_audience", "_watchers", "name", "roster", "subscribers")
+    __slots__ = ("_audience", "_listening", "_watchers", "elsewhere", "name", "roster", "subscribers")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.subscribers: dict[Session, bool] = {}
         self.roster = Roster(name)
+        self.elsewhere: dict[str, int] | None = None
+        self._listening: frozenset[str] = frozenset()
         self._audience: tuple[Sessions, Sessions] | None = None
         self._watchers: Sessions | None = None
 
@@ -48,6 +52,25 @@ class Channel:
         del self.subscribers[session]
         self.roster.leave(session)
         self._audience = self._watchers = None
+
+    def join_elsewhere(self, hub: str, peer: PresencePeer, before: int, connections: int) -> None:
+        """Let a peer have so many subscribed connections at another hub, where it had `before`."""
+        if not before:
+            self.roster.enter_elsewhere(peer)
+        elif not connections:
+            self.roster.leave_elsewhere(peer.peer_id)
+        self._count_elsewhere(hub, connections - before)
+
+    def listen_elsewhere(self, hub: str, wanted: bool) -> None:
+        """Note whether another hub wants the messages, though nobody may be subscribed there."""
+        self._listening = self._listening | {hub} if wanted else self._listening - {hub}
+        self._count_elsewhere(hub, 0)
+
+    def _count_elsewhere(self, hub: str, more: int) -> None:
+        elsewhere = self.elsewhere = self.elsewhere or {}
+        elsewhere[hub] = elsewhere.get(hub, 0) + more
+        if not elsewhere[hub] and hub not in self._listening:
+            del elsewhere[hub]
 
     def message(
         self, sender: PresencePeer, data: msgspec.Raw, exclude: Session | None = None

@@ -19,6 +19,7 @@ from agentbus.hub.core.access import Grant
 from agentbus.hub.core.admission import Admission, ConnectRequest, Gate
 from agentbus.hub.core.app import App
 from agentbus.hub.core.claims import TokenVerifier, no_tokens
+from agentbus.hub.core.cluster import Cluster, ClusterTimes, Home
 from agentbus.hub.core.commands import CLOSE_REASONS, Broadcast, Close, Command, Send
 from agentbus.hub.core.config import AppConfig, HubConfig, Limits
 from agentbus.hub.core.expiry import ExpiryQueue
@@ -67,6 +68,7 @@ class Hub:
         statistics: totals for operators.
         max_frame_bytes: a larger text frame is closed with 1009; a shell may refuse it earlier. It holds for
             connections to come: one that is open keeps what it was told.
+        cluster: the other hubs, once this one has joined them.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Hub:
         self.config = config
         self.statistics = Statistics()
         self.max_frame_bytes = config.limits.max_message_size + FRAME_OVERHEAD_BYTES
+        self.cluster: Cluster | None = None
         self._new_id = new_id
         self._verify = verify
         self._ledger = Ledger(usage_store)
@@ -99,6 +102,16 @@ class Hub:
             SendFrame: self._requests.on_send,
             Ping: self._requests.on_ping,
         }
+
+    # -- other hubs ----------------------------------------------------------------------------------------
+
+    def join(
+        self, name: str, life: str, *, on_waiting: Callable[[], object], times: ClusterTimes | None = None
+    ) -> Cluster:
+        """Become one with other hubs of the same configuration; see `Cluster` for the arguments."""
+        home = Home(self._apps, self._presence, self._requests.refuse, self._disconnect_here, self.statistics)
+        self.cluster = Cluster(home, name=name, life=life, on_waiting=on_waiting, times=times)
+        return self.cluster
 
     # -- a connection's life -------------------------------------------------------------------------------
 
@@ -157,6 +170,10 @@ class Hub:
         expiry = self._expiry.next_at()
         if expiry is not None and (due is None or expiry - self._wall_offset < due):
             due = expiry - self._wall_offset
+        if self.cluster is not None:
+            others = self.cluster.next_deadline()
+            if others is not None and (due is None or others < due):
+                due = others
         return due
 
     def tick(self, now: Instant) -> list[Command]:
@@ -168,6 +185,8 @@ class Hub:
         commands += self._presence.flush_due(now.monotonic)
         if self._ledger.due is not None and self._ledger.due <= now.monotonic:
             self._ledger.save()
+        if self.cluster is not None:
+            commands += self.cluster.tick(now)
         return commands
 
     def shutdown(self, now: Instant, retry_after: float) -> list[Command]:
@@ -191,15 +210,20 @@ class Hub:
     # -- administration ------------------------------------------------------------------------------------
 
     def disconnect_peer(self, app: str, peer: str, now: Instant) -> list[Command]:
-        """Close all connections of one peer with 4020. Raises KeyError for an unknown app."""
+        """Close all connections of one peer with 4020, at all hubs. Raises KeyError for an unknown app."""
+        if self.cluster is not None:
+            self.cluster.kick(app, peer)
+        return self._disconnect_here(app, peer, now)
+
+    def _disconnect_here(self, app: str, peer: str, now: Instant) -> list[Command]:
         commands: list[Command] = []
         for session in self._apps[app].peers.get(peer, ()):
             commands += self._close(session, CloseCode.ADMIN_DISCONNECT, now)
         return commands
 
     def connections_of(self, app: str, peer: str) -> int:
-        """Count the open connections of one peer. Raises KeyError for an unknown app."""
-        return len(self._apps[app].peers.get(peer, ()))
+        """Count a peer's connections, over all hubs. Raises KeyError for an unknown app."""
+        return self._apps[app].connections_of(peer)
 
     def peers(self, app: str, channel: str) -> list[PresencePeer]:
         """Return who is in a channel, in the order of joining. Raises KeyError for an unknown app."""
@@ -212,7 +236,8 @@ class Hub:
         """Publish from outside any connection: `data` is JSON, the caller has checked the right to do so.
 
         Returns:
-            To how many connections it goes, and the commands; None where the message quota is used up.
+            To how many connections it goes, at all hubs, as far as this one knows, and the commands; None
+            where the message quota is used up.
 
         Raises:
             KeyError: no such app.
@@ -221,9 +246,14 @@ class Hub:
             return None
         self.statistics.published += 1
         known = self._apps[app].channels.get(channel)
-        messages = [] if known is None else known.message(sender, data)
-        self.statistics.delivered += sum(len(message.sessions) for message in messages)
-        return Published(sum(len(message.sessions) for message in messages), [*messages])
+        if known is None:
+            return Published(0, [])
+        messages = known.message(sender, data)
+        delivered = sum(len(message.sessions) for message in messages)
+        self.statistics.delivered += delivered
+        if self.cluster is not None and known.elsewhere:
+            delivered += self.cluster.publish(self._apps[app], channel, sender, data, known.elsewhere) or 0
+        return Published(delivered, [*messages])
 
     def usage(self, app: str, now: Instant) -> Usage:
         """Return an app's live counters. Raises KeyError for an unknown app."""
@@ -262,6 +292,8 @@ class Hub:
             if code is not None:
                 commands += self._close(session, code, now)
         self._take_apps(config.apps)
+        if self.cluster is not None:
+            self.cluster.reconfigured(now)
         return commands
 
     def _take_limits(self, limits: Limits) -> None:

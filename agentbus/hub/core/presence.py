@@ -23,6 +23,7 @@ class PresenceSchedule:
         """Plan the deltas of `channel`, if it has any; return them if they must not wait."""
         if not channel.subscribers:
             self._due.pop(channel, None)
+            channel.roster.changes.clear()  # of peers at other hubs: there is nobody here to be told
             return []
         waiting = len(channel.roster.changes)
         if waiting >= MAX_CHANGES or (waiting and self._delay == 0):

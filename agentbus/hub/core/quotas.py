@@ -67,7 +67,9 @@ class Meter:
 
     Attributes:
         messages: accepted publishes and sends of the current period.
+        elsewhere_messages: those that other hubs counted.
         concurrent: connections now.
+        concurrent_elsewhere: those at other hubs.
         peak_concurrent: most connections at once in the current period.
         period_start: Unix seconds, as is `period_end`.
     """
@@ -78,6 +80,8 @@ class Meter:
         "_ledger",
         "_quota",
         "concurrent",
+        "concurrent_elsewhere",
+        "elsewhere_messages",
         "messages",
         "peak_concurrent",
         "period_end",
@@ -90,7 +94,9 @@ class Meter:
         self._ledger = ledger
         self._dirty = False
         self.concurrent = 0
+        self.concurrent_elsewhere = 0
         self.messages = 0
+        self.elsewhere_messages = 0
         self.peak_concurrent = 0
         self.period_start = 0
         self.period_end = 0
@@ -108,13 +114,13 @@ class Meter:
         """Tell whether the quota has room for one more message."""
         if now.wall >= self.period_end:
             self._begin_period(now)
-        return not self._quota or self.messages < self._quota
+        return not self._quota or self.messages + self.elsewhere_messages < self._quota
 
     def take_message(self, now: Instant) -> bool:
         """Count an accepted message; False where the quota has no room for it."""
         if now.wall >= self.period_end:
             self._begin_period(now)
-        if self._quota and self.messages >= self._quota:
+        if self._quota and self.messages + self.elsewhere_messages >= self._quota:
             return False
         self.messages += 1
         if not self._dirty:
@@ -142,6 +148,7 @@ class Meter:
         self.period_start, self.period_end = month_of(now.wall)
         record = self._ledger.load(self._app, self.period_start)
         self.messages = record.messages if record else 0
+        self.elsewhere_messages = 0
         self.peak_concurrent = max(self.concurrent, record.peak_concurrent if record else 0)
 
     def _touch(self, now: Instant) -> None:

@@ -7,8 +7,11 @@ on a channel.
 
 from __future__ import annotations
 
+import msgspec
+
 from agentbus.errors import InvalidNameError
 from agentbus.hub.core import commands
+from agentbus.hub.core.channel import Channel
 from agentbus.hub.core.commands import Command
 from agentbus.hub.core.config import Limits
 from agentbus.hub.core.instant import Instant
@@ -41,6 +44,7 @@ ERROR_TEXTS: dict[str, str] = {
     ErrorCode.CHANNEL_LIMIT_EXCEEDED: "this connection has as many subscriptions as it may",
     ErrorCode.OVER_MESSAGE_QUOTA: "the app has used up its messages of this month",
     ErrorCode.PEER_NOT_FOUND: "no connection of this peer is open",
+    ErrorCode.BACKEND_ERROR: "other hubs can't be reached, or did not answer; try again in a moment",
 }
 
 
@@ -92,6 +96,8 @@ class Requests:
         if channel is not None:
             answer += channel.message(session.peer, frame.data, exclude=session)
             self._statistics.delivered += len(channel.subscribers) - (session in channel.subscribers)
+            if channel.elsewhere and not self._relay(session, channel, frame.data):
+                return answer + self.refuse(session, ErrorCode.BACKEND_ERROR, frame.request_id)
         if frame.request_id is not None:
             answer.append(commands.Send(session, encode_ack(frame.request_id)))
         return answer
@@ -108,6 +114,8 @@ class Requests:
             return self.refuse(session, ErrorCode.MISSING_DATA, frame.request_id)
         if not app.meter.has_room(now):
             return self.refuse(session, ErrorCode.OVER_MESSAGE_QUOTA, frame.request_id)
+        if app.cluster is not None and (receivers is None or frame.to in app.elsewhere):
+            return app.cluster.send(session, frame.request_id, frame.to, frame.data, now)
         if receivers is None:
             return self.refuse(session, ErrorCode.PEER_NOT_FOUND, frame.request_id)
         app.meter.take_message(now)
@@ -130,6 +138,14 @@ class Requests:
         self._statistics.errors[code] += 1
         frame = ErrorFrame(code=code, request_id=request_id, message=text or ERROR_TEXTS.get(code))
         return [commands.Send(session, encode(frame))]
+
+    @staticmethod
+    def _relay(session: Session, channel: Channel, data: msgspec.Raw) -> bool:
+        """Hand a message to the hubs that have subscribers; False where they can't be reached."""
+        app, hubs = session.app, channel.elsewhere
+        if app.cluster is None or hubs is None:
+            return True
+        return app.cluster.publish(app, channel.name, session.peer, data, hubs) is not None
 
     def _is_full(self, session: Session) -> bool:
         return len(session.subscriptions) >= self.limits.channels_per_connection

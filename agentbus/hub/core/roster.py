@@ -11,7 +11,7 @@ lies behind its own peer's joining, and while it is subscribed its peer neither 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -31,11 +31,12 @@ class Change(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Member:
-    __slots__ = ("connections", "peer")
+    __slots__ = ("connections", "hubs", "peer")
 
     def __init__(self, peer: PresencePeer) -> None:
         self.peer = peer
-        self.connections = 1
+        self.connections = 0
+        self.hubs = 0  # other hubs that have connections of this peer in the channel
 
 
 class Roster:
@@ -55,20 +56,44 @@ class Roster:
 
     def enter(self, peer: PresencePeer) -> None:
         """Count a connection of `peer` in; its first one is a change."""
-        member = self._members.get(peer.peer_id)
-        if member is not None:
-            member.connections += 1
-            return
-        self._members[peer.peer_id] = _Member(peer)
-        self.changes.append(Change(peer, joined=True))
+        self._member(peer).connections += 1
 
     def leave(self, session: Session) -> None:
         """Count a connection out; its peer's last one is a change."""
         self._fresh.pop(session, None)
         member = self._members[session.peer_id]
         member.connections -= 1
-        if member.connections == 0:
-            del self._members[session.peer_id]
+        self._drop_if_gone(member)
+
+    def enter_elsewhere(self, peer: PresencePeer) -> None:
+        """Count in another hub that has `peer`."""
+        self._member(peer).hubs += 1
+
+    def leave_elsewhere(self, peer: str) -> None:
+        """Count out a hub that has a peer no more."""
+        member = self._members[peer]
+        member.hubs -= 1
+        self._drop_if_gone(member)
+
+    def local_connections(self, peer: str) -> int:
+        """Count the connections of a peer at this hub."""
+        member = self._members.get(peer)
+        return 0 if member is None else member.connections
+
+    def local(self) -> Iterator[tuple[PresencePeer, int]]:
+        """Give each peer that has connections at this hub, and how many."""
+        return ((member.peer, member.connections) for member in self._members.values() if member.connections)
+
+    def _member(self, peer: PresencePeer) -> _Member:
+        member = self._members.get(peer.peer_id)
+        if member is None:
+            member = self._members[peer.peer_id] = _Member(peer)
+            self.changes.append(Change(peer, joined=True))
+        return member
+
+    def _drop_if_gone(self, member: _Member) -> None:
+        if not member.connections and not member.hubs:
+            del self._members[member.peer.peer_id]
             self.changes.append(Change(member.peer, joined=False))
 
     def snapshot(self, session: Session) -> list[Command]:

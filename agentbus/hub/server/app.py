@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
@@ -11,12 +11,27 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+BACKPLANE_AWAY = "the backplane is away: this hub serves its own clients alone"
+
 
 @dataclass
 class Readiness:
-    """Whether the hub takes clients right now."""
+    """Whether the hub takes clients right now.
 
+    Attributes:
+        backplane: tells whether other hubs can be reached, or there are none to be.
+        ready: see above.
+    """
+
+    backplane: Callable[[], bool] = lambda: True
     ready: bool = False
+
+    @property
+    def text(self) -> str:
+        """What is said to who asks."""
+        if not self.ready:
+            return "not ready\n"
+        return "ready\n" if self.backplane() else f"ready; {BACKPLANE_AWAY}\n"
 
 
 def make_app(readiness: Readiness, more: Sequence[BaseRoute] = ()) -> Starlette:
@@ -26,9 +41,7 @@ def make_app(readiness: Readiness, more: Sequence[BaseRoute] = ()) -> Starlette:
         return PlainTextResponse("ok\n")
 
     async def readyz(_request: Request) -> Response:
-        if readiness.ready:
-            return PlainTextResponse("ready\n")
-        return PlainTextResponse("not ready\n", status_code=503)
+        return PlainTextResponse(readiness.text, status_code=200 if readiness.ready else 503)
 
     async def upgrade_needed(_request: Request) -> Response:
         body = {

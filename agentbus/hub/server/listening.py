@@ -24,8 +24,13 @@ def use_all_files() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
     """Listen on an address; `::` means every address of both families, where the system can do that.
+
+    Args:
+        host: a name or an address.
+        port: 0 picks a free one.
+        reuse_port: other processes listen on the same port, too.
 
     Raises:
         HubConfigError: nobody can listen there.
@@ -35,7 +40,7 @@ def bind(host: str, port: int) -> socket.socket:
         family, _, _, _, address = found[0]
         both = host == ANY_IPV6 and family == socket.AF_INET6 and socket.has_dualstack_ipv6()
         listener = socket.create_server(
-            address[:2], family=family, backlog=LISTEN_BACKLOG, dualstack_ipv6=both
+            address[:2], family=family, backlog=LISTEN_BACKLOG, dualstack_ipv6=both, reuse_port=reuse_port
         )
     except OSError as error:
         raise HubConfigError("server", "host and port", _why_not(error, host, port)) from None

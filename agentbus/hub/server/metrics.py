@@ -76,6 +76,11 @@ class HubMetrics(Collector):
         info.add_metric((), {"version": version("agentbus")})
         yield info
         yield _gauge("ready", "Whether it takes clients.", float(self._is_ready()))
+        cluster = self._shell.hub.cluster
+        carries = cluster is None or cluster.reachable
+        yield _gauge("backplane_up", "Whether no other hub is out of reach.", float(carries))
+        hubs = 1 if cluster is None else 1 + len(cluster.links)
+        yield _gauge("cluster_hubs", "Hubs that are one, this one included.", float(hubs))
 
     def _about_apps(self) -> Iterator[Metric]:
         apps = self._shell.hub.apps()

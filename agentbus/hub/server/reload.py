@@ -88,6 +88,8 @@ def needs_restart(before: Settings, after: Settings) -> list[str]:
     """Name the settings that differ and that only a start can take."""
     names = [f"server.{name}" for name in _changed(before.server, after.server)]
     names += [name for name in _changed(before.hub, after.hub) if name not in HUB_FIELDS]
+    if before.backplane != after.backplane:
+        names.append("backplane")
     started = {app.id: app for app in before.hub.apps}
     for index, app in enumerate(after.hub.apps):
         changed = _changed(started.get(app.id, app), app)

@@ -12,9 +12,11 @@ from pathlib import Path
 
 from agentbus.hub.core import HubConfig, UsageStore
 from agentbus.hub.server.listening import use_all_files
+from agentbus.hub.server.plane import Membership
 from agentbus.hub.server.reload import Reloader, Source
 from agentbus.hub.server.server import HubServer, Listen
 from agentbus.hub.server.usage_store import SqliteUsageStore
+from agentbus.hub.server.workers import Worker
 from agentbus.runtime.loop import HostedLoop
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -26,6 +28,8 @@ def run_hub(
     *,
     data_dir: Path | None = None,
     source: Source | None = None,
+    membership: Membership | None = None,
+    worker: Worker | None = None,
     on_ready: Callable[[HubServer], object],
     on_stopping: Callable[[], object] = lambda: None,
 ) -> None:
@@ -39,6 +43,8 @@ def run_hub(
         listen: where, and how it ends.
         data_dir: keeps message counts over restarts; None forgets them.
         source: where SIGHUP finds the configuration; a hub that has none ends on it.
+        membership: how it joins other hubs; None for a hub that is alone.
+        worker: what it is of a hub of several processes; None for a process of its own.
         on_ready: told once connections are accepted.
         on_stopping: told at the first signal.
 
@@ -49,7 +55,7 @@ def run_hub(
     store = None if data_dir is None else SqliteUsageStore(data_dir)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(config, listen, store, source, on_ready, on_stopping))
+            runner.run(_serve(config, listen, store, source, membership, worker, on_ready, on_stopping))
     finally:
         if store is not None:
             store.close()
@@ -60,6 +66,8 @@ async def _serve(
     listen: Listen,
     usage_store: UsageStore | None,
     source: Source | None,
+    membership: Membership | None,
+    worker: Worker | None,
     on_ready: Callable[[HubServer], object],
     on_stopping: Callable[[], object],
 ) -> None:
@@ -70,6 +78,7 @@ async def _serve(
         loop=HostedLoop(loop, name="hub"),
         new_id=lambda: str(uuid.uuid4()),
         usage_store=usage_store,
+        membership=membership,
     )
     stopping = asyncio.Event()
     for number in (
@@ -79,10 +88,14 @@ async def _serve(
         loop.add_signal_handler(number, _on_signal, number, stopping)
     if source is not None:
         loop.add_signal_handler(signal.SIGHUP, _on_hangup, server, Reloader(source, server.reconfigure))
+    if worker is not None:
+        worker.watch(stopping.set)
     await server.start()
     gc.collect()
     gc.freeze()  # what is there now stays: no later collection looks at it again
     on_ready(server)
+    if worker is not None:
+        worker.ready()
     await stopping.wait()
     on_stopping()
     await server.stop()

@@ -26,6 +26,7 @@ from agentbus.hub.server.http import HttpConnection
 from agentbus.hub.server.listening import LISTEN_BACKLOG, UnixSocket, bind
 from agentbus.hub.server.metrics import HubMetrics
 from agentbus.hub.server.metrics_access import metrics_route
+from agentbus.hub.server.plane import Membership
 from agentbus.hub.server.request_log import RequestLog
 from agentbus.hub.server.rest.routes import control_routes
 from agentbus.hub.server.session import SessionHandler
@@ -51,6 +52,7 @@ class Listen:
         trusted_proxies: addresses and networks whose `X-Forwarded-For` is believed.
         metrics_token: opens `/metrics` to callers elsewhere; "" opens it to nobody but this machine.
         max_unauthenticated: sockets without an accepted credential that are held.
+        reuse_port: other processes listen on the same port, too.
     """
 
     host: str = "127.0.0.1"
@@ -63,6 +65,7 @@ class Listen:
     trusted_proxies: tuple[str, ...] = ()
     metrics_token: str = field(default="", repr=False)
     max_unauthenticated: int = MOST_UNAUTHENTICATED
+    reuse_port: bool = False
 
 
 Factory = Callable[[], asyncio.BaseProtocol]
@@ -102,6 +105,7 @@ class HubServer:
         new_id: gives a fresh UUID text.
         usage_store: keeps message counts over restarts.
         options: idle pings and time-outs of connections.
+        membership: how it joins other hubs; None for a hub that is alone.
 
     Attributes:
         shell: its connections and its core.
@@ -116,9 +120,11 @@ class HubServer:
         new_id: Callable[[], str],
         usage_store: UsageStore | None = None,
         options: ServerOptions | None = None,
+        membership: Membership | None = None,
     ) -> None:
         self._listen = listen
         self._tokens = TokenKeys.of(config)
+        self._membership = membership
         self.shell = HubShell(
             config,
             loop=loop,
@@ -129,7 +135,7 @@ class HubServer:
             trusted_proxies=listen.trusted_proxies,
             most_unauthenticated=listen.max_unauthenticated,
         )
-        self._ready = Readiness()
+        self._ready = Readiness(lambda: self.shell.plane is None or self.shell.plane.cluster.reachable)
         self._certificate: Certificate | None = None
         self._unix = None if listen.uds is None else UnixSocket(listen.uds, listen.uds_mode)
         self._port = listen.port
@@ -162,6 +168,8 @@ class HubServer:
         """
         self._certificate = self._read_certificate()
         listener = self._bind()
+        if self._membership is not None:
+            await self.shell.join(self._membership)
         self._server = _Server(self._uvicorn_config(), partial(self._accept, listener))
         self._serving = asyncio.create_task(self._server.serve(), name="hub-http")
         listening = asyncio.ensure_future(self._server.listening.wait())
@@ -202,7 +210,7 @@ class HubServer:
     def _bind(self) -> socket.socket:
         if self._unix is not None:
             return self._unix.bind()
-        listener = bind(self._listen.host, self._listen.port)
+        listener = bind(self._listen.host, self._listen.port, reuse_port=self._listen.reuse_port)
         self._port = int(listener.getsockname()[1])
         return listener
 

@@ -33,6 +33,7 @@ from agentbus.hub.core.config import (
     SecretKey,
     SecretKeyId,
 )
+from agentbus.hub.server.backplanes import BackplaneSettings
 from agentbus.hub.server.entrance import MOST_UNAUTHENTICATED
 from agentbus.hub.server.operation import complete
 
@@ -55,6 +56,7 @@ class ServerSettings(ConfigStruct, frozen=True):
         uds_mode: its permissions, octal.
         metrics_token: opens `/metrics` to callers elsewhere; or the variable, or the file, that holds it.
         max_unauthenticated: sockets without an accepted credential that are held.
+        workers: processes that share the port and are one hub.
     """
 
     host: Annotated[str, msgspec.Meta(min_length=1)] = "127.0.0.1"
@@ -71,6 +73,7 @@ class ServerSettings(ConfigStruct, frozen=True):
     max_unauthenticated: Positive = MOST_UNAUTHENTICATED
     log_level: LogLevel = "info"
     log_format: LogFormat = "text"
+    workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
 
     def __repr__(self) -> str:
         return f"ServerSettings(host={self.host!r}, port={self.port}, uds={self.uds!r}, <the rest hidden>)"
@@ -82,11 +85,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         server: the shell's part.
         hub: the core's part.
+        backplane: the way to other hubs, if there are any.
         warnings: what is legal and unwise, for people.
     """
 
     server: ServerSettings
     hub: HubConfig
+    backplane: BackplaneSettings | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -111,6 +116,7 @@ class _AppTable(ConfigStruct, frozen=True):
 class _File(ConfigStruct, frozen=True):
     server: ServerSettings = ServerSettings()
     limits: Limits = Limits()
+    backplane: BackplaneSettings | None = None
     apps: tuple[_AppTable, ...] = ()
 
 
@@ -158,7 +164,7 @@ def parse_settings(text: str, source: str, folder: Path, environment: Mapping[st
         hub = HubConfig(apps=apps, limits=file.limits)
     except ValueError as error:
         raise HubConfigError(source, "apps", str(error)) from None
-    return Settings(server=server, hub=hub, warnings=tuple(secrets.warnings))
+    return Settings(server=server, hub=hub, backplane=file.backplane, warnings=tuple(secrets.warnings))
 
 
 # -- secrets -----------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from agentbus.hub.server.addresses import TrustedProxies
 from agentbus.hub.server.entrance import MOST_UNAUTHENTICATED, Entrance
 from agentbus.hub.server.journal import Journal
 from agentbus.hub.server.latency import Handover
+from agentbus.hub.server.plane import Membership, Plane
 from agentbus.hub.server.traffic import Traffic
 from agentbus.protocol import CloseCode
 from agentbus.runtime.loop import Loop
@@ -59,6 +60,7 @@ class HubShell:
         journal: the log of connections.
         entrance: who is not let in yet, or never.
         handover: samples how long frames take through the hub.
+        plane: its way to other hubs, once it has joined them.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class HubShell:
         self.entrance = Entrance(loop, self.traffic.refused, self.journal, most_unauthenticated)
         self.handover = Handover()
         self._connections = 0
+        self.plane: Plane | None = None
         self.handlers: dict[SessionHandler, None] = {}  # in order, so that a run can be repeated
         self._new_flusher: Flusher | None = None
         self._max_backlog = config.limits.max_backlog_bytes
@@ -108,6 +111,15 @@ class HubShell:
         """Read the loop's clock."""
         clock = self.loop.clock
         return Instant(clock.monotonic(), clock.wall())
+
+    async def join(self, membership: Membership) -> None:
+        """Become one with the other hubs on a backplane; to be called before the first connection.
+
+        Raises:
+            HubConfigError: the backplane will never let this hub in.
+        """
+        self.plane = Plane(self, membership)
+        await self.plane.start()
 
     # -- what is counted -----------------------------------------------------------------------------------
 
@@ -215,6 +227,8 @@ class HubShell:
             grace: seconds until the rest is aborted; also what clients are told to wait.
         """
         self.execute(self.hub.shutdown(self.now(), retry_after=max(grace, 1.0)))
+        if self.plane is not None:
+            self.plane.farewell()
         self.rearm()
         self._idle = asyncio.Event()
         if self.handlers:
@@ -226,6 +240,8 @@ class HubShell:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = self._timer_at = None
+        if self.plane is not None:
+            await self.plane.stop()
 
     def left(self, handler: SessionHandler) -> None:
         """Hear from a handler that its connection has ended."""

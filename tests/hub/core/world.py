@@ -95,6 +95,7 @@ class World:
         *apps: AppConfig,
         limits: Limits | None = None,
         usage_store: UsageStore | None = None,
+        name: str = "peer",
         **config: Any,
     ) -> None:
         ids = itertools.count(1)
@@ -102,7 +103,7 @@ class World:
         self.now = Instant(monotonic=100.0, wall=WALL)
         self.hub = Hub(
             HubConfig(apps=apps or (app(),), limits=limits or Limits(messages_per_second=0), **config),
-            new_id=lambda: f"peer-{next(ids)}",
+            new_id=lambda: f"{name}-{next(ids)}",
             verify=self._verify,
             usage_store=usage_store,
         )

@@ -12,6 +12,7 @@ import pytest
 
 from agentbus.errors import HubConfigError
 from agentbus.hub.core import AppConfig, Limits, PublishableKey, SecretKey
+from agentbus.hub.server.backplanes import BackplaneSettings
 from agentbus.hub.server.settings import ServerSettings, parse_settings
 from agentbus.protocol import CloseCode, Retry
 
@@ -45,6 +46,7 @@ def test_every_file_on_the_page_is_taken(block: str) -> None:
 def test_the_page_shows_every_key_and_its_default() -> None:
     shown = tomllib.loads(BLOCKS[1])
     assert shown["server"] == defaults(ServerSettings)
+    assert shown["backplane"] == defaults(BackplaneSettings) | {"url": "nats://127.0.0.1:4222"}
     assert shown["limits"] == defaults(Limits)
     (app,) = shown["apps"]
     assert set(app) == names(AppConfig)
