@@ -148,8 +148,7 @@ class AgentBehaviour:
         if isinstance(message, Body):
             message = self._table.decode(message.type, message.version, message.json)
             delivery.message = message
-        kind: type = type(message)
-        handler = self._table.find(kind)
+        handler = self._table.find(message.__class__)
         if handler.streams and delivery.outlet is None:
             raise UnhandledMessageError(
                 f"the handler for {type(message).__name__} yields chunks: use ref.stream(…) for it"

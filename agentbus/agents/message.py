@@ -108,12 +108,15 @@ class MessageTypes:
         Raises:
             UndecodableMessageError: this process knows no such class, or cannot tell which one is meant.
         """
+        known = self._classes.get((name, version), ())
+        if len(known) == 1 and (only := known[0]()) is not None:
+            return only
         found = self._alive((name, version))
         if len(found) > 1:
             found = [cls for cls in found if cls.__module__ == near] or found
         if not found:
-            known = self.versions(name)
-            raise UndecodableMessageError(unknown_version(name, version, known), known)
+            versions = self.versions(name)
+            raise UndecodableMessageError(unknown_version(name, version, versions), versions)
         if len(found) > 1:
             where = ", ".join(sorted(_location(cls) for cls in found))
             raise UndecodableMessageError(f"{name!r} is the wire name of several classes: {where}")

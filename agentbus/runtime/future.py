@@ -31,10 +31,6 @@ class Future(Settling[T]):
     """
 
     _quiet = False
-    _wait_begins: Callable[[asyncio.AbstractEventLoop | None], object] | None = None
-    """Told of each wait for this, on the thread or loop that waits: None on a thread without a loop."""
-    _wait_ends: Callable[[], object] | None = None
-    """Told of the end of each wait; there if `_wait_begins` is."""
 
     @staticmethod
     def completed(value: M) -> Future[M]:
@@ -208,18 +204,22 @@ class Future(Settling[T]):
 
     # -- waiting --------------------------------------------------------------------------------------------
 
+    def _wait_begins(self, woken: asyncio.Future[None] | None) -> None:
+        """Hear of a wait for this, where it is: what a loop's task waits for, or None on a thread."""
+
+    def _wait_ends(self) -> None:
+        """Hear of the end of a wait."""
+
     def _wait(self, timeout: float | None) -> None:
         blocking.check("Future.get()")
         waiter = ThreadWaiter()
         self._add_waiter(waiter)
         woken = False
         try:
-            if self._wait_begins is not None:
-                self._wait_begins(None)
+            self._wait_begins(None)
             woken = waiter.wait(timeout)
         finally:
-            if self._wait_ends is not None:
-                self._wait_ends()
+            self._wait_ends()
             if not woken:
                 self._remove_waiter(waiter)
         if self._state < 0:
@@ -234,16 +234,14 @@ class Future(Settling[T]):
         waiter = LoopWaiter(burst)
         self._add_waiter(waiter)
         try:
-            if self._wait_begins is not None:
-                self._wait_begins(waiter.woken.get_loop())
+            self._wait_begins(waiter.woken)
             yield from waiter.woken
         except asyncio.CancelledError:
             if self._cancellable_by_waiter:
                 self.cancel()
             raise
         finally:
-            if self._wait_ends is not None:
-                self._wait_ends()
+            self._wait_ends()
             if self._state < 0:
                 self._remove_waiter(waiter)
 

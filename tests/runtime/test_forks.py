@@ -148,7 +148,7 @@ def test_a_lock_held_elsewhere_during_the_fork_harms_no_child() -> None:
         from agentbus.runtime import runtime as module
         source = EventSource()
         stream = source.listen()
-        held = [module._making_default, source._lock, stream._pipe.buffer._counting]
+        held = [module._making_default, source._lock, stream._pipe._counting]
         inside, release = threading.Event(), threading.Event()
 
         def hold():
