@@ -21,6 +21,7 @@ SUITES = (
     "streams",
     "memory",
     "hub_load",
+    "history",
     "nodes",
     "queues",
     "queue_scale",

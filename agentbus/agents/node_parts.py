@@ -22,7 +22,6 @@ from agentbus.agents.link import Inbound
 from agentbus.agents.link_queue import LinkOptions
 from agentbus.agents.membership import Membership
 from agentbus.agents.negotiation import Negotiation
-from agentbus.agents.pacer import Pace, Pacer, pace_below
 from agentbus.agents.parking import Parking
 from agentbus.agents.pressure import Pressure
 from agentbus.agents.reception import Answer, Reception
@@ -33,6 +32,7 @@ from agentbus.agents.trust import Trust
 from agentbus.agents.uplink import Arrival, Uplink
 from agentbus.agents.watching import Watching
 from agentbus.client import ConnectedEvent
+from agentbus.protocol.pacer import Pace, Pacer, pace_below
 from agentbus.runtime import Future, Loop
 
 FRAME_BYTES = 600

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from agentbus.agents.pacer import Pacer
 from agentbus.agents.permissions import is_refusal
 from agentbus.agents.uplink import Uplink
 from agentbus.errors import MissingPermission, SignallingServerError
+from agentbus.protocol.pacer import Pacer
 from agentbus.runtime import Future
 
 
@@ -77,7 +77,7 @@ class Subscribing:
             if not self._queue.pop(channel):
                 self._uplink.client.unsubscribe(channel).quiet()
                 continue
-            subscribed = self._uplink.client.subscribe(channel, include_sender_metadata=True)
+            subscribed = self._uplink.client.subscribe(channel, include_sender_metadata=True, recover=False)
             subscribed.quiet().add_done_callback(partial(self._subscribed, channel, self._pending[channel]))
 
     def next_deadline(self) -> float | None:

@@ -18,8 +18,8 @@ from agentbus.agents.directory import DirectoryMessage
 from agentbus.agents.envelope import Stamp
 from agentbus.agents.link import Link, Want
 from agentbus.agents.link_sender import Settled
-from agentbus.agents.pacer import Pacer
 from agentbus.errors import MailboxFullError
+from agentbus.protocol.pacer import Pacer
 
 _encode = msgspec.json.Encoder().encode
 

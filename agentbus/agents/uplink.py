@@ -54,7 +54,9 @@ class Client(Protocol):
         """End."""
         ...
 
-    def subscribe(self, channel: str, *, include_sender_metadata: bool = False) -> Future[None]:
+    def subscribe(
+        self, channel: str, *, include_sender_metadata: bool = False, recover: bool = True
+    ) -> Future[None]:
         """Subscribe."""
         ...
 
@@ -179,8 +181,8 @@ class Uplink:
         self._attempts = 0
         self._peer = event.peer_id
         self._snapshot = Future()
-        subscribed = await _permitted(self.client.subscribe(self.directory, include_sender_metadata=True))
-        inbox = await _permitted(self.client.subscribe(self._inbox, include_sender_metadata=True))
+        subscribed = await _permitted(self._join(self.directory))
+        inbox = await _permitted(self._join(self._inbox))
         known = self.grants
         if known is None:
             known = Grants(
@@ -195,6 +197,10 @@ class Uplink:
         self.grants = msgspec.structs.replace(known, presence=presence)
         self.grants.check()
         return Arrival(event, self.grants, tuple(sorted(self._present)) if presence else None, self._metadata)
+
+    def _join(self, channel: str) -> Future[None]:
+        # nodes make good by themselves what they missed: the links resend, the directory is asked for again
+        return self.client.subscribe(channel, include_sender_metadata=True, recover=False)
 
     async def _echo(self) -> bool:
         self._echoed.clear()

@@ -6,6 +6,7 @@ subscription per channel.
 
 from __future__ import annotations
 
+from agentbus.client.capabilities import Capabilities
 from agentbus.client.client import ClientStatistics, SignallingClient
 from agentbus.client.events import (
     ChannelMessage,
@@ -14,6 +15,7 @@ from agentbus.client.events import (
     DisconnectedEvent,
     EventLost,
     GoingAwayEvent,
+    MessagesMissed,
     PresenceEvent,
     PresencePeer,
     ServerErrorEvent,
@@ -28,6 +30,7 @@ from agentbus.protocol.ice import IceServer
 from agentbus.protocol.limits import ConnectionLimits
 
 __all__ = [
+    "Capabilities",
     "ChannelMessage",
     "ClientStatistics",
     "CloseCode",
@@ -39,6 +42,7 @@ __all__ = [
     "EventLost",
     "GoingAwayEvent",
     "IceServer",
+    "MessagesMissed",
     "PresenceEvent",
     "PresencePeer",
     "ReconnectOptions",

@@ -9,6 +9,7 @@ from typing import Any, Final, NoReturn, Self, Unpack, cast
 
 from msgspec import Struct
 
+from agentbus.client.capabilities import Capabilities
 from agentbus.client.connection import ConnectionActor
 from agentbus.client.events import ConnectedEvent, PresencePeer
 from agentbus.client.options import SignallingClientFields, SignallingClientOptions, SubscribeOptions
@@ -176,12 +177,16 @@ class SignallingClient(Streams):
 
     # -- requests --------------------------------------------------------------------------------------------
 
-    def subscribe(self, channel: str, *, include_sender_metadata: bool = False) -> Future[None]:
+    def subscribe(
+        self, channel: str, *, include_sender_metadata: bool = False, recover: bool = True
+    ) -> Future[None]:
         """Subscribe to a channel; it stays subscribed across reconnects.
 
         Args:
             channel: 1 to 256 bytes of UTF-8.
             include_sender_metadata: whether messages of this channel carry their publisher's metadata.
+            recover: after a reconnect, ask for the messages that were missed: they come in order before newer
+                ones, or one `MessagesMissed` does. It means nothing where the hub keeps no history.
 
         Returns:
             The future of the hub's ack. Before it, messages may be missed. It fails with
@@ -189,10 +194,11 @@ class SignallingClient(Streams):
             (nothing was sent), `DisconnectedError` or `AckTimeoutError` (the channel stays subscribed).
         """
         reply: Future[None] = Future()
-        options = SubscribeOptions(include_sender_metadata)
+        options = SubscribeOptions(include_sender_metadata, recover)
         claim = self._board.claim(channel, options, reply)
         if _fits(check_channel, channel, reply):
-            self._board.request(ConnectionActor.Subscribe(channel, include_sender_metadata, claim), claim)
+            message = ConnectionActor.Subscribe(channel, include_sender_metadata, claim, recover)
+            self._board.request(message, claim)
         return reply
 
     def unsubscribe(self, channel: str) -> Future[None]:
@@ -207,44 +213,54 @@ class SignallingClient(Streams):
             self._board.request(ConnectionActor.Unsubscribe(channel, claim), claim)
         return reply
 
-    def publish(self, channel: str, data: Any) -> Future[None]:
+    def publish(self, channel: str, data: Any, *, retry: bool = False) -> Future[None]:
         """Send `data` to every other connection that is subscribed to the channel.
 
         Args:
             channel: 1 to 256 bytes of UTF-8; it need not be subscribed.
             data: what msgspec encodes to JSON, or `msgspec.Raw` of JSON text; encoded before this returns.
+            retry: if the connection ends before the ack, send it again on the next one, under the same id, so
+                that it takes effect once; while reconnecting, let it wait.
 
         Returns:
             The future of the hub's ack. It fails with `SignallingServerError`, `InvalidNameError`,
             `EncodeError`, `OversizedPayloadError`, `NotConnectedError` or `MailboxFullError` (nothing was
-            sent), `DisconnectedError` or `AckTimeoutError` (the hub may or may not have handled it).
+            sent), `DisconnectedError` or `AckTimeoutError` (the hub may or may not have handled it); with
+            `retry`, with `ExtensionMissingError` where the hub does not recognise repeats.
         """
         reply: Future[None] = Future()
         try:
-            message = ConnectionActor.Submit(publish_head(channel), encode_data(data), reply)
+            head, text = publish_head(channel), encode_data(data)
         except (InvalidNameError, EncodeError, TypeError) as error:
             reply.set_exception(error)
             return reply
-        self._board.request(message, reply)
+        if retry:
+            self._board.retry(head, text, reply)
+        else:
+            self._board.request(ConnectionActor.Submit(head, text, reply), reply)
         return reply
 
-    def send(self, to_peer_id: str, data: Any) -> Future[None]:
+    def send(self, to_peer_id: str, data: Any, *, retry: bool = False) -> Future[None]:
         """Send `data` to every connection of one peer.
 
         Args:
             to_peer_id: 1 to 128 bytes of UTF-8.
             data: see `publish`.
+            retry: see there.
 
         Returns:
             The future of the hub's ack; it fails as that of `publish`, likeliest with `peer_not_found`.
         """
         reply: Future[None] = Future()
         try:
-            message = ConnectionActor.Submit(send_head(to_peer_id), encode_data(data), reply)
+            head, text = send_head(to_peer_id), encode_data(data)
         except (InvalidNameError, EncodeError, TypeError) as error:
             reply.set_exception(error)
             return reply
-        self._board.request(message, reply)
+        if retry:
+            self._board.retry(head, text, reply)
+        else:
+            self._board.request(ConnectionActor.Submit(head, text, reply), reply)
         return reply
 
     def post(self, to_peer_id: str, data: Any) -> None:
@@ -284,6 +300,11 @@ class SignallingClient(Streams):
     def max_message_size(self) -> int | None:
         """Bytes that the hub takes per message; None while not connected."""
         return self._board.view.max_message_size
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the hub offers beyond the common protocol, and what is missing; of the latest connection."""
+        return self._board.view.capabilities
 
     @property
     def subscriptions(self) -> frozenset[str]:

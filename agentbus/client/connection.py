@@ -15,14 +15,17 @@ from agentbus.client.heartbeat import Heartbeat
 from agentbus.client.inbound import Inbound
 from agentbus.client.keepalive import Keepalive
 from agentbus.client.leftovers import answer_leftovers
+from agentbus.client.mailbox import MailboxClaim
 from agentbus.client.options import SignallingClientOptions
+from agentbus.client.recovery import Recovery
 from agentbus.client.reports import ConnectionDown, ConnectionUp, Life
 from agentbus.client.requests import NOBODY, Claim, Reply, Requests, WhenAcked, not_connected
 from agentbus.client.router import Router
 from agentbus.errors import ActorStoppedError
 from agentbus.protocol.codec import NO_ACK_TAIL, encode, frame_head
 from agentbus.protocol.codes import CloseCode
-from agentbus.protocol.frames import ClientFrame, Ping, Welcome
+from agentbus.protocol.extensions import MAILBOX_CHANNEL, RECOVER_EXTENSION
+from agentbus.protocol.frames import Ack, ClientFrame, Ping, Welcome
 from agentbus.protocol.frames import Subscribe as SubscribeFrame
 from agentbus.protocol.frames import Unsubscribe as UnsubscribeFrame
 from agentbus.runtime.actor import LoopActor
@@ -55,6 +58,7 @@ class ConnectionActor(LoopActor):
         head: bytes
         data: bytes
         reply: Reply
+        message_id: str | None = None
 
     class Post(Struct, frozen=True):
         """The same without an ack."""
@@ -69,6 +73,7 @@ class ConnectionActor(LoopActor):
         channel: str
         include_sender_metadata: bool
         reply: Claim
+        recover: bool = False
 
     class Unsubscribe(Struct, frozen=True):
         """Give a channel up."""
@@ -98,8 +103,10 @@ class ConnectionActor(LoopActor):
         self._credential = credential
         self._supervisor = supervisor
         self._router = router
+        self._log = log
         self._life = Life.OPENING
         self._was_open = False
+        self._offers: tuple[str, ...] = ()
         self._goodbye: tuple[int, str] | None = None
         self._transport: Transport | None = None
         self._welcome_timer: OwnedTimer | None = None
@@ -131,6 +138,7 @@ class ConnectionActor(LoopActor):
     def _welcome(self, frame: Welcome) -> None:
         self._life = Life.OPEN
         self._was_open = True
+        self._offers = frame.extensions
         self._requests.cap(frame.max_message_size)
         _cancel(self._welcome_timer)
         self._supervisor.tell(ConnectionUp(self.actor_ref, frame))
@@ -141,6 +149,9 @@ class ConnectionActor(LoopActor):
         if self._life is Life.OPEN:
             self._heartbeat.start()
             self._inbound.flow()
+            if self._settings.mailbox and RECOVER_EXTENSION in self._offers:
+                claim = MailboxClaim(self._log)
+                self.on_subscribe(self.Subscribe(MAILBOX_CHANNEL, False, claim, recover=True))  # noqa: FBT003
 
     @receives(Close)
     def on_close(self, message: Close) -> None:
@@ -232,17 +243,34 @@ class ConnectionActor(LoopActor):
     @receives(Subscribe)
     def on_subscribe(self, message: Subscribe) -> None:
         """Let the subscription track the channel, then send. After the ack, a snapshot is due."""
-        acked = functools.partial(self._router.expect_snapshot, message.channel)
-        frame = SubscribeFrame(message.channel, message.include_sender_metadata)
+        channel, metadata = message.channel, message.include_sender_metadata
+        view = self._router.view
+        offered = message.recover and RECOVER_EXTENSION in self._offers
+        recovery = self._recovery(channel, wanted=message.recover, offered=offered)
+        since = recovery.ask(view.connects) if recovery is not None and offered else None
+        acked = functools.partial(self._router.subscribed, channel, recovery, (view.connects, since))
+        frame = SubscribeFrame(channel, metadata)
+        if offered:
+            frame = SubscribeFrame(channel, metadata, None, offered, since, view.producer.name)
         self._request(frame, message.reply, acked)
+
+    def _recovery(self, channel: str, *, wanted: bool, offered: bool) -> Recovery | None:
+        """Give how far a channel has come; if the hub offers no recovery, only where one did before."""
+        if self._life is not Life.OPEN:
+            return None
+        if not wanted:
+            self._router.view.recoveries.pop(channel, None)
+        return self._router.recovery(channel) if offered else self._router.view.recoveries.get(channel)
 
     @receives(Unsubscribe)
     def on_unsubscribe(self, message: Unsubscribe) -> None:
         """Let the subscription untrack the channel, then send."""
-        acked = functools.partial(self._router.forget, message.channel)
-        self._request(UnsubscribeFrame(message.channel), message.reply, acked)
+        channel = message.channel
+        if self._life is Life.OPEN:
+            self._router.view.recoveries.pop(channel, None)
+        self._request(UnsubscribeFrame(channel), message.reply, lambda _ack: self._router.forget(channel))
 
-    def _request(self, frame: ClientFrame, claim: Claim, acked: Callable[[], object]) -> None:
+    def _request(self, frame: ClientFrame, claim: Claim, acked: Callable[[Ack | None], object]) -> None:
         if self._life is not Life.OPEN:
             claim.try_set_exception(not_connected())
             return

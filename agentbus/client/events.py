@@ -60,6 +60,21 @@ class PresencePeer(Payloads, frozen=True, dict=True, eq=False):
     metadata: dict[str, Any] | None = None
 
 
+class MessagesMissed(Event, frozen=True):
+    """Messages of a channel are lost to this client: the hub's history does not reach back to its last one.
+
+    It comes once for each time, before the next message of that channel. Ask whoever knows for the state of
+    things; what is published from now on arrives as ever.
+
+    Attributes:
+        channel: where.
+        count: how many were published meanwhile, this client's own included; None where nobody knows.
+    """
+
+    channel: str
+    count: int | None
+
+
 class PresenceEvent(Event, frozen=True):
     """Who is in a channel, or who came and went.
 

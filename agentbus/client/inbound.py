@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agentbus.client.heartbeat import Heartbeat
-from agentbus.client.requests import Reply, Requests
+from agentbus.client.requests import Reply, Requests, WhenAcked
 from agentbus.client.router import Router
 from agentbus.client.throttle import Throttle
 from agentbus.errors import FrameDecodeError, SignallingServerError
@@ -138,13 +138,17 @@ class Inbound:
         }
 
     def _ack(self, frame: Ack) -> None:
-        """Take an ack that looks unusual, or comes late."""
+        """Take an ack that says more than yes, looks unusual, or comes late."""
         tail = request_tail(frame.request_id)
         reply = self._requests.take(tail)
-        if reply is not None:
-            reply.try_set(None)
+        if frame.offset is not None:
+            self._router.numbered(frame.channel, frame.offset)
+        if reply is None:
+            self._requests.late_ack(tail, frame)
+        elif frame.position is not None and isinstance(reply, WhenAcked):
+            reply.try_set_ack(frame)
         else:
-            self._requests.late_ack(tail)
+            reply.try_set(None)
 
     def _error(self, frame: ErrorFrame) -> None:
         request_id = frame.request_id

@@ -17,6 +17,7 @@ from agentbus.client.events import (
     DisconnectedEvent,
     EventLost,
     GoingAwayEvent,
+    MessagesMissed,
     PresenceEvent,
     ServerErrorEvent,
     StateChange,
@@ -43,13 +44,14 @@ KINDS: tuple[type[Event], ...] = (
     DisconnectedEvent,
     StateChange,
     ChannelMessage,
+    MessagesMissed,
     DirectMessage,
     PresenceEvent,
     ServerErrorEvent,
     GoingAwayEvent,
     TokenProviderErrorEvent,
 )
-OF_CHANNELS: tuple[type[Event], ...] = (ChannelMessage, PresenceEvent)
+OF_CHANNELS: tuple[type[Event], ...] = (ChannelMessage, MessagesMissed, PresenceEvent)
 
 
 class Home:

@@ -32,9 +32,11 @@ class SubscribeOptions(Struct, frozen=True):
 
     Attributes:
         include_sender_metadata: whether messages carry their publisher's metadata.
+        recover: whether what was published while the connection was away is asked for.
     """
 
     include_sender_metadata: bool = False
+    recover: bool = True
 
 
 class SignallingClientFields(TypedDict, total=False):
@@ -54,6 +56,8 @@ class SignallingClientFields(TypedDict, total=False):
     ssl: tls.SSLContext | None
     max_unsent_bytes: int
     max_pending_requests: int
+    max_retried: int
+    mailbox: bool
 
 
 class SignallingClientOptions(Struct, frozen=True, kw_only=True):
@@ -75,6 +79,9 @@ class SignallingClientOptions(Struct, frozen=True, kw_only=True):
         ssl: the TLS context, say one that trusts a private CA; None = the system's CAs.
         max_unsent_bytes: frames that wait for a congested connection; one more fails with `MailboxFullError`.
         max_pending_requests: requests that wait for their ack; one more fails with `MailboxFullError`.
+        max_retried: messages with `retry=True` that are not acked, of `max_unsent_bytes` in all; likewise.
+        mailbox: let what is sent to this peer while it is away wait for it, where the hub has mailboxes; only
+            with a `token_provider`, whose tokens name the same peer each time.
 
     Raises:
         ValueError: not exactly one of `api_key` and `token_provider`, or a number that makes no sense.
@@ -95,6 +102,8 @@ class SignallingClientOptions(Struct, frozen=True, kw_only=True):
     ssl: tls.SSLContext | None = None
     max_unsent_bytes: int = 16 * 1024 * 1024
     max_pending_requests: int = 65_536
+    max_retried: int = 10_000
+    mailbox: bool = False
 
     def __post_init__(self) -> None:
         """Check everything that can be checked without a network."""
@@ -121,6 +130,8 @@ class SignallingClientOptions(Struct, frozen=True, kw_only=True):
             return "api_key is a publishable key: a string that is not empty"
         if self.token_provider is not None and not callable(self.token_provider):
             return "token_provider is a function that returns a token"
+        if self.mailbox and self.token_provider is None:
+            return "a mailbox needs a token_provider: a client with an api_key is another peer each time"
         return None
 
     def _url_problem(self) -> str | None:
@@ -135,8 +146,8 @@ class SignallingClientOptions(Struct, frozen=True, kw_only=True):
             raise ValueError("inactivity_timeout is a number of seconds, 0 to turn it off")
         if not (self.token_provider_timeout > 0 and math.isfinite(self.token_provider_timeout)):
             raise ValueError("token_provider_timeout is a number of seconds above 0")
-        if self.max_unsent_bytes < 1 or self.max_pending_requests < 1:
-            raise ValueError("max_unsent_bytes and max_pending_requests are at least 1")
+        if min(self.max_unsent_bytes, self.max_pending_requests, self.max_retried) < 1:
+            raise ValueError("max_unsent_bytes, max_pending_requests and max_retried are at least 1")
 
     @property
     def origin(self) -> Origin:

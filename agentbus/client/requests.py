@@ -16,6 +16,7 @@ from agentbus.errors import (
     NotConnectedError,
     OversizedPayloadError,
 )
+from agentbus.protocol.frames import Ack
 
 ACK_TIMEOUT = 15.0
 """Seconds that the hub has to answer a request. Spec section 7."""
@@ -66,19 +67,25 @@ class WhenAcked:
 
     Args:
         reply: who waits.
-        then: what is to be done at the ack, also at one that comes too late for whoever waited.
+        then: what is to be done at the ack, also at one that comes too late for whoever waited; it is called
+            with the ack, or with None for one that says nothing but yes.
     """
 
     __slots__ = ("_reply", "then")
 
-    def __init__(self, reply: Reply, then: Callable[[], object]) -> None:
+    def __init__(self, reply: Reply, then: Callable[[Ack | None], object]) -> None:
         self._reply = reply
         self.then = then
 
     def try_set(self, value: None = None) -> bool:
         """Do it, and pass the ack on."""
-        self.then()
+        self.then(None)
         return self._reply.try_set(value)
+
+    def try_set_ack(self, ack: Ack) -> bool:
+        """Do it with an ack that says more than yes."""
+        self.then(ack)
+        return self._reply.try_set(None)
 
     def try_set_exception(self, error: BaseException) -> bool:
         """Pass the failure on."""
@@ -183,7 +190,7 @@ class Requests:
                 self._late[tail] = reply
             reply.try_set_exception(AckTimeoutError(ACK_TIMEOUT))
 
-    def late_ack(self, tail: bytes) -> None:
+    def late_ack(self, tail: bytes, ack: Ack) -> None:
         """Do what an ack calls for on the read path, though nobody waits any more.
 
         Spec section 7: a late ack is ignored. But the hub has subscribed this connection now, and what
@@ -191,7 +198,7 @@ class Requests:
         """
         late = self._late.pop(tail, None)
         if late is not None:
-            late.then()
+            late.then(ack)
 
     def fail_all(self, close_code: int) -> None:
         """Fail everything: the connection is gone. Spec section 7, *disconnect*."""

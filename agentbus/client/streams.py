@@ -12,6 +12,7 @@ from agentbus.client.events import (
     DisconnectedEvent,
     EventLost,
     GoingAwayEvent,
+    MessagesMissed,
     PresenceEvent,
     ServerErrorEvent,
     StateChange,
@@ -33,6 +34,7 @@ class Streams:
         on_disconnected: after every ended attempt and connection.
         state_changes: every change of state.
         on_message: somebody published to a subscribed channel.
+        on_messages_missed: messages of a channel are lost: the hub's history no longer reaches back.
         on_direct: somebody sent something to this peer.
         on_presence: who is in a subscribed channel, who came and who went.
         on_server_error: an error that answers no request of the caller's; the connection stays open.
@@ -46,6 +48,7 @@ class Streams:
         self.on_disconnected: ClientEvents[DisconnectedEvent] = listeners.of(DisconnectedEvent)
         self.state_changes: ClientEvents[StateChange] = listeners.of(StateChange)
         self.on_message: ClientEvents[ChannelMessage] = listeners.of(ChannelMessage)
+        self.on_messages_missed: ClientEvents[MessagesMissed] = listeners.of(MessagesMissed)
         self.on_direct: ClientEvents[DirectMessage] = listeners.of(DirectMessage)
         self.on_presence: ClientEvents[PresenceEvent] = listeners.of(PresenceEvent)
         self.on_server_error: ClientEvents[ServerErrorEvent] = listeners.of(ServerErrorEvent)

@@ -236,7 +236,7 @@ class SubscriptionActor(LoopActor):
         replay = _Replay(self.actor_ref, connection, wanted)
         metadata = wanted.include_sender_metadata
         with contextlib.suppress(ActorStoppedError):  # it is gone, and the supervisor will say so
-            connection.tell(ConnectionActor.Subscribe(self._channel, metadata, replay))
+            connection.tell(ConnectionActor.Subscribe(self._channel, metadata, replay, wanted.recover))
 
     @receives(Replayed)
     def on_replayed(self, message: Replayed) -> None:

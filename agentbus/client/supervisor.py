@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from agentbus.client import reports, states
 from agentbus.client.callers import Callers, Failure
+from agentbus.client.capabilities import Capabilities
 from agentbus.client.channels import Channels
 from agentbus.client.connection import ConnectionActor
 from agentbus.client.credentials import Credential
@@ -27,6 +28,8 @@ from agentbus.client.leftovers import answer_leftovers
 from agentbus.client.listeners import Home, Listeners
 from agentbus.client.options import SignallingClientOptions
 from agentbus.client.payloads import Event
+from agentbus.client.requests import Reply, not_connected
+from agentbus.client.resender import Resender
 from agentbus.client.router import Router
 from agentbus.client.states import SignallingClientState
 from agentbus.client.subscription import SubscriptionActor
@@ -85,6 +88,13 @@ class SupervisorActor(LoopActor):
             """Who waits for it, if anybody does."""
             return getattr(self.message, "reply", None)
 
+    class Retry(Struct, frozen=True):
+        """Something to be sent until it is acked; `request` makes it for a connection."""
+
+        request: Callable[[Reply], Any]
+        size: int
+        reply: Future[None]
+
     class Fetched(Struct, frozen=True):
         """The credential of an attempt has come, or has not."""
 
@@ -120,6 +130,7 @@ class SupervisorActor(LoopActor):
         self._connected: ConnectedEvent | None = None
         self._callers: Callers[SupervisorActor.Connect] = Callers()
         self._at_exit: Subscription | None = None
+        self._resender = Resender(self, options)
 
     def on_start(self) -> None:
         """See to it that the client is disposed when its runtime ends."""
@@ -194,11 +205,14 @@ class SupervisorActor(LoopActor):
         event = self._connected = connected_event(message.welcome, is_reconnect=is_reconnect)
         self._redials = 0
         self._view.connected(message.connection, event)
+        self._view.capabilities = Capabilities(frozenset(message.welcome.extensions))
         self._move(states.WELCOME)
         self._log.info("connected to %s", self._settings.origin.text)
         with contextlib.suppress(ActorStoppedError):  # it is gone already, and its last word is on the way
             message.connection.tell(ConnectionActor.Announced())
         self._channels.connection_up(message.connection)
+        replayed = len(self._view.tracked)
+        self._resender.connected(message.connection, message.welcome, event, replayed)
         self._tell(event)
         self._callers.connected(event)
 
@@ -213,6 +227,7 @@ class SupervisorActor(LoopActor):
         self._view.disconnected()
         self._channels.connection_down()
         self._router.disconnected()
+        self._resender.disconnected()
         self._ended(message.code, message.reason, functools.partial(_refusal, message), message.retry_after)
 
     def _connection_exited(self, down: Down) -> None:
@@ -273,6 +288,7 @@ class SupervisorActor(LoopActor):
             self._closed()
 
     def _closed(self) -> None:
+        self._resender.ended()
         for message in self._callers.ended():
             self.on_connect(message)
 
@@ -307,6 +323,7 @@ class SupervisorActor(LoopActor):
             self._connection.stop(block=False, now=True)
             self._tell(DisconnectedEvent(CloseCode.ABNORMAL, "the client was stopped", will_reconnect=False))
         self._view.disconnected()
+        self._resender.ended()
         self._move(states.CLOSE)
         self._callers.refused(lambda: SignallingConnectError(CloseCode.ABNORMAL, "the client was stopped"))
         self._callers.ended()
@@ -318,6 +335,16 @@ class SupervisorActor(LoopActor):
         """End everything: nobody is left who could go on."""
         self.on_stop()
         self._channels.stop()
+
+    # -- what is sent until it is acked ----------------------------------------------------------------------
+
+    @receives(Retry)
+    def on_retry(self, message: Retry) -> None:
+        """Send it now, or after the reconnect that is under way."""
+        if self._view.state in {states.CONNECTED, states.RECONNECTING}:
+            self._resender.add(message.request, message.size, message.reply)
+        else:
+            message.reply.try_set_exception(not_connected())
 
     # -- channels --------------------------------------------------------------------------------------------
 

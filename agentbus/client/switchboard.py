@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import Any
 
+from agentbus.client.connection import ConnectionActor
 from agentbus.client.listeners import Home, Listeners
 from agentbus.client.options import SignallingClientOptions, SubscribeOptions
 from agentbus.client.requests import Reply, not_connected
@@ -13,6 +14,7 @@ from agentbus.client.subscription import ChannelClaim
 from agentbus.client.supervisor import SupervisorActor
 from agentbus.client.view import ClientView
 from agentbus.errors import ActorStoppedError, MailboxFullError
+from agentbus.protocol.codec import named_head
 from agentbus.runtime import Future, Runtime, forks
 from agentbus.runtime.blocking import running_loop
 from agentbus.runtime.down import StartOptions
@@ -32,7 +34,7 @@ class Switchboard:
         self, options: SignallingClientOptions, runtime: Runtime, loop: asyncio.AbstractEventLoop | None
     ) -> None:
         self.options = options
-        self.view = ClientView()
+        self.view = ClientView(runtime.random)
         self._runtime = runtime
         self._generation = forks.generation
         self._home = Home(runtime.agents, loop)
@@ -83,6 +85,16 @@ class Switchboard:
             # The connection may have ended before it saw this; if it did see it, it has answered.
             if inbox.refuses:
                 reply.try_set_exception(not_connected())
+
+    def retry(self, head: bytes, data: bytes, reply: Future[None]) -> None:
+        """Hand in a message that is to be sent until it is acked."""
+        named = named_head(head, self.view.producer.next_id())
+
+        def request(retried: Reply) -> Any:
+            return ConnectionActor.Submit(named, data, retried)
+
+        if not self.ask(SupervisorActor.Retry(request, len(data), reply)):
+            reply.try_set_exception(not_connected())
 
     def claim(self, channel: str, options: SubscribeOptions | None, reply: Future[None]) -> ChannelClaim:
         """Make the claim that goes with a subscribe, or with an unsubscribe if `options` is None."""

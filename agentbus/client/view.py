@@ -6,9 +6,13 @@ loop changes in place and that readers copy in one step; so a reader needs no lo
 
 from __future__ import annotations
 
+from random import Random
 from typing import TYPE_CHECKING
 
+from agentbus.client.capabilities import Capabilities
 from agentbus.client.options import SubscribeOptions
+from agentbus.client.producer import Producer
+from agentbus.client.recovery import Recovery
 from agentbus.client.roster import Roster
 from agentbus.client.states import IDLE, SignallingClientState
 from agentbus.runtime.mailbox import Mailbox
@@ -22,31 +26,42 @@ if TYPE_CHECKING:
 class ClientView:
     """A client, seen from outside.
 
+    Args:
+        random: the source of its names.
+
     Attributes:
         state: what a caller may expect.
+        capabilities: what the hub of the latest connection offers.
         connection: the open connection's actor; None while there is none.
         inbox: its mailbox; a request costs one look at this.
         peer_id: who the hub takes this client for, while connected.
         max_message_size: bytes that the hub takes per message, while connected.
         tracked: the channels that a new connection gets, and the options of each.
         rosters: who is in a channel, as far as the hub told.
+        recoveries: how far the messages of a channel have come, of channels that are recovered.
+        producer: names this client and its messages, over all of its connections.
         connects: how many times the hub said welcome.
         frames_dropped: inbound frames that could not be used.
     """
 
     __slots__ = (
+        "capabilities",
         "connection",
         "connects",
         "frames_dropped",
         "inbox",
         "max_message_size",
         "peer_id",
+        "producer",
+        "recoveries",
         "rosters",
         "state",
         "tracked",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, random: Random | None = None) -> None:
+        self.producer = Producer(random or Random())
+        self.capabilities = Capabilities()
         self.state: SignallingClientState = IDLE
         self.connection: LoopActorRef[ConnectionActor] | None = None
         self.inbox: Mailbox | None = None
@@ -54,6 +69,7 @@ class ClientView:
         self.max_message_size: int | None = None
         self.tracked: dict[str, SubscribeOptions] = {}
         self.rosters: dict[str, Roster] = {}
+        self.recoveries: dict[str, Recovery] = {}
         self.connects = 0
         self.frames_dropped = 0
 

@@ -22,6 +22,7 @@
     │   │   └─ DisconnectedError               the hub may or may not have handled it
     │   ├─ AckTimeoutError (TimeoutError)      no ack within 15 s
     │   ├─ OversizedPayloadError (ValueError)  over the hub's message size
+    │   ├─ ExtensionMissingError               the hub does not offer what the call needs
     │   ├─ TokenProviderError                  the token provider failed; its own exception is the cause
     │   └─ ClientDisposedError                 dispose() was called
     ├─ HubError
@@ -120,6 +121,7 @@ from agentbus.errors.client import (
     AckTimeoutError,
     ClientDisposedError,
     DisconnectedError,
+    ExtensionMissingError,
     NotConnectedError,
     OversizedPayloadError,
     SignallingConnectError,
@@ -187,6 +189,7 @@ __all__ = [
     "DisconnectedError",
     "EffectInDoubtError",
     "EncodeError",
+    "ExtensionMissingError",
     "ForkedError",
     "FrameDecodeError",
     "FutureCancelledError",

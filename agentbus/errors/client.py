@@ -91,6 +91,18 @@ class OversizedPayloadError(SignallingError, ValueError):
         self.cap = cap
 
 
+class ExtensionMissingError(SignallingError):
+    """The hub does not offer what this call needs; nothing was sent. See `client.capabilities`.
+
+    Attributes:
+        extension: its name, such as `dedupe.v1`.
+    """
+
+    def __init__(self, extension: str) -> None:
+        super().__init__(f"the hub does not offer {extension}, which this call needs; nothing was sent")
+        self.extension = extension
+
+
 class TokenProviderError(SignallingError):
     """The token provider raised, timed out or gave no token; its own exception is the `__cause__`."""
 

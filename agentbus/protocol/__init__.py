@@ -22,6 +22,13 @@ from agentbus.protocol.codec import (
     send_head,
 )
 from agentbus.protocol.codes import CloseCode, ErrorCode, Retry
+from agentbus.protocol.extensions import (
+    DEDUPE_EXTENSION,
+    MAILBOX_CHANNEL,
+    RECOVER_EXTENSION,
+    DedupeTerms,
+    Position,
+)
 from agentbus.protocol.frames import (
     Ack,
     ClientFrame,
@@ -47,12 +54,16 @@ from agentbus.protocol.patterns import Pattern, compile_pattern, covers
 from agentbus.protocol.url import Origin, check_origin
 
 __all__ = [
+    "DEDUPE_EXTENSION",
     "LIMITS_EXTENSION",
+    "MAILBOX_CHANNEL",
+    "RECOVER_EXTENSION",
     "Ack",
     "Chance",
     "ClientFrame",
     "CloseCode",
     "ConnectionLimits",
+    "DedupeTerms",
     "DirectFrame",
     "ErrorCode",
     "ErrorFrame",
@@ -63,6 +74,7 @@ __all__ = [
     "Pattern",
     "Ping",
     "Pong",
+    "Position",
     "PresenceFrame",
     "PresencePeer",
     "Publish",

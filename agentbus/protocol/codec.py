@@ -192,6 +192,11 @@ def frame_head(frame: ClientFrame) -> bytes:
     return encode(frame)[:-1]
 
 
+def named_head(head: bytes, message_id: str) -> bytes:
+    """Give the head of a `publish` or `send` the id of its message, which is plain ASCII without quotes."""
+    return b'{"id":"%b",%b' % (message_id.encode(), head[1:])
+
+
 def request_tail(request_id: str) -> bytes:
     """Write the end of a request that asks for an ack, which ends in the same way."""
     return b',"requestId":' + _encode(request_id) + b"}"
@@ -201,10 +206,16 @@ def request_tail(request_id: str) -> bytes:
 
 
 def encode_message(
-    channel: str, sender: str, data: Raw | bytes, sender_metadata: Raw | bytes | None = None
+    channel: str,
+    sender: str,
+    data: Raw | bytes,
+    sender_metadata: Raw | bytes | None = None,
+    offset: int | None = None,
 ) -> bytes:
     """Write a `message` once for all its subscribers; the payload goes in byte for byte."""
     end = b"}" if sender_metadata is None else b"".join((b',"fromMetadata":', sender_metadata, b"}"))
+    if offset is not None:
+        end = b'%b,"offset":%d}' % (end[:-1], offset)
     return b"".join(
         (
             b'{"type":"message","channel":',
@@ -218,9 +229,16 @@ def encode_message(
     )
 
 
-def encode_direct(sender: str, data: Raw | bytes, sender_metadata: Raw | bytes | None = None) -> bytes:
+def encode_direct(
+    sender: str,
+    data: Raw | bytes,
+    sender_metadata: Raw | bytes | None = None,
+    offset: int | None = None,
+) -> bytes:
     """Write a `direct` once for all connections of its peer; the payload goes in byte for byte."""
     end = b"}" if sender_metadata is None else b"".join((b',"fromMetadata":', sender_metadata, b"}"))
+    if offset is not None:
+        end = b'%b,"offset":%d}' % (end[:-1], offset)
     return b"".join((b'{"type":"direct","from":', _encode(sender), b',"data":', data, end))
 
 

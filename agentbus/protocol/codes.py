@@ -104,6 +104,7 @@ class ErrorCode(enum.StrEnum):
     CHANNEL_RESERVED = "channel_reserved"
     CHANNEL_LIMIT_EXCEEDED = "channel_limit_exceeded"
     PEER_NOT_FOUND = "peer_not_found"
+    MAILBOX_FULL = "mailbox_full"
     MISSING_DATA = "missing_data"
     ACTION_NOT_PERMITTED = "action_not_permitted"
     OVER_MESSAGE_QUOTA = "over_message_quota"

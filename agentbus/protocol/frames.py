@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from msgspec import Meta, Raw, Struct, field
 from msgspec.structs import force_setattr
 
+from agentbus.protocol.extensions import DedupeTerms, Offset, Position, ShortText
 from agentbus.protocol.limits import ConnectionLimits
 
 DEFAULT_RETRY_AFTER_MS = 1000
@@ -23,12 +24,18 @@ LONGEST_RETRY_AFTER_MS = 300_000
 if TYPE_CHECKING:
     MaybeRaw = Raw | None
     MaybeRequestId = str | None
+    MaybeText = str | None
+    MaybePosition = Position | None
+    MaybeOffset = int | None
     Whole = int
 else:
     # What msgspec reads off the wire. A default of None stands for "absent" without making an explicit null
     # legal: `data: null` is Raw(b"null"), `requestId: null` is refused (spec section 2).
     MaybeRaw = Raw
     MaybeRequestId = Annotated[str, Meta(min_length=1, max_length=128)]
+    MaybeText = ShortText
+    MaybePosition = Position
+    MaybeOffset = Offset
     Whole = int | float
 
 
@@ -48,11 +55,20 @@ class Frame(
 
 
 class Subscribe(Frame, frozen=True, gc=False, tag="subscribe"):
-    """Ask for a channel's messages and presence; the last one's options win."""
+    """Ask for a channel's messages and presence; the last one's options win.
+
+    Attributes:
+        recover: follow the channel's history (extension `recover.v1`, as is what follows).
+        since: what the client has had of it.
+        producer: names the client over all of its connections.
+    """
 
     channel: str
     include_sender_metadata: bool = False
     request_id: MaybeRequestId = None
+    recover: bool = False
+    since: MaybePosition = None
+    producer: MaybeText = None
 
 
 class Unsubscribe(Frame, frozen=True, gc=False, tag="unsubscribe"):
@@ -65,20 +81,23 @@ class Unsubscribe(Frame, frozen=True, gc=False, tag="unsubscribe"):
 class Publish(Frame, frozen=True, gc=False, tag="publish"):
     """Send `data` to every other connection subscribed to the channel.
 
-    `data` is None only where the frame had none: `missing_data`, once the earlier checks have passed.
+    `data` is None only where the frame had none: `missing_data`, once the earlier checks have passed. A
+    repeat of an `id` is not delivered again (extension `dedupe.v1`).
     """
 
     channel: str
     data: MaybeRaw = None
     request_id: MaybeRequestId = None
+    id: MaybeText = None
 
 
 class Send(Frame, frozen=True, gc=False, tag="send"):
-    """Send `data` to every connection of one peer. `data` is None only where the frame had none."""
+    """Send `data` to every connection of one peer. `data` and `id` are as in `Publish`."""
 
     to: str
     data: MaybeRaw = None
     request_id: MaybeRequestId = None
+    id: MaybeText = None
 
 
 class Ping(Frame, frozen=True, gc=False, tag="ping"):
@@ -104,6 +123,7 @@ class Welcome(Frame, frozen=True, tag="welcome"):
         metadata: private to this connection; `iceServers` lives here by convention.
         extensions: names of the extensions that the hub offers (spec section 9).
         limits: what the extension `limits.v1` announces; None where the hub does not offer it.
+        dedupe: what `dedupe.v1` announces, likewise.
     """
 
     peer_id: str
@@ -113,6 +133,7 @@ class Welcome(Frame, frozen=True, tag="welcome"):
     metadata: dict[str, Any] | None = None
     extensions: tuple[str, ...] = ()
     limits: ConnectionLimits | None = None
+    dedupe: DedupeTerms | None = None
 
     def __post_init__(self) -> None:
         """Make numbers whole, as the official SDKs do; ValueError for a size that is not positive."""
@@ -126,9 +147,20 @@ class Welcome(Frame, frozen=True, tag="welcome"):
 
 
 class Ack(Frame, frozen=True, gc=False, tag="ack"):
-    """Say that the request succeeded."""
+    """Say that the request succeeded.
+
+    Attributes:
+        position: where the history of a channel stands that a `subscribe` follows (`recover.v1`).
+        recovered: whether all since the place that it named follows; None without a position.
+        channel: where a followed channel's own publish went, and its number there.
+        offset: see above.
+    """
 
     request_id: str
+    position: MaybePosition = None
+    recovered: bool | None = None
+    channel: str | None = None
+    offset: MaybeOffset = None
 
 
 class ErrorFrame(Frame, frozen=True, gc=False, tag="error"):
@@ -146,12 +178,16 @@ class ErrorFrame(Frame, frozen=True, gc=False, tag="error"):
 
 
 class MessageFrame(Frame, frozen=True, gc=False, tag="message"):
-    """Deliver what `sender` published; its metadata only to those who asked for it."""
+    """Deliver what `sender` published; its metadata only to those who asked for it.
+
+    Followers of the channel's history get each message's number there.
+    """
 
     channel: str
     sender: str = field(name="from")
     data: Raw
     sender_metadata: MaybeRaw = field(default=None, name="fromMetadata")
+    offset: MaybeOffset = None
 
 
 class DirectFrame(Frame, frozen=True, gc=False, tag="direct"):
@@ -160,6 +196,7 @@ class DirectFrame(Frame, frozen=True, gc=False, tag="direct"):
     sender: str = field(name="from")
     data: Raw
     sender_metadata: MaybeRaw = field(default=None, name="fromMetadata")
+    offset: MaybeOffset = None
 
 
 class PresencePeer(Struct, frozen=True, gc=False, rename="camel", omit_defaults=True):

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from agentbus.hub.backplane.memory import MemoryExchange
-from agentbus.hub.core import AppConfig, HubConfig, Limits, PublishableKey
+from agentbus.hub.core import (
+    AppConfig,
+    HistoryStore,
+    HubConfig,
+    Limits,
+    PublishableKey,
+    TokenVerifier,
+    no_tokens,
+)
 from agentbus.hub.server.plane import Membership
 from agentbus.hub.server.session import SessionHandler
 from agentbus.hub.server.shell import HubShell
@@ -31,6 +39,8 @@ class MemoryHub:
         runtime: where it lives; its ids come from there.
         config: its apps and limits.
         url: what clients name.
+        verify: checks tokens; by default every one is refused.
+        history_store: keeps histories for the next hub.
 
     Attributes:
         url: as given.
@@ -44,9 +54,18 @@ class MemoryHub:
         config: HubConfig = TEST_HUB,
         *,
         url: str = "ws://localhost",
+        verify: TokenVerifier = no_tokens,
+        history_store: HistoryStore | None = None,
     ) -> None:
         self.url = url
-        self.shell = HubShell(config, loop=runtime.io, new_id=runtime.new_id)
+        self.shell = HubShell(
+            config,
+            loop=runtime.io,
+            new_id=runtime.new_id,
+            life=runtime.new_id(),
+            verify=verify,
+            history_store=history_store,
+        )
         self._runtime = runtime
         self._listener = network.listen(url, self._accept)
 

@@ -8,8 +8,8 @@ from agentbus.agents import AsyncAgentActor, Message, Outcome, Request, handles
 from agentbus.agents.events import DeadLetter
 from agentbus.agents.link_queue import LinkOptions
 from agentbus.agents.node_parts import NodeOptions
-from agentbus.agents.pacer import Pace
 from agentbus.errors import AgentFailed, AskTimeoutError, BodyTooLargeError, UndecodableMessageError
+from agentbus.protocol.pacer import Pace
 from tests.agents.cluster import Cluster, simulate
 
 LARGE = 300_000

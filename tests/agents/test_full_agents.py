@@ -11,9 +11,9 @@ from agentbus.agents import AsyncAgentActor, Bus, Message, Outcome, Request, Str
 from agentbus.agents.events import NodeDead
 from agentbus.agents.link_queue import LinkOptions
 from agentbus.agents.node_parts import NodeOptions
-from agentbus.agents.pacer import Pace
 from agentbus.agents.ref import AgentRef
 from agentbus.errors import AgentFailed, AskTimeoutError, MailboxFullError
+from agentbus.protocol.pacer import Pace
 from agentbus.runtime import Future, MailboxOptions, virtual_sleep
 from tests.agents.cluster import Cluster, simulate
 

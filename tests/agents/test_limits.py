@@ -20,12 +20,12 @@ from agentbus.agents.link_sender import MAX_REPORTS, LinkSender
 from agentbus.agents.liveness import Liveness, LivenessOptions
 from agentbus.agents.node_parts import NodeOptions
 from agentbus.agents.nodes import NodeState, NodeTable
-from agentbus.agents.pacer import Pace, Pacer
 from agentbus.agents.post import MAX_UNUSED
 from agentbus.agents.strangers import Strangers
 from agentbus.agents.traffic import Traffic
 from agentbus.agents.watching import AgentDown
 from agentbus.errors import MailboxFullError
+from agentbus.protocol.pacer import Pace, Pacer
 from agentbus.runtime import Future, HostedLoop, VirtualLoop
 from tests.agents.cluster import Cluster, simulate
 

@@ -22,10 +22,10 @@ from agentbus.agents.events import NodeDead
 from agentbus.agents.membership import Membership
 from agentbus.agents.node_parts import DEFAULT_ROOM
 from agentbus.agents.nodes import NodeState
-from agentbus.agents.pacer import Pace, Pacer
 from agentbus.agents.query import Query
 from agentbus.agents.standing import MembershipOptions
 from agentbus.agents.traffic import Traffic
+from agentbus.protocol.pacer import Pace, Pacer
 from tests.agents.agents import Worker
 from tests.agents.cluster import Cluster, simulate
 

@@ -10,8 +10,8 @@ import pytest
 
 from agentbus.agents import AsyncAgentActor, Bus, Message, handles
 from agentbus.agents.node_parts import NodeOptions
-from agentbus.agents.pacer import Pace
 from agentbus.agents.ref import AgentRef
+from agentbus.protocol.pacer import Pace
 from agentbus.runtime import MailboxOptions, SystemClock, virtual_sleep
 from tests.agents.cluster import Cluster, simulate
 

@@ -10,8 +10,8 @@ from agentbus.agents.envelope import Envelope, Packet, Stamp, encode_envelope
 from agentbus.agents.link import Link
 from agentbus.agents.link_queue import LinkOptions
 from agentbus.agents.outcome import Outcome
-from agentbus.agents.pacer import Pace, Pacer
 from agentbus.agents.traffic import Traffic
+from agentbus.protocol.pacer import Pace, Pacer
 
 HERE = Stamp("here", "1")
 

@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, NoReturn, cast, get_args
 
 import hypothesis
@@ -56,6 +57,10 @@ names: Strategy = st.text(max_size=8)
 peers: Strategy = st.lists(
     st.fixed_dictionaries({"peerId": names}, optional={"metadata": values}), max_size=3
 )
+places: Strategy = st.fixed_dictionaries(
+    {"epoch": st.text(max_size=4) | st.text("aé", min_size=60, max_size=70), "offset": st.integers(-2, 2**54)}
+)
+short_texts: Strategy = st.text(max_size=4) | st.text("aé😀", min_size=60, max_size=70)
 request_ids: Strategy = st.text(min_size=1, max_size=4) | st.text("aé😀", min_size=30, max_size=140)
 FIELDS: dict[str, Strategy] = {
     "requestId": request_ids,
@@ -65,6 +70,13 @@ FIELDS: dict[str, Strategy] = {
     "data": values,
     "includeSenderMetadata": st.booleans(),
     "fromMetadata": values,
+    "recover": st.booleans(),
+    "since": places,
+    "producer": short_texts,
+    "id": short_texts,
+    "position": places,
+    "recovered": st.booleans(),
+    "offset": st.integers(-2, 2**54),
     "peerId": names,
     "expiresAt": st.none() | st.integers() | st.floats(allow_nan=False, allow_infinity=False),
     "serverTime": st.integers() | st.floats(allow_nan=False, allow_infinity=False),
@@ -78,16 +90,16 @@ FIELDS: dict[str, Strategy] = {
     "retryAfterMs": st.integers() | st.floats(),
 }
 TYPES: dict[str, tuple[str, ...]] = {
-    "subscribe": ("channel", "includeSenderMetadata", "requestId"),
+    "subscribe": ("channel", "includeSenderMetadata", "requestId", "recover", "since", "producer"),
     "unsubscribe": ("channel", "requestId"),
-    "publish": ("channel", "data", "requestId"),
-    "send": ("to", "data", "requestId"),
+    "publish": ("channel", "data", "requestId", "id"),
+    "send": ("to", "data", "requestId", "id"),
     "ping": ("requestId",),
     "welcome": ("peerId", "expiresAt", "serverTime", "maxMessageSize", "metadata", "extensions"),
-    "ack": ("requestId",),
+    "ack": ("requestId", "position", "recovered", "channel", "offset"),
     "error": ("code", "requestId", "message"),
-    "message": ("channel", "from", "data", "fromMetadata"),
-    "direct": ("from", "data", "fromMetadata"),
+    "message": ("channel", "from", "data", "fromMetadata", "offset"),
+    "direct": ("from", "data", "fromMetadata", "offset"),
     "presence": ("channel", "joined", "left"),
     "going_away": ("retryAfterMs",),
     "pong": ("requestId",),
@@ -184,19 +196,61 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
+class Number(str):
+    """A number as it was written: nobody reads one of 5000 digits."""
+
+    __slots__ = ()
+
+
 def parse(payload: bytes) -> Any:
     """Parse JSON as its RFC has it; ValueError or RecursionError where it is none."""
-    return json.loads(
-        payload.decode(), parse_constant=_no_constant, parse_int=str.__len__, parse_float=str.__len__
-    )
+    return json.loads(payload.decode(), parse_constant=_no_constant, parse_int=Number, parse_float=Number)
+
+
+def is_text(value: object) -> bool:
+    return isinstance(value, str) and not isinstance(value, Number)
 
 
 def says_utf8(value: object) -> bool:
-    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
+    return is_text(value) and not any("\ud800" <= character <= "\udfff" for character in cast("str", value))
 
 
 def is_request_id(value: object) -> bool:
     return says_utf8(value) and 1 <= len(cast("str", value).encode()) <= 128
+
+
+def is_short_text(value: object) -> bool:
+    return says_utf8(value) and 1 <= len(cast("str", value)) <= 64
+
+
+def is_offset(value: object) -> bool:
+    """Tell whether this is a whole number of the range, written without a fraction or an exponent."""
+    is_whole = isinstance(value, Number) and len(value) <= 20 and value.removeprefix("-").isdigit()
+    return is_whole and 0 <= int(cast("str", value)) <= 2**53 - 1
+
+
+def is_place(value: object) -> bool:
+    if not isinstance(value, dict):
+        return False
+    members = cast("dict[str, Any]", value)
+    return is_short_text(members.get("epoch")) and is_offset(members.get("offset"))
+
+
+def is_flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+OPTIONAL: dict[str, dict[str, Callable[[object], bool]]] = {
+    "subscribe": {
+        "includeSenderMetadata": is_flag,
+        "recover": is_flag,
+        "since": is_place,
+        "producer": is_short_text,
+    },
+    "publish": {"id": is_short_text},
+    "send": {"id": is_short_text},
+}
+"""Members that a client's frames may have, and what they must be then."""
 
 
 def expected_code(payload: bytes) -> str | None:
@@ -209,11 +263,13 @@ def expected_code(payload: bytes) -> str | None:
         return "malformed_message"
     fields = cast("dict[str, Any]", frame)
     kind = fields.get("type")
-    if not isinstance(kind, str) or ("requestId" in fields and not is_request_id(fields["requestId"])):
+    if not is_text(kind) or ("requestId" in fields and not is_request_id(fields["requestId"])):
         return "malformed_message"
     if kind not in CLIENT_TYPES:
         return "unknown_type"
-    if kind == "subscribe" and not isinstance(fields.get("includeSenderMetadata", False), bool):
+    if any(
+        name in fields and not is_right(fields[name]) for name, is_right in OPTIONAL.get(kind, {}).items()
+    ):
         return "malformed_message"
     name = NAMED.get(kind)
     if name and not says_utf8(fields.get(name)):

@@ -79,6 +79,7 @@ def test_error_codes_are_those_of_the_protocol() -> None:
         "channel_reserved",
         "channel_limit_exceeded",
         "peer_not_found",
+        "mailbox_full",
         "missing_data",
         "action_not_permitted",
         "over_message_quota",

@@ -110,6 +110,16 @@ def test_a_bad_request_id_is_malformed_before_anything_else(request_id: bytes, r
         (b'"type":"subscribe","channel":"a","includeSenderMetadata":1', "malformed_message"),
         (b'"type":"subscribe","channel":"a","includeSenderMetadata":null', "malformed_message"),
         (b'"type":"subscribe","channel":7,"includeSenderMetadata":"yes"', "malformed_message"),
+        (b'"type":"subscribe","channel":"a","recover":1', "malformed_message"),
+        (b'"type":"subscribe","channel":"a","since":null', "malformed_message"),
+        (b'"type":"subscribe","channel":"a","since":{"epoch":"e"}', "malformed_message"),
+        (b'"type":"subscribe","channel":"a","since":{"epoch":"","offset":1}', "malformed_message"),
+        (b'"type":"subscribe","channel":"a","since":{"epoch":"e","offset":-1}', "malformed_message"),
+        (b'"type":"subscribe","channel":"a","since":{"epoch":"e","offset":1.5}', "malformed_message"),
+        (b'"type":"subscribe","channel":"a","producer":""', "malformed_message"),
+        (b'"type":"publish","channel":"a","data":1,"id":""', "malformed_message"),
+        (b'"type":"send","to":"a","data":1,"id":"' + b"x" * 65 + b'"', "malformed_message"),
+        (b'"type":"publish","channel":7,"id":1', "malformed_message"),
     ],
 )
 def test_a_refusal_names_its_code_and_its_request(members: bytes, code: str) -> None:
@@ -122,7 +132,7 @@ def test_unknown_fields_are_ignored() -> None:
     extra = b'"x":{"y":[1]},"data":[0],"to":7,"includeSenderMetadata":"?","position":null'
     assert decode_client_frame(b'{"type":"unsubscribe","channel":"a",' + extra + b"}") == Unsubscribe("a")
     assert decode_client_frame(b'{"type":"ping","a":"\\ud800","b":' + b"9" * 5000 + b"}") == Ping()
-    assert decode_client_frame(b'{"":0,"type":"subscribe","channel":"a","recover":true}') == Subscribe("a")
+    assert decode_client_frame(b'{"":0,"type":"subscribe","channel":"a","recovered":1}') == Subscribe("a")
 
 
 def test_the_last_of_equal_members_wins() -> None:

@@ -15,8 +15,8 @@ from agentbus.agents.letters import DeadLetters
 from agentbus.agents.link import Link
 from agentbus.agents.link_sender import LinkSender
 from agentbus.agents.outcome import Outcome
-from agentbus.agents.pacer import Pacer
 from agentbus.agents.uplink import Uplink
+from agentbus.protocol.pacer import Pacer
 from agentbus.runtime.cell_loop import LoopCell
 from agentbus.testing.simulation import INVARIANTS, HubSpec, NodeSpec, Plan, play
 from agentbus.testing.simulation.bus.nodes import NodeLife

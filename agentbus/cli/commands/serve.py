@@ -54,7 +54,7 @@ def serve(
     dev: Annotated[bool, typer.Option("--dev", help="For development on this machine: public keys.")] = False,
     data_dir: Annotated[
         Path | None,
-        typer.Option("--data-dir", metavar="DIR", help="Keeps message counts over restarts."),
+        typer.Option("--data-dir", metavar="DIR", help="Keeps message counts and histories over restarts."),
     ] = None,
     tls_cert: Annotated[
         Path | None, typer.Option("--tls-cert", metavar="FILE", help="PEM; for wss://.")

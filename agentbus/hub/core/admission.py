@@ -12,6 +12,7 @@ from agentbus.hub.core.app import App
 from agentbus.hub.core.claims import Claims, TokenVerifier, check_times
 from agentbus.hub.core.config import ALL_ACTIONS, Key, PublishableKey, SecretKey
 from agentbus.hub.core.instant import Instant
+from agentbus.hub.core.session import TOKEN_OF
 from agentbus.protocol import CloseCode
 
 KEY_GRANT_MEMORY = 4096  # channels; all connections of a publishable key share its grant
@@ -41,6 +42,7 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         key: the publishable key, or the secret key that signed the token.
+        identity: the credential over all its connections: the key, or the peer that a token names.
         peer_id: the one that a token asserts; None for a key, which gets a fresh one.
         expires_at: Unix seconds of the token's `exp`; None for a key.
         metadata: for this connection's `welcome`.
@@ -50,6 +52,7 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
     app: App
     key: Key
     grant: Grant
+    identity: str
     peer_id: str | None = None
     expires_at: float | None = None
     metadata: msgspec.Raw | None = None
@@ -110,7 +113,7 @@ class Gate:
             return CloseCode.INVALID_TOKEN
         if known.origins and origin is not None and _normal_origin(origin) not in known.origins:
             return CloseCode.INVALID_TOKEN
-        return Admission(app=known.app, key=known.key, grant=known.grant)
+        return Admission(app=known.app, key=known.key, grant=known.grant, identity=key)
 
     def _by_token(self, token: str, now: Instant) -> Admission | CloseCode:
         try:
@@ -128,6 +131,7 @@ class Gate:
             app=known.app,
             key=known.key,
             grant=_token_grant(known, claims),
+            identity=f"{TOKEN_OF}{claims.subject}",
             peer_id=claims.subject,
             expires_at=claims.expires_at,
             metadata=claims.metadata,

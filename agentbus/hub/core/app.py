@@ -9,7 +9,10 @@ import msgspec
 from agentbus.hub.core.channel import Channel
 from agentbus.hub.core.commands import Broadcast, Command
 from agentbus.hub.core.config import AppConfig
+from agentbus.hub.core.dedupe import Dedupe
+from agentbus.hub.core.history import Histories
 from agentbus.hub.core.instant import Instant
+from agentbus.hub.core.post import PostOffice
 from agentbus.hub.core.quotas import Meter
 from agentbus.hub.core.session import Session
 from agentbus.protocol import PresencePeer, encode_direct
@@ -28,9 +31,23 @@ class App:
         channels: by name; those with a subscriber only, here or at another hub.
         cluster: the other hubs; None for a hub that is alone.
         elsewhere: the connections of each peer at other hubs, by the hub's life.
+        history: what was published lately; None where the app has no history.
+        dedupe: ids of requests; None where they mean nothing.
+        post: what waits for peers that are away; None where nothing does.
     """
 
-    __slots__ = ("channels", "cluster", "config", "elsewhere", "id", "meter", "peers")
+    __slots__ = (
+        "channels",
+        "cluster",
+        "config",
+        "dedupe",
+        "elsewhere",
+        "history",
+        "id",
+        "meter",
+        "peers",
+        "post",
+    )
 
     def __init__(self, config: AppConfig, meter: Meter) -> None:
         self.id = config.id
@@ -40,6 +57,9 @@ class App:
         self.channels: dict[str, Channel] = {}
         self.cluster: Cluster | None = None
         self.elsewhere: dict[str, dict[str, int]] = {}
+        self.history: Histories | None = None
+        self.dedupe: Dedupe | None = None
+        self.post: PostOffice | None = None
 
     def sessions(self) -> list[Session]:
         """Return every open session."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from agentbus.hub.core.commands import Broadcast, Command
+from agentbus.hub.core.followers import Followers
+from agentbus.hub.core.history import History
 from agentbus.hub.core.roster import Roster
 from agentbus.hub.core.session import Session
-from agentbus.protocol import PresencePeer, encode_message
+from agentbus.hub.core.stored import Entry
+from agentbus.protocol import Position, PresencePeer, encode_message
 
 Sessions = tuple[Session, ...]
 
@@ -24,9 +27,19 @@ class Channel:
         roster: the peers behind them, and those at other hubs.
         elsewhere: subscribed connections at other hubs, by the hub's life, those included that listen without
             any; None before the first.
+        followers: those subscribers that follow the channel's history; None before the first.
     """
 
-    __slots__ = ("_audience", "_listening", "_watchers", "elsewhere", "name", "roster", "subscribers")
+    __slots__ = (
+        "_audience",
+        "_listening",
+        "_watchers",
+        "elsewhere",
+        "followers",
+        "name",
+        "roster",
+        "subscribers",
+    )
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -34,6 +47,7 @@ class Channel:
         self.roster = Roster(name)
         self.elsewhere: dict[str, int] | None = None
         self._listening: frozenset[str] = frozenset()
+        self.followers: Followers | None = None
         self._audience: tuple[Sessions, Sessions] | None = None
         self._watchers: Sessions | None = None
 
@@ -49,6 +63,7 @@ class Channel:
 
     def leave(self, session: Session) -> None:
         """Unsubscribe `session`, which is subscribed."""
+        self.unfollow(session)
         del self.subscribers[session]
         self.roster.leave(session)
         self._audience = self._watchers = None
@@ -72,10 +87,34 @@ class Channel:
         if not elsewhere[hub] and hub not in self._listening:
             del elsewhere[hub]
 
+    def follow(self, session: Session, history: History, since: Position | None) -> bool:
+        """Let a subscriber follow the channel's history; return whether it gets all that it missed."""
+        if self.followers is None or self.followers.history is not history:
+            self.followers = Followers(history, self._encode)
+        self._audience = None
+        return self.followers.join(session, since, include_metadata=self.subscribers[session])
+
+    def unfollow(self, session: Session) -> None:
+        """Let a subscriber be one like any other."""
+        if self.followers is not None and session in self.followers:
+            self.followers.leave(session)
+            self._audience = None
+
+    def _encode(self, entry: Entry, with_metadata: bool) -> bytes:
+        metadata = entry.sender.metadata if with_metadata else None
+        return encode_message(self.name, entry.sender.peer_id, entry.data, metadata, entry.offset)
+
     def message(
-        self, sender: PresencePeer, data: msgspec.Raw, exclude: Session | None = None
+        self,
+        sender: PresencePeer,
+        data: msgspec.Raw,
+        exclude: Session | None = None,
+        entry: Entry | None = None,
     ) -> list[Broadcast]:
-        """Return what brings `data` to every subscriber but `exclude`: at most two encodings."""
+        """Return what brings `data` to every subscriber but `exclude`: at most two encodings.
+
+        If the message was recorded, its `entry` goes to followers, in at most two more.
+        """
         if exclude not in self.subscribers:
             exclude = None
         elif len(self.subscribers) == 1:
@@ -88,6 +127,8 @@ class Channel:
         if asking:
             payload = encode_message(self.name, sender.peer_id, data, sender.metadata)
             commands.append(Broadcast(asking, payload, exclude))
+        if self.followers is not None and entry is not None:
+            commands += self.followers.live(entry, exclude)
         return commands
 
     def flush_presence(self) -> list[Command]:
@@ -97,7 +138,8 @@ class Channel:
         return self.roster.flush(self._watchers)
 
     def _gather_audience(self) -> tuple[Sessions, Sessions]:
-        plain = tuple(session for session, asks in self.subscribers.items() if not asks)
-        asking = tuple(session for session, asks in self.subscribers.items() if asks)
+        others = self.followers if self.followers is not None else ()
+        plain = tuple(one for one, asks in self.subscribers.items() if not asks and one not in others)
+        asking = tuple(one for one, asks in self.subscribers.items() if asks and one not in others)
         self._audience = plain, asking
         return self._audience

@@ -25,6 +25,12 @@ class Broadcast(msgspec.Struct, frozen=True, gc=False):
     exclude: Session | None = None
 
 
+class CatchUp(msgspec.Struct, frozen=True, gc=False):
+    """Call `Hub.catch_up` for one session, soon, and when its connection has room."""
+
+    session: Session
+
+
 class Close(msgspec.Struct, frozen=True, gc=False):
     """Close one session's connection; the core has forgotten the session already."""
 
@@ -35,6 +41,7 @@ class Close(msgspec.Struct, frozen=True, gc=False):
 
 CLOSE_REASONS: dict[CloseCode, str] = {
     CloseCode.GOING_AWAY: "shutting down",
+    CloseCode.TRY_AGAIN_LATER: "slow consumer",
     CloseCode.POLICY_VIOLATION: "too many malformed frames",
     CloseCode.MESSAGE_TOO_BIG: "message too big",
     CloseCode.SERVICE_RESTART: "the key's scope has changed",
@@ -48,4 +55,4 @@ CLOSE_REASONS: dict[CloseCode, str] = {
 }
 
 
-Command: TypeAlias = Send | Broadcast | Close
+Command: TypeAlias = Send | Broadcast | CatchUp | Close

@@ -87,6 +87,62 @@ Key: TypeAlias = PublishableKey | SecretKey
 """Whatever lets a connection in."""
 
 
+class HistoryRule(ConfigStruct, frozen=True):
+    """Channels of one app whose latest messages are kept for `recover.v1`, each by itself.
+
+    Attributes:
+        pattern: which channels.
+        max_messages: of one channel.
+        max_age: seconds for which a message is kept.
+        max_bytes: of one channel: payloads, metadata of senders, and 256 bytes for each message.
+    """
+
+    pattern: Annotated[str, msgspec.Meta(min_length=1)]
+    max_messages: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1000
+    max_age: Annotated[float, msgspec.Meta(gt=0, le=2_678_400)] = 300.0
+    max_bytes: Annotated[int, msgspec.Meta(ge=1024, le=1 << 30)] = 1 << 20
+
+
+class Mailboxes(ConfigStruct, frozen=True):
+    """What waits for peers with a token that are away for a moment and follow their mailbox (`recover.v1`).
+
+    Attributes:
+        max_messages: that wait for one peer.
+        max_age: seconds for which a message waits, and a mailbox without its peer lives.
+        max_bytes: that wait for one peer, counted as in `HistoryRule`.
+        max_peers: mailboxes of the app; beyond, a peer gets none.
+    """
+
+    max_messages: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 100
+    max_age: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 60.0
+    max_bytes: Annotated[int, msgspec.Meta(ge=1024, le=1 << 26)] = 1 << 18
+    max_peers: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1000
+
+
+class HistoryLimits(ConfigStruct, frozen=True):
+    """What the histories of one app may hold together.
+
+    Attributes:
+        max_bytes: beyond, channels give up their oldest messages in turn.
+        max_channels: beyond, the channel that was quiet longest is forgotten.
+    """
+
+    max_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 64 << 20
+    max_channels: Positive = 10_000
+
+
+class DedupeLimits(ConfigStruct, frozen=True):
+    """What a hub remembers of the ids of requests (`dedupe.v1`).
+
+    Attributes:
+        window: seconds for which an id is remembered.
+        max_ids: of one app; beyond, the oldest are forgotten sooner.
+    """
+
+    window: Annotated[float, msgspec.Meta(ge=60, le=3600)] = 120.0
+    max_ids: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 100_000
+
+
 class AppConfig(ConfigStruct, frozen=True):
     """One app: a world of its own.
 
@@ -94,6 +150,8 @@ class AppConfig(ConfigStruct, frozen=True):
         suspended: every connect ends with 4012.
         max_connections: concurrent connections; one more ends with 4010.
         max_messages_per_period: accepted publishes and sends per calendar month (UTC); 0 is no quota.
+        history: which channels have one; of several rules that match, the first counts. None: no history.
+        mailboxes: what waits for peers that are away; None: nothing does.
     """
 
     id: AppId
@@ -102,6 +160,8 @@ class AppConfig(ConfigStruct, frozen=True):
     max_messages_per_period: NonNegative = 0
     publishable_keys: tuple[PublishableKey, ...] = ()
     secret_keys: tuple[SecretKey, ...] = ()
+    history: tuple[HistoryRule, ...] = ()
+    mailboxes: Mailboxes | None = None
 
     @property
     def keys(self) -> tuple[Key, ...]:
@@ -114,13 +174,18 @@ class HubConfig(ConfigStruct, frozen=True):
 
     Attributes:
         presence_delay: seconds for which presence deltas are gathered; at most 0.05. Spec section 4.
-        extensions: what `welcome.extensions` offers. Spec section 9.
+        extensions: what `welcome.extensions` offers to every app; `recover.v1` is offered to those that are
+            configured for it. Spec section 9.
+        history: what the histories of one app may hold together.
+        dedupe: what is remembered of ids, where `dedupe.v1` is offered.
     """
 
     apps: tuple[AppConfig, ...] = ()
     limits: Limits = Limits()
     presence_delay: Annotated[float, msgspec.Meta(ge=0, le=0.05)] = 0.05
-    extensions: tuple[str, ...] = ("limits.v1",)
+    extensions: tuple[str, ...] = ("limits.v1", "dedupe.v1")
+    history: HistoryLimits = HistoryLimits()
+    dedupe: DedupeLimits = DedupeLimits()
 
     def __post_init__(self) -> None:
         _check_unique("app id", (app.id for app in self.apps))

@@ -22,15 +22,18 @@ from agentbus.hub.core.claims import TokenVerifier, no_tokens
 from agentbus.hub.core.cluster import Cluster, ClusterTimes, Home
 from agentbus.hub.core.commands import CLOSE_REASONS, Broadcast, Close, Command, Send
 from agentbus.hub.core.config import AppConfig, HubConfig, Limits
+from agentbus.hub.core.equipment import equip
 from agentbus.hub.core.expiry import ExpiryQueue
 from agentbus.hub.core.instant import Instant
 from agentbus.hub.core.limits import ConnectRate, Strikes, TokenBucket
 from agentbus.hub.core.presence import PresenceSchedule
 from agentbus.hub.core.quotas import Ledger, UsageStore
 from agentbus.hub.core.reconfigure import HUB_FIELDS, Verdicts, taken_up
+from agentbus.hub.core.recovery import catch_up
 from agentbus.hub.core.requests import Requests
 from agentbus.hub.core.session import Session
 from agentbus.hub.core.statistics import Statistics
+from agentbus.hub.core.stored import HistoryStore
 from agentbus.hub.core.usage import Published, Usage, usage_of
 from agentbus.hub.core.welcome import encode_welcome
 from agentbus.protocol import (
@@ -62,6 +65,8 @@ class Hub:
         verify: checks a token's signature and shape; by default every token is refused.
         new_id: gives a fresh UUID text for the peer id of each publishable-key connection.
         usage_store: keeps the message counts over restarts; None forgets them.
+        history_store: keeps histories over restarts; None forgets them.
+        life: names this life of the hub, and no other; by default a fresh id.
 
     Attributes:
         config: as given, or as it was reconfigured last.
@@ -78,6 +83,8 @@ class Hub:
         new_id: Callable[[], str],
         verify: TokenVerifier = no_tokens,
         usage_store: UsageStore | None = None,
+        history_store: HistoryStore | None = None,
+        life: str | None = None,
     ) -> None:
         self.config = config
         self.statistics = Statistics()
@@ -86,6 +93,9 @@ class Hub:
         self._new_id = new_id
         self._verify = verify
         self._ledger = Ledger(usage_store)
+        self._life = new_id() if life is None else life
+        self._history_store = history_store
+        self._reloads = 0
         self._apps = {app.id: self._open(app) for app in config.apps}
         self._nowhere = App(AppConfig(id="-"), self._ledger.open_meter(AppConfig(id="-")))
         self._gate = Gate(self._apps.values(), verify)
@@ -126,7 +136,7 @@ class Hub:
         if isinstance(admission, CloseCode):
             return self._turn_away(admission)
         session = self._let_in(admission, now)
-        return session, [Send(session, encode_welcome(self.config, session, admission, now))]
+        return session, [Send(session, encode_welcome(self.config, session, admission, now, self._life))]
 
     def receive(self, session: Session, payload: bytes, now: Instant) -> list[Command]:
         """Answer one whole text frame."""
@@ -155,6 +165,13 @@ class Hub:
     def disconnect(self, session: Session, now: Instant) -> list[Command]:
         """Forget a connection that has ended, however it ended; idempotent."""
         return self._forget(session, now) if session.open else []
+
+    def catch_up(self, session: Session, room: int, now: Instant) -> list[Command]:
+        """Give a session more of what it missed, about `room` bytes: see `CatchUp`."""
+        if not session.open:
+            return []
+        commands = catch_up(session, room)
+        return self._close(session, CloseCode.TRY_AGAIN_LATER, now) if commands is None else commands
 
     # -- time ----------------------------------------------------------------------------------------------
 
@@ -245,10 +262,11 @@ class Hub:
         if not self._apps[app].meter.take_message(now):
             return None
         self.statistics.published += 1
-        known = self._apps[app].channels.get(channel)
+        history, known = self._apps[app].history, self._apps[app].channels.get(channel)
+        entry = None if history is None else history.record(channel, sender, data, None, now.wall)
         if known is None:
             return Published(0, [])
-        messages = known.message(sender, data)
+        messages = known.message(sender, data, entry=entry)
         delivered = sum(len(message.sessions) for message in messages)
         self.statistics.delivered += delivered
         if self.cluster is not None and known.elsewhere:
@@ -283,6 +301,7 @@ class Hub:
         """
         if self._closing:
             return []
+        self._reloads += 1
         self._take_limits(config.limits)
         self.config = replace(self.config, **{name: getattr(config, name) for name in HUB_FIELDS})
         verdicts = Verdicts(config.apps)
@@ -316,13 +335,18 @@ class Hub:
         self._gate = Gate(self._apps.values(), self._verify)
 
     def _open(self, config: AppConfig) -> App:
-        return App(config, self._ledger.open_meter(config))
+        app = App(config, self._ledger.open_meter(config))
+        life = f"{self._life}.{self._reloads}" if self._reloads else self._life  # no epoch is given twice
+        equip(app, self.config, life, self._history_store)
+        return app
 
     # -- how a connection begins and ends ------------------------------------------------------------------
 
     def _let_in(self, admission: Admission, now: Instant) -> Session:
         peer_id = admission.peer_id if admission.peer_id is not None else self._new_id()
-        session = Session(admission.app, PresencePeer(peer_id, admission.peer_metadata), admission.grant)
+        session = Session(
+            admission.app, PresencePeer(peer_id, admission.peer_metadata), admission.grant, admission.identity
+        )
         session.key = admission.key
         session.max_frame_bytes = self.max_frame_bytes
         limits = self.config.limits
@@ -359,6 +383,8 @@ class Hub:
         session.open = False
         self._expiry.discard(session)
         session.app.remove(session)
+        if session.app.post is not None:
+            session.app.post.left(session, now.wall)
         commands: list[Command] = []
         for channel in list(session.subscriptions.values()):
             session.app.leave(session, channel)

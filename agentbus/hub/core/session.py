@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from agentbus.hub.core.app import App
     from agentbus.hub.core.channel import Channel
     from agentbus.hub.core.config import Key
+    from agentbus.hub.core.followers import Followers
     from agentbus.hub.core.limits import Strikes, TokenBucket
+    from agentbus.hub.core.stored import Author
+
+TOKEN_OF = "peer "  # noqa: S105 -- how the identity of a token begins, and no publishable key
 
 
 class Session:
@@ -22,6 +26,9 @@ class Session:
         app: the app that its credential belongs to.
         peer: its peer id and the metadata that others see.
         grant: what its credential permits.
+        identity: its credential, over all connections: the key, or the peer that its tokens name.
+        author: whose messages it publishes, in histories; None before the first.
+        behind: the histories that it follows and has not caught up with; None before the first.
         close_at: Unix seconds at which it is closed with 4002; infinity for a key.
         bucket: its message rate, or None where the rate is off.
         strikes: its malformed frames; None before the first one.
@@ -34,10 +41,13 @@ class Session:
 
     __slots__ = (
         "app",
+        "author",
+        "behind",
         "bucket",
         "close_at",
         "grant",
         "handle",
+        "identity",
         "key",
         "max_frame_bytes",
         "open",
@@ -46,10 +56,13 @@ class Session:
         "subscriptions",
     )
 
-    def __init__(self, app: App, peer: PresencePeer, grant: Grant) -> None:
+    def __init__(self, app: App, peer: PresencePeer, grant: Grant, identity: str = "") -> None:
         self.app = app
         self.peer = peer
         self.grant = grant
+        self.identity = identity
+        self.author: Author | None = None
+        self.behind: dict[Followers, None] | None = None
         self.close_at = inf
         self.bucket: TokenBucket | None = None
         self.strikes: Strikes | None = None

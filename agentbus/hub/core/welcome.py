@@ -6,8 +6,10 @@ import msgspec
 
 from agentbus.hub.core.admission import Admission
 from agentbus.hub.core.config import HubConfig
+from agentbus.hub.core.equipment import offered
 from agentbus.hub.core.instant import Instant
 from agentbus.hub.core.session import Session
+from agentbus.protocol.extensions import DedupeTerms
 from agentbus.protocol.frames import Frame
 from agentbus.protocol.limits import LIMITS_EXTENSION, ConnectionLimits
 
@@ -22,10 +24,14 @@ class _Welcome(Frame, frozen=True, tag="welcome"):
     metadata: msgspec.Raw | None = None
     extensions: tuple[str, ...] = ()
     limits: ConnectionLimits | None = None
+    dedupe: DedupeTerms | None = None
 
 
-def encode_welcome(config: HubConfig, session: Session, admission: Admission, now: Instant) -> bytes:
+def encode_welcome(
+    config: HubConfig, session: Session, admission: Admission, now: Instant, life: str
+) -> bytes:
     """Encode the first frame of an accepted connection. Spec section 3."""
+    app = session.app
     return _encode(
         _Welcome(
             peer_id=session.peer_id,
@@ -33,7 +39,8 @@ def encode_welcome(config: HubConfig, session: Session, admission: Admission, no
             server_time=int(now.wall),
             max_message_size=config.limits.max_message_size,
             metadata=admission.metadata,
-            extensions=config.extensions,
+            extensions=offered(app, config),
+            dedupe=None if app.dedupe is None else DedupeTerms(life, config.dedupe.window),
             limits=_true_limits(config, session) if LIMITS_EXTENSION in config.extensions else None,
         )
     )

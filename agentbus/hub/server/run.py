@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
@@ -10,7 +11,8 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from agentbus.hub.core import HubConfig, UsageStore
+from agentbus.hub.core import HistoryStore, HubConfig, UsageStore
+from agentbus.hub.server.history_store import SqliteHistoryStore
 from agentbus.hub.server.listening import use_all_files
 from agentbus.hub.server.plane import Membership
 from agentbus.hub.server.reload import Reloader, Source
@@ -41,7 +43,7 @@ def run_hub(
     Args:
         config: apps and limits.
         listen: where, and how it ends.
-        data_dir: keeps message counts over restarts; None forgets them.
+        data_dir: keeps message counts and histories over restarts; None forgets them.
         source: where SIGHUP finds the configuration; a hub that has none ends on it.
         membership: how it joins other hubs; None for a hub that is alone.
         worker: what it is of a hub of several processes; None for a process of its own.
@@ -52,19 +54,24 @@ def run_hub(
         HubConfigError: it can't listen there, or keep anything in `data_dir`.
     """
     use_all_files()
-    store = None if data_dir is None else SqliteUsageStore(data_dir)
-    try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(config, listen, store, source, membership, worker, on_ready, on_stopping))
-    finally:
-        if store is not None:
-            store.close()
+    with contextlib.ExitStack() as stores:
+        usage: SqliteUsageStore | None = None
+        history: SqliteHistoryStore | None = None
+        if data_dir is not None:
+            usage = stores.enter_context(contextlib.closing(SqliteUsageStore(data_dir)))
+            # one of several hubs misses what the others publish while it is down: its histories begin anew
+            if membership is None and any(app.history for app in config.apps):
+                history = stores.enter_context(contextlib.closing(SqliteHistoryStore(data_dir)))
+        runner = stores.enter_context(asyncio.Runner(loop_factory=_loop_factory()))
+        hub = _serve(config, listen, usage, history, source, membership, worker, on_ready, on_stopping)
+        runner.run(hub)
 
 
 async def _serve(
     config: HubConfig,
     listen: Listen,
     usage_store: UsageStore | None,
+    history_store: HistoryStore | None,
     source: Source | None,
     membership: Membership | None,
     worker: Worker | None,
@@ -79,6 +86,7 @@ async def _serve(
         new_id=lambda: str(uuid.uuid4()),
         usage_store=usage_store,
         membership=membership,
+        history_store=history_store,
     )
     stopping = asyncio.Event()
     for number in (

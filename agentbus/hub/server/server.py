@@ -18,7 +18,7 @@ import uvicorn
 from starlette.routing import BaseRoute
 
 from agentbus.errors import HubConfigError
-from agentbus.hub.core import HubConfig, UsageStore
+from agentbus.hub.core import HistoryStore, HubConfig, UsageStore
 from agentbus.hub.server.acceptor import TlsAcceptor
 from agentbus.hub.server.app import Readiness, make_app
 from agentbus.hub.server.entrance import MOST_UNAUTHENTICATED
@@ -104,6 +104,7 @@ class HubServer:
         loop: on which it lives.
         new_id: gives a fresh UUID text.
         usage_store: keeps message counts over restarts.
+        history_store: keeps histories over restarts.
         options: idle pings and time-outs of connections.
         membership: how it joins other hubs; None for a hub that is alone.
 
@@ -119,6 +120,7 @@ class HubServer:
         loop: Loop,
         new_id: Callable[[], str],
         usage_store: UsageStore | None = None,
+        history_store: HistoryStore | None = None,
         options: ServerOptions | None = None,
         membership: Membership | None = None,
     ) -> None:
@@ -131,6 +133,7 @@ class HubServer:
             new_id=new_id,
             verify=self._tokens.verify,
             usage_store=usage_store,
+            history_store=history_store,
             options=options,
             trusted_proxies=listen.trusted_proxies,
             most_unauthenticated=listen.max_unauthenticated,

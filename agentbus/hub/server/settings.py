@@ -25,8 +25,12 @@ from agentbus.hub.core.config import (
     AppConfig,
     AppId,
     ConfigStruct,
+    DedupeLimits,
+    HistoryLimits,
+    HistoryRule,
     HubConfig,
     Limits,
+    Mailboxes,
     NonNegative,
     Positive,
     PublishableKey,
@@ -111,12 +115,16 @@ class _AppTable(ConfigStruct, frozen=True):
     max_messages_per_period: NonNegative = 0
     publishable_keys: tuple[PublishableKey, ...] = ()
     secret_keys: tuple[_SecretKeyTable, ...] = ()
+    history: tuple[HistoryRule, ...] = ()
+    mailboxes: Mailboxes | None = None
 
 
 class _File(ConfigStruct, frozen=True):
     server: ServerSettings = ServerSettings()
     limits: Limits = Limits()
     backplane: BackplaneSettings | None = None
+    history: HistoryLimits = HistoryLimits()
+    dedupe: DedupeLimits = DedupeLimits()
     apps: tuple[_AppTable, ...] = ()
 
 
@@ -161,7 +169,7 @@ def parse_settings(text: str, source: str, folder: Path, environment: Mapping[st
     secrets = _Secrets(source, folder, environment)
     apps = tuple(_app(table, f"apps[{index}]", secrets) for index, table in enumerate(file.apps))
     try:
-        hub = HubConfig(apps=apps, limits=file.limits)
+        hub = HubConfig(apps=apps, limits=file.limits, history=file.history, dedupe=file.dedupe)
     except ValueError as error:
         raise HubConfigError(source, "apps", str(error)) from None
     return Settings(server=server, hub=hub, backplane=file.backplane, warnings=tuple(secrets.warnings))
@@ -222,6 +230,8 @@ def _app(table: _AppTable, key: str, secrets: _Secrets) -> AppConfig:
         max_connections=table.max_connections,
         max_messages_per_period=table.max_messages_per_period,
         publishable_keys=table.publishable_keys,
+        history=table.history,
+        mailboxes=table.mailboxes,
         secret_keys=tuple(
             SecretKey(
                 id=pair.id,

@@ -7,14 +7,17 @@ or over the in-memory pipe, and look the same to it.
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agentbus.hub.core import (
     Broadcast,
+    CatchUp,
     Close,
     Command,
+    HistoryStore,
     Hub,
     HubConfig,
     Instant,
@@ -26,6 +29,7 @@ from agentbus.hub.core import (
 )
 from agentbus.hub.server.addresses import TrustedProxies
 from agentbus.hub.server.entrance import MOST_UNAUTHENTICATED, Entrance
+from agentbus.hub.server.feeder import Feeder
 from agentbus.hub.server.journal import Journal
 from agentbus.hub.server.latency import Handover
 from agentbus.hub.server.plane import Membership, Plane
@@ -49,9 +53,11 @@ class HubShell:
         new_id: gives a fresh UUID text.
         verify: checks a token's signature; by default every token is refused.
         usage_store: keeps message counts over restarts.
+        history_store: keeps histories over restarts.
         options: idle pings and time-outs of connections; the size limit is the core's.
         trusted_proxies: addresses and networks whose `X-Forwarded-For` is believed.
         most_unauthenticated: sockets without an accepted credential that are held.
+        life: names this life of the hub, and no other; by default random.
 
     Attributes:
         hub: the core; call it only through this shell, or on its loop with `execute`.
@@ -71,11 +77,21 @@ class HubShell:
         new_id: Callable[[], str],
         verify: TokenVerifier = no_tokens,
         usage_store: UsageStore | None = None,
+        history_store: HistoryStore | None = None,
         options: ServerOptions | None = None,
         trusted_proxies: Iterable[str] = (),
         most_unauthenticated: int = MOST_UNAUTHENTICATED,
+        life: str | None = None,
     ) -> None:
-        self.hub = Hub(config, new_id=new_id, verify=verify, usage_store=usage_store)
+        self.hub = Hub(
+            config,
+            new_id=new_id,
+            verify=verify,
+            usage_store=usage_store,
+            history_store=history_store,
+            life=life or uuid.uuid4().hex,
+        )
+        self._feeder = Feeder(self, config.limits.max_backlog_bytes)
         self.loop = loop
         self.trusted_proxies = TrustedProxies(trusted_proxies)
         self.slow_consumers = 0
@@ -180,6 +196,10 @@ class HubShell:
         if slow:
             self._drop_slow(slow)
 
+    def catch_up(self, command: CatchUp) -> None:
+        """Have one connection fed with what it missed."""
+        self._feeder.feed(command.session)
+
     def close(self, command: Close) -> None:
         """Begin the closing handshake of one connection."""
         connection: ServerConnection | None = command.session.handle
@@ -253,5 +273,6 @@ class HubShell:
 _EXECUTE: dict[type, Callable[[HubShell, Any], None]] = {
     Send: HubShell.send,
     Broadcast: HubShell.broadcast,
+    CatchUp: HubShell.catch_up,
     Close: HubShell.close,
 }

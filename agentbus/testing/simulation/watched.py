@@ -211,7 +211,7 @@ class WatchedShell(HubShell):
                 self._closed(command)
             elif isinstance(command, Send):
                 self._handed(command.session, command.payload)
-            else:
+            elif isinstance(command, Broadcast):
                 for session in command.sessions:
                     if session is not command.exclude:
                         self._handed(session, command.payload)

@@ -19,7 +19,8 @@ def test_a_key_gets_a_fresh_peer_id_and_no_end() -> None:
             "expiresAt": None,
             "serverTime": int(WALL),
             "maxMessageSize": 65536,
-            "extensions": ["limits.v1"],
+            "extensions": ["limits.v1", "dedupe.v1"],
+            "dedupe": {"epoch": "life-1", "window": 120.0},
             "limits": {
                 "messagesPerSecond": 100.0,
                 "messageBurst": 200,

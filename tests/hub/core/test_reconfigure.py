@@ -156,7 +156,7 @@ def test_what_a_hub_is_built_with_stays_as_it_was() -> None:
     other = HubConfig(apps=(app(),), presence_delay=0.0, extensions=())
     world.execute(world.hub.reconfigure(other, world.now))
     assert world.hub.config.presence_delay == 0.05
-    assert world.connect(key=KEY).take()[0]["extensions"] == ["limits.v1"]
+    assert world.connect(key=KEY).take()[0]["extensions"] == ["limits.v1", "dedupe.v1"]
 
 
 def test_a_hub_that_shuts_down_takes_no_other_configuration() -> None:

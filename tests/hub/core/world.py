@@ -12,10 +12,12 @@ from agentbus.errors import TokenError
 from agentbus.hub.core import (
     AppConfig,
     Broadcast,
+    CatchUp,
     Claims,
     Close,
     Command,
     ConnectRequest,
+    HistoryStore,
     Hub,
     HubConfig,
     Instant,
@@ -96,6 +98,8 @@ class World:
         limits: Limits | None = None,
         usage_store: UsageStore | None = None,
         name: str = "peer",
+        history_store: HistoryStore | None = None,
+        life: str = "life-1",
         **config: Any,
     ) -> None:
         ids = itertools.count(1)
@@ -106,7 +110,11 @@ class World:
             new_id=lambda: f"{name}-{next(ids)}",
             verify=self._verify,
             usage_store=usage_store,
+            history_store=history_store,
+            life=life,
         )
+        self.room = 1 << 20  # bytes that a session gets at a time of what it missed; 0 to wait for `feed`
+        self.hungry: list[Session] = []
 
     def _verify(self, token: str) -> Claims:
         if token not in self.tokens:
@@ -158,8 +166,18 @@ class World:
                 for session in command.sessions:
                     if session is not command.exclude:
                         _deliver(session, command.payload)
+            elif isinstance(command, CatchUp):
+                self.hungry.append(command.session)
             else:
                 _close(command)
+        if self.room:
+            self.feed(self.room)
+
+    def feed(self, room: int) -> None:
+        """Give everybody who is behind a piece, as a shell does when there is room."""
+        hungry, self.hungry = self.hungry, []
+        for session in hungry:
+            self.execute(self.hub.catch_up(session, room, self.now))
 
 
 def _deliver(session: Session, payload: bytes) -> None:

@@ -11,7 +11,16 @@ import msgspec
 import pytest
 
 from agentbus.errors import HubConfigError
-from agentbus.hub.core import AppConfig, Limits, PublishableKey, SecretKey
+from agentbus.hub.core import (
+    AppConfig,
+    DedupeLimits,
+    HistoryLimits,
+    HistoryRule,
+    Limits,
+    Mailboxes,
+    PublishableKey,
+    SecretKey,
+)
 from agentbus.hub.server.backplanes import BackplaneSettings
 from agentbus.hub.server.settings import ServerSettings, parse_settings
 from agentbus.protocol import CloseCode, Retry
@@ -48,11 +57,15 @@ def test_the_page_shows_every_key_and_its_default() -> None:
     assert shown["server"] == defaults(ServerSettings)
     assert shown["backplane"] == defaults(BackplaneSettings) | {"url": "nats://127.0.0.1:4222"}
     assert shown["limits"] == defaults(Limits)
+    assert shown["history"] == defaults(HistoryLimits)
+    assert shown["dedupe"] == defaults(DedupeLimits)
     (app,) = shown["apps"]
     assert set(app) == names(AppConfig)
     assert {name: app[name] for name in ("suspended", "max_connections", "max_messages_per_period")} == {
-        name: value for name, value in defaults(AppConfig).items() if not isinstance(value, list)
+        name: value for name, value in defaults(AppConfig).items() if value is not None and value != []
     }
+    assert app["history"][0] == {"pattern": "rooms/**"} | defaults(HistoryRule)
+    assert app["mailboxes"] == defaults(Mailboxes)
     assert set(app["publishable_keys"][0]) == names(PublishableKey)
     assert set(app["secret_keys"][0]) == names(SecretKey) - {"secret"} | {"secret_env"}
 

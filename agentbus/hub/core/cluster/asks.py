@@ -38,10 +38,22 @@ class Ask:
         waiting: those that have not answered.
         handed: connections that have it.
         failed: whether a hub was lost before it answered.
+        message_id: under which a repeat is recognised; it may be tried again if the peer is nowhere.
         due: monotonic seconds at which it is given up.
     """
 
-    __slots__ = ("asked", "data", "due", "failed", "handed", "peer", "request_id", "session", "waiting")
+    __slots__ = (
+        "asked",
+        "data",
+        "due",
+        "failed",
+        "handed",
+        "message_id",
+        "peer",
+        "request_id",
+        "session",
+        "waiting",
+    )
 
     def __init__(self, session: Session, request_id: str | None, peer: str, data: bytes, due: float) -> None:
         self.session = session
@@ -53,6 +65,7 @@ class Ask:
         self.waiting: set[str] = set()
         self.handed = 0
         self.failed = False
+        self.message_id: str | None = None
 
     @property
     def outcome(self) -> Outcome:

@@ -8,6 +8,7 @@ what this hub tells another arrives in the order in which it happened here, seat
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -40,6 +41,7 @@ from agentbus.hub.core.presence import PresenceSchedule
 from agentbus.hub.core.session import Session
 from agentbus.hub.core.statistics import Statistics
 from agentbus.protocol import PresencePeer
+from agentbus.protocol import Send as SendFrame
 
 Kicker = Callable[[str, str, Instant], list[Command]]
 Handler = Callable[["Cluster", Link, Any, Instant], list[Command]]
@@ -95,7 +97,7 @@ class Cluster:
         self._life = life
         self._over = False
         self.unreadable = 0
-        self.on_gap: Callable[[], object] = lambda: None
+        self.on_gap: Callable[[], object] = self._renew_histories
         times = times or ClusterTimes()
         self.links = Links(life, times, self._seats, on_waiting)
         self._sends = Sends(self.links, home.refuse, home.statistics, times.answer)
@@ -111,9 +113,16 @@ class Cluster:
         self._listening = {key: None for key in self._listening if key[0] in self._apps}
         self.links.ask_all_again(now.monotonic)
 
+    def _renew_histories(self) -> None:
+        for app in self._apps.values():
+            if app.history is not None:
+                app.history.renew()
+
     def _enrol(self) -> None:
         for app in self._apps.values():
             app.cluster = self
+            if app.history is not None and app.history.listen is None:
+                app.history.join(partial(self.listen, app.id))
         self._tallies = {
             app.id: self._tallies.get(app.id) or Tally(app, self._name) for app in self._apps.values()
         }
@@ -221,11 +230,9 @@ class Cluster:
             self.links.add(life, message)
         return sum(hubs.values())
 
-    def send(
-        self, session: Session, request_id: str | None, peer: str, data: msgspec.Raw, now: Instant
-    ) -> list[Command]:
+    def send(self, session: Session, frame: SendFrame, data: msgspec.Raw, now: Instant) -> list[Command]:
         """Hand a message to the peer wherever it is; the answer to the sender comes when that is known."""
-        return self._sends.send(session, request_id, peer, data, now)
+        return self._sends.send(session, frame, data, now)
 
     def listen(self, app: str, channel: str, *, wanted: bool) -> None:
         """Have the others send a channel's messages, or send them no more, though nobody is subscribed here.
@@ -266,15 +273,18 @@ class Cluster:
             self.links.add(link.life, tally.counts())
         return commands
 
-    def on_publication(self, _link: Link, message: Publication, _now: Instant) -> list[Command]:
-        """Hand another hub's message to the subscribers here."""
+    def on_publication(self, _link: Link, message: Publication, now: Instant) -> list[Command]:
+        """Record another hub's message, and hand it to the subscribers here."""
         app = self._apps.get(message.app)
-        channel = None if app is None else app.channels.get(message.channel)
+        if app is None:
+            return []
+        sender, data = PresencePeer(message.sender, _raw(message.metadata)), msgspec.Raw(message.data)
+        history, channel = app.history, app.channels.get(message.channel)
+        entry = None if history is None else history.record(message.channel, sender, data, None, now.wall)
         if channel is None:
             return []
-        sender = PresencePeer(message.sender, _raw(message.metadata))
         self._home.statistics.delivered += len(channel.subscribers)
-        return [*channel.message(sender, msgspec.Raw(message.data))]
+        return [*channel.message(sender, data, entry=entry)]
 
     def on_deliver(self, link: Link, message: Deliver, _now: Instant) -> list[Command]:
         """Hand a message to a peer's connections here, and say how many there are."""

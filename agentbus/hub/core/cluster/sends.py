@@ -14,6 +14,7 @@ from agentbus.hub.core.instant import Instant
 from agentbus.hub.core.session import Session
 from agentbus.hub.core.statistics import Statistics
 from agentbus.protocol import ErrorCode, encode_ack
+from agentbus.protocol import Send as SendFrame
 
 Refuse = Callable[[Session, str, str | None], list[Command]]
 
@@ -40,12 +41,13 @@ class Sends:
     def __len__(self) -> int:
         return len(self._asks)
 
-    def send(
-        self, session: Session, request_id: str | None, peer: str, data: msgspec.Raw, now: Instant
-    ) -> list[Command]:
+    def send(self, session: Session, frame: SendFrame, data: msgspec.Raw, now: Instant) -> list[Command]:
         """Hand over what can be here; ask the hubs that hold the peer, or all where none is known to."""
-        app = session.app
-        ask = Ask(session, request_id, peer, bytes(data), now.monotonic + self._patience)
+        app, peer = session.app, frame.to
+        ask = Ask(session, frame.request_id, peer, bytes(data), now.monotonic + self._patience)
+        if frame.id is not None and app.dedupe is not None:
+            ask.message_id = frame.id
+            app.dedupe.accepted(session.identity, frame.id, now.monotonic)
         ask.handed, commands = app.hand_over(peer, session.peer, data)
         self._statistics.delivered += ask.handed
         holders = set(app.elsewhere.get(peer, ()))
@@ -128,6 +130,8 @@ class Sends:
             if session.open and ask.request_id is not None:
                 return [Send(session, encode_ack(ask.request_id))]
             return []
+        if outcome is Outcome.NOWHERE and ask.message_id is not None and session.app.dedupe is not None:
+            session.app.dedupe.forget(session.identity, ask.message_id)
         if not session.open:
             return []
         code = ErrorCode.PEER_NOT_FOUND if outcome is Outcome.NOWHERE else ErrorCode.BACKEND_ERROR

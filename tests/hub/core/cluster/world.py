@@ -28,7 +28,7 @@ class Member:
         config: dict[str, Any],
     ) -> None:
         limits = Limits(messages_per_second=0)
-        self.world = World(*apps, limits=limits, usage_store=store, name=f"{life}-peer", **config)
+        self.world = World(*apps, limits=limits, usage_store=store, name=f"{life}-peer", life=life, **config)
         self.world.now = cluster.now
         self.life = life
         self.alive = True

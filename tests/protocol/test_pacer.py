@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentbus.agents.pacer import Pace, Pacer, pace_below
+from agentbus.protocol.pacer import Pace, Pacer, pace_below
 
 
 class Bucket:
