@@ -110,19 +110,16 @@ class Agent:
         """
 
     def snapshot(self) -> Any:
-        """Give the agent's state as JSON values; asked after each message if it has a store."""
-        raise NotImplementedError(
-            f"{type(self).__qualname__} has a store, so it needs snapshot() and restore()"
-        )
+        """Give the agent's state as JSON values; asked after each message if it has a store.
+
+        A class without this and `restore` can't be spawned with a store.
+        """
 
     def restore(self, state: Any) -> None:
         """Take over what `snapshot` gave: before `on_start`, if anything was stored, and to undo a message.
 
         A message is undone that was cancelled, or too late, while it was handled.
         """
-        raise NotImplementedError(
-            f"{type(self).__qualname__} has a store, so it needs snapshot() and restore()"
-        )
 
     # -- the agent -------------------------------------------------------------------------------------------
 
