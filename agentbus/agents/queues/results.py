@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -25,6 +25,7 @@ from agentbus.errors import (
     UndecodableMessageError,
 )
 from agentbus.runtime import Future
+from agentbus.runtime.reading import Readable
 
 Chunk = TypeVar("Chunk")
 T = TypeVar("T")
@@ -91,7 +92,7 @@ def _reason(cause: Exception | None) -> str:
     return str(cause)
 
 
-class QueueStream(Generic[Chunk, T]):
+class QueueStream(Readable, Generic[Chunk, T]):
     """What a queue tells from now on, for `for` and `async for`; it goes on with the host's successor.
 
     What happened while there was no host, or before the successor heard of the reader, is not in it.
@@ -144,25 +145,7 @@ class QueueStream(Generic[Chunk, T]):
     def _left(self, end: float | None) -> float | None:
         return None if end is None else max(0.0, end - self._calls.now())
 
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> T:
-        try:
-            return self.get()
-        except StreamClosedError:
-            raise StopIteration from None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exc_info: object) -> None:
-        self.close()
-
     # -- loops -----------------------------------------------------------------------------------------------
-
-    def __aiter__(self) -> Self:
-        return self
 
     async def __anext__(self) -> T:
         while not self._closed:
@@ -171,12 +154,6 @@ class QueueStream(Generic[Chunk, T]):
             except GONE:
                 self._again()
         raise StopAsyncIteration
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_exc_info: object) -> None:
-        self.close()
 
     def _again(self) -> None:
         if not self._closed:
