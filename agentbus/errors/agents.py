@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import ClassVar
 
 from agentbus.errors.root import AgentBusError
 
@@ -37,6 +38,8 @@ class MissingPermission(AgentError):  # noqa: N818 -- the name is part of the in
 
 class BusClosedError(AgentError):
     """The bus was closed, or a no-retry close code ended it (then `close_code` says which)."""
+
+    follows_an_end: ClassVar[bool] = True
 
     def __init__(self, explanation: str = "the bus is closed", close_code: int | None = None) -> None:
         super().__init__(explanation)
@@ -101,7 +104,9 @@ class AgentRestarted(AgentError):  # noqa: N818 -- the name is part of the inter
 
 
 class AgentStopped(AgentError):  # noqa: N818 -- named like its siblings
-    """The agent stopped before it worked on this."""
+    """The agent stopped before it worked on this; a message is a dead letter then."""
+
+    follows_an_end: ClassVar[bool] = True
 
 
 class AskTimeoutError(AgentError, TimeoutError):
