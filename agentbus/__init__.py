@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from agentbus import starting as starting  # the first of all: see there
+
+# isort: split
 from agentbus.agents import (
     Address,
     AgentActor,
@@ -72,6 +75,7 @@ from agentbus.agents import (
     RequestApproval,
     Route,
     RouteToAll,
+    SchedulesHeldUp,
     ScheduleStatus,
     SqliteStore,
     Streaming,
@@ -158,6 +162,7 @@ from agentbus.errors import (
     NoSuchAgentError,
     NoSuchApprovalError,
     NoSuchJobError,
+    NoSuchJobStateError,
     NotConnectedError,
     NotTrustedError,
     OutcomeUnknownError,
@@ -306,6 +311,7 @@ __all__ = [
     "NoSuchAgentError",
     "NoSuchApprovalError",
     "NoSuchJobError",
+    "NoSuchJobStateError",
     "NodeBack",
     "NodeDead",
     "NodeOptions",
@@ -351,6 +357,7 @@ __all__ = [
     "RuntimeFault",
     "ScheduleError",
     "ScheduleStatus",
+    "SchedulesHeldUp",
     "ServerErrorEvent",
     "SignallingClient",
     "SignallingClientOptions",

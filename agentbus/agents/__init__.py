@@ -45,6 +45,7 @@ from agentbus.agents.events import (
     ProcessExited,
     ProcessStarted,
     QueueHostEnded,
+    SchedulesHeldUp,
 )
 from agentbus.agents.handlers import handles
 from agentbus.agents.link_queue import LinkOptions
@@ -151,6 +152,7 @@ __all__ = [
     "Route",
     "RouteToAll",
     "ScheduleStatus",
+    "SchedulesHeldUp",
     "SqliteStore",
     "StreamStatus",
     "Streaming",

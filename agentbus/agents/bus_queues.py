@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from agentbus.agents.bus_discovery import BusDiscovery
 from agentbus.agents.finder import Sighting
 from agentbus.agents.hosted import LocalAgent
 from agentbus.agents.message import Message
+from agentbus.agents.node import NodeActor
 from agentbus.agents.query import Query
+from agentbus.agents.queues.absence import Outlook
 from agentbus.agents.queues.core.options import QueueOptions
 from agentbus.agents.queues.handle import Queue
-from agentbus.agents.queues.names import agent_name
+from agentbus.agents.queues.names import ANY_QUEUE, agent_name
 from agentbus.agents.spawning import SpawnOptions
 from agentbus.errors import BusClosedError
 from agentbus.runtime import Future
@@ -93,7 +96,7 @@ class BusQueues(BusDiscovery):
         *,
         name: str,
         cron: str = "",
-        every: float = 0.0,
+        every: float | None = None,
         timezone: str = "UTC",
         misfire: Literal["skip", "once"] = "skip",
         timeout: float | None = None,
@@ -106,7 +109,7 @@ class BusQueues(BusDiscovery):
             message: of the jobs.
             name: of the schedule; the same name again replaces it.
             cron: five fields, or six with seconds in front.
-            every: seconds from one job to the next; this or `cron`.
+            every: seconds from one job to the next, at least 0.1; this or `cron`.
             timezone: IANA name that `cron` is read in.
             misfire: what is done about times that passed while the queue was down: "skip" them, or put
                 "once".
@@ -115,6 +118,9 @@ class BusQueues(BusDiscovery):
 
         Returns:
             The future of the schedule as it is kept. It fails with `ScheduleError`, and as `Queue.put`.
+
+        Raises:
+            ScheduleError: neither `cron` nor `every`, or both, or seconds that make no sense.
         """
         target = self.queue(queue) if isinstance(queue, str) else queue
         return target.schedule(
@@ -134,9 +140,28 @@ class BusQueues(BusDiscovery):
         """Give the agents that fit, as known now."""
         return self._finder().look(query)
 
-    def fail_at(self, future: Future[Any], deadline: float) -> None:
-        """Fail a future with `AskTimeoutError` at a time, unless it is done before."""
-        self._post.deadlines.add(future, deadline)
+    @property
+    def joined(self) -> bool:
+        """Whether other nodes can be reached, as far as is known now."""
+        parts = self._node.parts
+        return parts is not None and parts.exchange.ready
+
+    def outlook(self) -> Outlook:
+        """Say what this bus sees of queues now."""
+        parts = self._node.parts
+        guest = parts is not None and parts.membership.guest
+        found = {str(each.entry.metadata.get("queue", "")) for each in self.sightings(ANY_QUEUE)}
+        hub = self._way.url
+        return Outlook(hub, self.joined, guest, self.namespace, tuple(sorted(found - {""})))
+
+    def declare_dead(self, node: str) -> None:
+        """Declare a node dead, here and everywhere: its process is gone for certain."""
+        with suppress(BusClosedError):
+            self._node.tell(NodeActor.Certify(node))
+
+    def fail_at(self, future: Future[Any], deadline: float, error: Callable[[], Exception]) -> None:
+        """Fail a future with what `error()` gives at a time, unless it is done before."""
+        self._post.deadlines.add(future, deadline, error)
 
     def spawn_host(self, plan: Plan, options: SpawnOptions) -> LocalAgent:
         """Start the agent of a queue.

@@ -63,6 +63,7 @@
         │   ├─ QueueTakenError                     another live process hosts it
         │   ├─ QueueFencedError                    another process has claimed it since
         │   ├─ NoSuchJobError                      it knows no such job
+        │   ├─ NoSuchJobStateError (ValueError)    no job is ever in that state
         │   ├─ ResultsLostError                    its reader was too far behind
         │   ├─ LeaseLostError                      the job is not this worker's any more
         │   ├─ EffectInDoubtError                  it may or may not have happened
@@ -139,6 +140,7 @@ from agentbus.errors.queues import (
     JobTimeoutError,
     LeaseLostError,
     NoSuchJobError,
+    NoSuchJobStateError,
     QueueError,
     QueueFencedError,
     QueueFullError,
@@ -209,6 +211,7 @@ __all__ = [
     "NoSuchAgentError",
     "NoSuchApprovalError",
     "NoSuchJobError",
+    "NoSuchJobStateError",
     "NodeTakenError",
     "NotConnectedError",
     "NotTrustedError",

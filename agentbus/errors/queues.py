@@ -69,6 +69,20 @@ class NoSuchJobError(QueueError):
         self.job_id = job_id
 
 
+class NoSuchJobStateError(QueueError, ValueError):
+    """Jobs of a state were asked for that no job is ever in.
+
+    Attributes:
+        state: what was asked for.
+        states: those that there are.
+    """
+
+    def __init__(self, queue: str, state: str, states: tuple[str, ...]) -> None:
+        super().__init__(queue, f"no job is ever {state!r}; the states are {', '.join(states)}")
+        self.state = state
+        self.states = states
+
+
 class ResultsLostError(QueueError):
     """A reader of a queue's stream was too far behind, and its stream has ended.
 

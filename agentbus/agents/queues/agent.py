@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from typing import ClassVar
 
 import msgspec
 
 from agentbus.agents.agent import AsyncAgentActor
+from agentbus.agents.events import SchedulesHeldUp
 from agentbus.agents.handlers import handles
 from agentbus.agents.message import Message
 from agentbus.agents.queues.core.job import JobEnd, JobStatus, QueueStats, Value
@@ -44,6 +46,8 @@ from agentbus.runtime import Subscription
 
 SPARE_HANDS = 10_000
 """Messages that are served beside the calls that wait for results."""
+
+_log = logging.getLogger("agentbus.agents")
 
 ANSWERS = (QueueError, StoreError, InvalidNameError)
 """What askers get as it is: the queue goes on."""
@@ -85,6 +89,7 @@ class QueueAgent(AsyncAgentActor):
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
+        self._told: set[str] = set()
 
     # -- a life, in order ------------------------------------------------------------------------------------
 
@@ -99,6 +104,18 @@ class QueueAgent(AsyncAgentActor):
 
     def _tick(self) -> None:
         self._context.cell.call_later(self._host.tick(), self._tick)
+        held_up = self._host.core.held_up
+        if held_up or self._told:
+            self._tell_of_schedules(held_up)
+
+    def _tell_of_schedules(self, held_up: dict[str, str]) -> None:
+        """Tell once of each schedule whose jobs find no room: no answer to anybody says so."""
+        new = tuple(sorted(held_up.keys() - self._told))
+        self._told = set(held_up)
+        if new:
+            reason = held_up[new[0]]
+            _log.warning("jobs of the schedules %s wait for room: %s", ", ".join(new), reason)
+            self.bus.report(SchedulesHeldUp(self._plan.queue, new, reason))
 
     async def on_stop(self) -> None:
         """Write what was taken; the store is closed by who opened it."""

@@ -32,6 +32,7 @@ class Totals(msgspec.Struct, frozen=True):
         over: jobs whose end the queue has taken note of, by the processes that run now.
         failed: attempts among them that failed.
         memory: bytes that the processes use.
+        missing: why no jobs are taken, in words, as a process says that has not found its queue.
     """
 
     processes: int = 0
@@ -43,6 +44,7 @@ class Totals(msgspec.Struct, frozen=True):
     over: int = 0
     failed: int = 0
     memory: int = 0
+    missing: str = ""
 
     @property
     def ready(self) -> bool:
@@ -64,6 +66,7 @@ def totals_of(places: Sequence[PlaceReport]) -> Totals:
         over=sum(worker.over for worker in workers),
         failed=sum(worker.failed for worker in workers),
         memory=sum(report.memory for report in known),
+        missing=next((worker.missing for worker in workers if worker.missing), ""),
     )
 
 

@@ -196,10 +196,17 @@ class QueueHost:
     def stats(self) -> QueueStats:
         """Give the queue in numbers."""
         problem = self._commits.problem
+        held_up = self.core.held_up
+        if problem is not None:
+            state = f"can't write: {problem}"
+        elif held_up:
+            state = f"too full for its schedules: {', '.join(sorted(held_up))}"
+        else:
+            state = "ok"
         return msgspec.structs.replace(
             self.core.stats(self.now()),
             store=self._store.text,
-            state="ok" if problem is None else f"can't write: {problem}",
+            state=state,
         )
 
     async def list_jobs(self, wanted: ListJobs) -> JobPage:

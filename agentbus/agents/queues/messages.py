@@ -6,6 +6,7 @@ the same queue agent or to its successor: it is told by its job ids and tokens f
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
@@ -171,10 +172,17 @@ class GetStats(Request[QueueStats], wire_name="agentbus.queue.GetStats"):
 
 
 class JobPage(Message, wire_name="agentbus.queue.JobPage"):
-    """Some jobs. Attributes: the jobs; where the next page begins, empty after the last."""
+    """Some jobs, for `for` and `len`. Attributes: they; where the next page begins, empty after the last."""
 
     jobs: tuple[JobStatus, ...]
     after: str = ""
+
+    def __iter__(self) -> Iterator[JobStatus]:
+        return iter(self.jobs)
+
+    def __len__(self) -> int:
+        """Count the jobs of this page."""
+        return len(self.jobs)
 
 
 class ListJobs(Request[JobPage], wire_name="agentbus.queue.ListJobs"):

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from agentbus.agents.agent import AsyncAgentActor, ChildLost
 from agentbus.agents.handlers import handles
 from agentbus.agents.message import Request
+from agentbus.agents.queues.absence import why_silent
 from agentbus.agents.queues.core.job import Effect
 from agentbus.agents.queues.fleet_plan import FleetPlan
 from agentbus.agents.queues.holding import HAND_BACK_GRACE, Ended, Kill, Lost, Order, Start, Stop
@@ -175,6 +176,7 @@ class Puller(AsyncAgentActor):
             core.failed,
             core.attached,
             core.draining,
+            missing="" if core.attached else why_silent(self._plan.queue, self.bus.outlook()),
         )
 
     @handles

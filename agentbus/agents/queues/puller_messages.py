@@ -16,6 +16,7 @@ class WorkerReport(Message, wire_name="agentbus.queue.WorkerReport"):
         failed: those among them that failed.
         attached: whether a host of the queue knows it.
         draining: whether it takes no more jobs.
+        missing: why no host knows it, in words; empty if one does.
     """
 
     queue: str
@@ -25,6 +26,7 @@ class WorkerReport(Message, wire_name="agentbus.queue.WorkerReport"):
     failed: int
     attached: bool
     draining: bool
+    missing: str = ""
 
 
 class GetWorker(Request[WorkerReport], wire_name="agentbus.queue.GetWorker"):

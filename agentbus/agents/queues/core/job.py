@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -12,6 +12,9 @@ from agentbus.agents.failures import Failure
 JobState = Literal["queued", "delayed", "leased", "waiting", "done", "failed", "rejected", "cancelled"]
 """`waiting` is a flow whose steps are under way; the last four are ends, and those that failed or
 were rejected are the dead-letter queue."""
+
+LISTED: tuple[str, ...] = (*get_args(JobState), "dead")
+"""By what jobs can be listed: their states, and `dead` for all of the dead-letter queue."""
 
 FlowKind = Literal["", "chain", "group", "map"]
 

@@ -14,7 +14,7 @@ from agentbus.agents.queues.core.clock import QueueClock
 from agentbus.agents.queues.core.effects import add_effect
 from agentbus.agents.queues.core.ending import Ending
 from agentbus.agents.queues.core.flows import Flows
-from agentbus.agents.queues.core.job import Effect, JobStatus, NewJob, QueueStats
+from agentbus.agents.queues.core.job import LISTED, Effect, JobStatus, NewJob, QueueStats
 from agentbus.agents.queues.core.leases import Leases
 from agentbus.agents.queues.core.opening import restore
 from agentbus.agents.queues.core.options import QueueOptions
@@ -34,7 +34,7 @@ from agentbus.agents.queues.messages import (
     Settlement,
 )
 from agentbus.agents.queues.stores.store import Opened
-from agentbus.errors import LeaseLostError, QueueFullError
+from agentbus.errors import LeaseLostError, NoSuchJobStateError, QueueFullError
 from agentbus.runtime.supervision import RandomSource
 
 MAX_IDLE = 60.0
@@ -274,6 +274,11 @@ class QueueCore:
         """List the schedules by name."""
         return self._schedules.statuses(wall)
 
+    @property
+    def held_up(self) -> dict[str, str]:
+        """The names of schedules whose jobs wait for room in the queue, and why."""
+        return self._schedules.held_up
+
     # -- turns -----------------------------------------------------------------------------------------------
 
     def take(self, now: float) -> Turn | None:
@@ -350,7 +355,13 @@ class QueueCore:
         return self._views.body(self._book.find(job_id))
 
     def page(self, wanted: ListJobs, now: float) -> JobPage:
-        """List some jobs."""
+        """List some jobs.
+
+        Raises:
+            NoSuchJobStateError: no job is ever in that state.
+        """
+        if wanted.state and wanted.state not in LISTED:
+            raise NoSuchJobStateError(self.name, wanted.state, LISTED)
         at = self._clock.at(now)
         statuses, after = self._views.page(wanted.state, wanted.limit, wanted.after, now, at)
         return JobPage(tuple(statuses), after)

@@ -63,6 +63,9 @@ class Schedules:
         next_tick: the calendar.
         notes: all notes of the store.
         wall: seconds since 1970.
+
+    Attributes:
+        held_up: the names of those whose tick waits for room in the queue, and why.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class Schedules:
         self._next_tick = next_tick
         self._kept: dict[str, _Kept] = {}
         self._wall = wall
+        self.held_up: dict[str, str] = {}
         for name, text in notes.items():
             if name.startswith(_PREFIX):
                 note = msgspec.json.decode(text, type=ScheduleNote)
@@ -98,6 +102,7 @@ class Schedules:
         """Forget a schedule; whether it was there."""
         if self._kept.pop(name, None) is None:
             return False
+        self.held_up.pop(name, None)
         self._book.changes.notes[_PREFIX + name] = None
         return True
 
@@ -134,8 +139,10 @@ class Schedules:
         job = msgspec.structs.replace(schedule.job, id=f"{schedule.name}@{_text(tick)}")
         try:
             self._putting.put([job], at)
-        except QueueFullError:
+        except QueueFullError as error:
+            self.held_up[schedule.name] = str(error)
             return  # it is tried again at the next tick of the queue
+        self.held_up.pop(schedule.name, None)
         self._keep(msgspec.structs.replace(kept.note, last=tick), due)
 
     def _chosen(self, kept: _Kept, wall: float) -> float | None:

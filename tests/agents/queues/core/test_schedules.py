@@ -204,10 +204,14 @@ def test_a_full_queue_gets_the_job_when_there_is_room() -> None:
     host = Host(max_jobs=1)
     host.put(job("a"))
     scheduled(host, every=600.0)
+    assert host.core.held_up == {}
     host.pass_time(605.0, step=5.0)
+    assert list(host.core.held_up) == ["s"]
+    assert "it holds 1 jobs at most and is full" in host.core.held_up["s"]
     host.attach()
     assert host.work() == ["a"]
     host.pass_time(10.0)
+    assert host.core.held_up == {}
     assert ticks(host) == ["2025-01-01T00:10:00Z"]
 
 

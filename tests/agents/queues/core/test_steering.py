@@ -7,7 +7,7 @@ import pytest
 
 from agentbus.agents.queues.core.job import JobStatus
 from agentbus.agents.queues.messages import ListJobs, Progress
-from agentbus.errors import NoSuchJobError
+from agentbus.errors import NoSuchJobError, NoSuchJobStateError
 from tests.agents.queues.core.host import WAIT, Host, job, plain
 
 
@@ -35,7 +35,8 @@ def test_jobs_are_listed_page_by_page() -> None:
     assert all_pages(host, "leased", 10) == [["0"]]
     assert all_pages(host, "delayed", 10) == [["4"]]
     assert all_pages(host, "dead", 10) == [[]]
-    assert all_pages(host, "no state", 10) == [[]]
+    with pytest.raises(NoSuchJobStateError, match=r"'no state'; the states are queued, delayed, .*, dead"):
+        all_pages(host, "no state", 10)
     assert host.core.page(ListJobs("", 50, "not a number"), host.now).after == ""
 
 
