@@ -1,9 +1,9 @@
 """`Hosting`: this bus's claim to be the host of a queue: its store, its agent, and what ends both.
 
-start ─► another host in the directory? ──yes──► QueueTakenError
-           │ no
-         claim the store ─► the agent ─► listed with its epoch ─► ready
-                              │ fails: restarted, with a new claim to the same store
+start ─► take the store ─► another host in the directory? ──yes──► QueueTakenError
+                              │ no, or it died with the store: then everybody is told
+                            open the store under a new epoch ─► the agent ─► listed with its epoch ─► ready
+                              │ fails: restarted, with a new epoch of the same store
                               │ a higher claim shows up, or the store was claimed by somebody else
                               ▼
                             end: an event says why, the store is closed last
@@ -28,9 +28,10 @@ from agentbus.agents.events import (
     NodeUp,
     QueueHostEnded,
 )
+from agentbus.agents.finder import Sighting
 from agentbus.agents.hosted import LocalAgent
 from agentbus.agents.queues.agent import Plan
-from agentbus.agents.queues.claim import Claim, higher_claim, other_host
+from agentbus.agents.queues.claim import Claim, died, higher_claim, other_host
 from agentbus.agents.queues.core.options import QueueOptions
 from agentbus.agents.queues.messages import GetStats
 from agentbus.agents.queues.names import agent_name, query_for
@@ -102,6 +103,7 @@ class Hosting:
         self._claim: Claim | None = None
         self._events: Subscription | None = None
         self._connected = True
+        self._waiting = False
         self._error: Exception | None = None
 
     # -- begin -----------------------------------------------------------------------------------------------
@@ -114,7 +116,7 @@ class Hosting:
         if self._after is not None:
             await asyncio.wait([asyncio.ensure_future(_settled(self._after))])
         await self._bus.start()
-        await self._refuse_if_taken()
+        await self._refuse_if_taken(await self._store.claim(str(self._address)))
         self._events = self._bus.events.attach(self._heard)
         self._opened = opened = await self._store.open(str(self._address))
         if self.ending:
@@ -132,14 +134,17 @@ class Hosting:
         self._agent.ended().add_done_callback(lambda _ended: self._loop.call_soon(self._agent_ended))
         self._look_around()
 
-    async def _refuse_if_taken(self) -> None:
+    async def _refuse_if_taken(self, died_with: str) -> None:
         """Ask the host that the directory shows: it may have ended, and one that is suspect may be dead.
+
+        Args:
+            died_with: see `died`.
 
         Raises:
             QueueTakenError: it answers.
         """
         while True:
-            other = other_host(self._bus.sightings(query_for(self._queue)), self._bus.node)
+            other = other_host(self._sightings(died_with), self._bus.node)
             if other is None:
                 return
             try:
@@ -147,8 +152,28 @@ class Hosting:
             except (NoSuchAgentError, AgentStopped):
                 return
             except (AskTimeoutError, OutcomeUnknownError):
+                self._say_that_it_waits(other)
                 continue  # until the directory knows whether it lives
             raise QueueTakenError(self._queue, str(other))
+
+    def _sightings(self, died_with: str) -> list[Sighting]:
+        """Give the hosts in the directory; one that is dead for certain is declared so, to everybody."""
+        found = list(self._bus.sightings(query_for(self._queue)))
+        for each in found:
+            if died(each, died_with):
+                self._bus.declare_dead(each.address.node)
+        return [each for each in found if not died(each, died_with)]
+
+    def _say_that_it_waits(self, other: Address) -> None:
+        """Say once why it may take a while: nothing else shows it."""
+        if not self._waiting:
+            self._waiting = True
+            _log.warning(
+                "queue %r: its last host, %s, does not answer and may live; it counts as dead 20 s after "
+                "its last sign. Where a host has the same node= at every start, a restart waits for nothing",
+                self._queue,
+                other,
+            )
 
     def _metadata(self, epoch: int) -> dict[str, MetadataValue]:
         return {"queue": self._queue, "epoch": epoch}

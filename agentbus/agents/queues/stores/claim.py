@@ -35,8 +35,11 @@ class FileClaim:
         self._queue = queue
         self._file: int | None = None
 
-    def take(self, owner: str) -> None:
-        """Take the claim; nothing happens if this has it.
+    def take(self, owner: str) -> str:
+        """Take the claim; it stays where it is if this has it.
+
+        Returns:
+            Who had taken it and died with it; empty if nobody did.
 
         Raises:
             QueueTakenError: another live process has it, or another store of this one.
@@ -52,14 +55,17 @@ class FileClaim:
                 raise QueueTakenError(self._queue, holder) from None
             self._file = file
             _open_files.add(file)
+        last = os.pread(self._file, _LONGEST_OWNER, 0).decode(errors="replace")
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, owner.encode()[:_LONGEST_OWNER], 0)
+        return last
 
     def let_go(self) -> None:
         """Let go of the claim; idempotent. The file stays: another may be waiting at it."""
         file, self._file = self._file, None
         if file is not None and file in _open_files:
             _open_files.discard(file)
+            os.ftruncate(file, 0)  # who is named in it has died with it
             fcntl.flock(
                 file, fcntl.LOCK_UN
             )  # also for a child that was forked and has not closed its copy yet

@@ -64,6 +64,10 @@ class SqliteQueueStore:
 
     # -- from any thread -------------------------------------------------------------------------------------
 
+    def claim(self, owner: str) -> Future[str]:
+        """Take the claim; the future is of who had it and died with it. See `open`."""
+        return self._order(_Order(Future[Any]().quiet(), work=lambda: self._claim.take(owner)))
+
     def open(self, owner: str) -> Future[Opened]:
         """Claim the queue and read it; may be called again, and begins a new epoch then.
 

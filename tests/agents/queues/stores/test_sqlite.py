@@ -37,6 +37,16 @@ def test_a_second_host_is_refused_and_told_who_has_it(stores: list[SqliteQueueSt
     assert second.open("node two").get(timeout=WAIT).epoch == 2
 
 
+def test_who_let_go_of_a_claim_is_not_said_to_have_died_with_it(stores: list[SqliteQueueStore]) -> None:
+    first, second, _ = stores
+    assert first.claim("node one").get(timeout=WAIT) == ""
+    with pytest.raises(QueueTakenError, match="node one"):
+        second.claim("node two").get(timeout=WAIT)
+    first.close().get(timeout=WAIT)
+    assert second.claim("node two").get(timeout=WAIT) == ""
+    assert second.open("node two").get(timeout=WAIT).epoch == 1, "a claim alone begins no epoch"
+
+
 def test_queues_in_one_file_have_nothing_to_do_with_each_other(stores: list[SqliteQueueStore]) -> None:
     first, _, other = stores
     for store, text in ((first, b"1"), (other, b"2")):
@@ -179,6 +189,7 @@ def test_a_forked_child_does_not_hold_the_claim_of_a_parent_that_was_killed(tmp_
         writer.kill()
         writer.wait(timeout=WAIT)
         store = SqliteQueueStore(tmp_path / "q.db", "tasks")
+        assert store.claim("the next").get(timeout=WAIT) == "a child", "it has died with it"
         assert store.open("the next").get(timeout=WAIT).epoch == 2
         store.close().get(timeout=WAIT)
         assert writer.stdin is not None
