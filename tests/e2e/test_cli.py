@@ -155,3 +155,17 @@ def test_a_worker_hosts_an_agent_of_the_callers_until_ctrl_c(
     out, err = worker.communicate(timeout=START_AND_END)
     assert (worker.returncode, out) == (0, "")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.15, 0.3])
+def test_ctrl_c_while_the_command_is_still_starting_is_130_and_quiet(start: Start, seconds: float) -> None:
+    early = start("queue", "ls", "--timeout", "40", "--url", "ws://127.0.0.1:9")
+    with pytest.raises(subprocess.TimeoutExpired):
+        early.wait(timeout=seconds)
+    early.send_signal(signal.SIGINT)
+    out, errors = early.communicate(timeout=START_AND_END)
+    assert (out, errors) == ("", "")
+    assert early.returncode in {
+        130,
+        -signal.SIGINT,
+    }  # the interpreter has taken its handler down: a shell shows 130
