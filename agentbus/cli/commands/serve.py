@@ -42,7 +42,9 @@ class LogFormat(StrEnum):
 
 def serve(
     *,
-    host: Annotated[str | None, typer.Option("--host", metavar="HOST", help="[default: 127.0.0.1]")] = None,
+    host: Annotated[
+        str | None, typer.Option("--host", metavar="HOST", help="Where to listen. [default: 127.0.0.1]")
+    ] = None,
     port: Annotated[
         int | None,
         typer.Option("--port", min=0, max=65535, metavar="PORT", help="0 picks a free one. [default: 7700]"),
@@ -62,8 +64,12 @@ def serve(
     uds: Annotated[
         Path | None, typer.Option("--uds", metavar="PATH", help="A unix socket in place of host and port.")
     ] = None,
-    log_level: Annotated[LogLevel | None, typer.Option("--log-level", help="[default: info]")] = None,
-    log_format: Annotated[LogFormat | None, typer.Option("--log-format", help="[default: text]")] = None,
+    log_level: Annotated[
+        LogLevel | None, typer.Option("--log-level", help="From which up. [default: info]")
+    ] = None,
+    log_format: Annotated[
+        LogFormat | None, typer.Option("--log-format", help="Of log lines. [default: text]")
+    ] = None,
 ) -> None:
     """Run a hub until Ctrl-C or SIGTERM; a second signal ends it at once. SIGHUP reads the file again."""
     from agentbus.hub.server.reload import Source
