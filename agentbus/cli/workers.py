@@ -74,5 +74,5 @@ def status_line(queue: str, totals: Totals) -> str:
     if totals.draining:
         parts.append("draining")
     elif not totals.ready:
-        parts.append("looking for the queue")
+        parts.append(totals.missing or "looking for the queue")
     return ", ".join(parts)

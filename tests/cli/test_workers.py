@@ -29,6 +29,8 @@ def test_the_line_says_how_many_run_and_what_stands_in_the_way() -> None:
         "tasks: 2/2 processes, 3/8 jobs running, 1204 done, 3 failed, 90 MB"
     )
     assert status_line("tasks", Totals(processes=1, places=2)).endswith("looking for the queue")
+    missing = Totals(processes=1, places=2, missing="nobody hosts a queue 'tasks'")
+    assert status_line("tasks", missing).endswith("0 MB, nobody hosts a queue 'tasks'")
     assert status_line("tasks", Totals(attached=1, draining=1)).endswith("draining")
 
 

@@ -92,6 +92,10 @@ def worker(
     wanted = access(url, key, token)
     sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: the class is the caller's own
     if queue is not None:
+        if replicas > 1:
+            raise misused(
+                "--replicas is for an agent's mailbox; with --queue say --concurrency or --processes"
+            )
         from agentbus.agents.queues.serving import JobOptions
 
         jobs = JobOptions(
