@@ -22,7 +22,7 @@ class NodeTakenError(AgentError):
         self.node = node
 
 
-class MissingPermission(AgentError):  # noqa: N818 -- the name is part of the interface
+class MissingPermission(AgentError):
     """The credential lacks what a feature needs.
 
     Attributes:
@@ -71,7 +71,7 @@ class UnhandledMessageError(AgentError):
     """The recipient has no handler for this type of message."""
 
 
-class AgentFailed(AgentError):  # noqa: N818 -- the name is part of the interface
+class AgentFailed(AgentError):
     """The handler raised.
 
     Attributes:
@@ -99,11 +99,11 @@ class AgentStalledError(AgentError):
         self.seconds = seconds
 
 
-class AgentRestarted(AgentError):  # noqa: N818 -- the name is part of the interface
+class AgentRestarted(AgentError):
     """The agent was restarted while it worked on this."""
 
 
-class AgentStopped(AgentError):  # noqa: N818 -- named like its siblings
+class AgentStopped(AgentError):
     """The agent stopped before it worked on this; a message is a dead letter then."""
 
     follows_an_end: ClassVar[bool] = True
@@ -143,7 +143,7 @@ class DeadlockError(AgentError):
         self.cycle = tuple(cycle)
 
 
-class BudgetExhausted(AgentError):  # noqa: N818 -- the name is part of the interface
+class BudgetExhausted(AgentError):
     """The budget of a message does not cover what was to be done; it was not done, and nothing was spent.
 
     Attributes:
@@ -174,7 +174,7 @@ class BodyTooLargeError(AgentError, ValueError):
         self.cap = cap
 
 
-class AttachmentFailed(AgentError):  # noqa: N818 -- named like AgentFailed
+class AttachmentFailed(AgentError):
     """What was attached to a message could not be read to its end where it comes from.
 
     Attributes:

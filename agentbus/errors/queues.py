@@ -123,7 +123,7 @@ class JobError(QueueError):
         self.attempts = attempts
 
 
-class JobFailed(JobError):  # noqa: N818 -- reads as what happened
+class JobFailed(JobError):
     """Its last attempt has failed; it is in the dead-letter queue.
 
     Attributes:
@@ -135,7 +135,7 @@ class JobFailed(JobError):  # noqa: N818 -- reads as what happened
         self.reason = reason
 
 
-class JobRejected(JobError):  # noqa: N818 -- reads as what happened
+class JobRejected(JobError):
     """Its handler has refused it for good; it is in the dead-letter queue.
 
     Attributes:
@@ -147,7 +147,7 @@ class JobRejected(JobError):  # noqa: N818 -- reads as what happened
         self.reason = reason
 
 
-class JobCancelled(JobError):  # noqa: N818 -- reads as what happened
+class JobCancelled(JobError):
     """Somebody has cancelled it, or the flow that it was a step of."""
 
     def __init__(self, queue: str, job_id: str, attempts: int) -> None:
@@ -184,7 +184,7 @@ class EffectInDoubtError(QueueError):
         self.effect = effect
 
 
-class Retry(AgentError):  # noqa: N818 -- reads as what a handler asks for
+class Retry(AgentError):
     """Raised by a job's handler: this attempt has failed, and the next one is to begin later.
 
     Attributes:
@@ -200,7 +200,7 @@ class Retry(AgentError):  # noqa: N818 -- reads as what a handler asks for
         self.reason = reason
 
 
-class Reject(AgentError):  # noqa: N818 -- reads as what a handler asks for
+class Reject(AgentError):
     """Raised by a job's handler: the job is wrong, and no further attempt would help; it is a dead letter.
 
     Attributes:

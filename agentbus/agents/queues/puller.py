@@ -71,7 +71,7 @@ PASSING = (
 """What a host fails with that may be otherwise in a moment, there or at its successor."""
 
 
-class Broken(Exception):  # noqa: N818 -- from the puller to itself
+class Broken(Exception):
     """The puller has failed outside any message."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import islice
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -20,8 +21,8 @@ from tests.agents.queues.core.host import Host, job
 HOURLY = "0 * * * *"
 
 
-def scheduled(host: Host, **options: object) -> Schedule:
-    schedule = Schedule("s", job("ignored", {"n": 1}), **options)  # type: ignore[arg-type]
+def scheduled(host: Host, **options: Any) -> Schedule:
+    schedule = Schedule("s", job("ignored", {"n": 1}), **options)
     host.core.put_schedule(schedule, host.wall)
     host.turn()
     return schedule
