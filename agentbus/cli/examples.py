@@ -29,6 +29,8 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "agentbus sub rooms/a --json --count 1",
     ),
     "peers": ("agentbus peers rooms/a",),
+    "kick": ("agentbus kick 813a6d45-b474-43fe-821a-be02956ae303",),
+    "usage": ("agentbus usage --json",),
     "worker": (
         "agentbus worker shop.agents:Greeter --name greeter",
         "agentbus worker shop.workers:Cashier --queue orders --processes 4",
