@@ -19,7 +19,10 @@ BODY_SHOWN = 60
 """Characters of a message in a table."""
 
 WHOLE = frozenset({"id"})
-"""Columns that are not folded: they are there to be copied."""
+"""Columns that are not folded: an id is there to be copied."""
+
+READABLE = {"state": 9, "what": 10}
+"""Characters that a column keeps in a narrow terminal: reasons are words."""
 
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
 
@@ -45,7 +48,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: froze
     made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         justify: JustifyMethod = "right" if column in right else "left"
-        made.add_column(column, justify=justify, overflow="fold", no_wrap=column in WHOLE)
+        made.add_column(
+            column,
+            justify=justify,
+            overflow="fold",
+            no_wrap=column in WHOLE,
+            min_width=READABLE.get(column),
+        )
     for row in rows:
         made.add_row(*map(clean, row))
     return made
