@@ -8,10 +8,12 @@ that merely uses the package is left alone.
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import Sequence
-from types import FrameType
+
+TYPE_CHECKING = False  # what importing typing and signal takes is a time in which nothing is quiet yet
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
 
 INTERRUPTED = 130
 
@@ -28,12 +30,16 @@ def is_command(arguments: Sequence[str]) -> bool:
 
 def end_quietly_on_ctrl_c() -> None:
     """Let an interrupt end the process at once with 130, unless it was told to ignore interrupts."""
+    import signal
+
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
 
 
 def raise_on_ctrl_c() -> None:
     """Let an interrupt be a `KeyboardInterrupt` again: there is something to close from now on."""
+    import signal
+
     if signal.getsignal(signal.SIGINT) is _end:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -43,4 +49,7 @@ def _end(_number: int, _frame: FrameType | None) -> None:
 
 
 if is_command(sys.orig_argv):
-    end_quietly_on_ctrl_c()
+    try:
+        end_quietly_on_ctrl_c()
+    except KeyboardInterrupt:
+        os._exit(INTERRUPTED)
