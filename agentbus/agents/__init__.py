@@ -67,6 +67,7 @@ from agentbus.agents.queues.results import JobResult, QueueStream
 from agentbus.agents.queues.worker_events import (
     JobAttemptFailed,
     JobHandedBack,
+    JobHandlerStuck,
     JobLeaseLost,
     QueueAttached,
     QueueOutOfReach,
@@ -118,6 +119,7 @@ __all__ = [
     "JobContext",
     "JobEffect",
     "JobHandedBack",
+    "JobHandlerStuck",
     "JobLeaseLost",
     "JobPage",
     "JobRef",

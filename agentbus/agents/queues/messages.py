@@ -113,10 +113,17 @@ class Leased(Message, wire_name="agentbus.queue.Leased"):
 
 
 class Revoked(Message, wire_name="agentbus.queue.Revoked"):
-    """To a worker: stop these jobs, somebody has cancelled them, or their leases are over."""
+    """To a worker: stop these jobs.
+
+    Attributes:
+        session: the worker's session that they were for.
+        tokens: of the attempts.
+        why: "cancelled" by somebody; or "lost": their leases have ended, and others may have them.
+    """
 
     session: str
     tokens: tuple[str, ...]
+    why: Literal["cancelled", "lost"] = "cancelled"
 
 
 class Settlement(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -247,13 +254,15 @@ class ScheduleStatus(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         schedule: what is put, and when.
-        next_in: seconds until its next tick.
+        next_in: seconds until its next tick; 0 if there is a problem.
         last: ISO time of its last tick; empty before the first.
+        problem: why it stands still, as the queue's host can't read it; empty if it does not.
     """
 
     schedule: Schedule
     next_in: float
     last: str = ""
+    problem: str = ""
 
 
 class PutSchedule(Request[ScheduleStatus], wire_name="agentbus.queue.PutSchedule"):

@@ -14,7 +14,7 @@ from agentbus.agents.handlers import handles
 from agentbus.agents.message import Request
 from agentbus.agents.queues.core.job import Effect
 from agentbus.agents.queues.fleet_plan import FleetPlan
-from agentbus.agents.queues.holding import HAND_BACK_GRACE, Ended, Kill, Lost, Order, Start, Stop
+from agentbus.agents.queues.holding import HAND_BACK_GRACE, Ended, Kill, Lost, Order, Start, Stop, Stuck
 from agentbus.agents.queues.host_line import HostLine
 from agentbus.agents.queues.messages import (
     Attached,
@@ -173,8 +173,9 @@ class Puller(AsyncAgentActor):
             core.running,
             core.over,
             core.failed,
-            core.attached,
+            core.attached and (self._line.is_here or self.bus.joined),
             core.draining,
+            core.stuck,
         )
 
     @handles
@@ -279,7 +280,7 @@ class Puller(AsyncAgentActor):
                 self._replicas.stop(order.token)
             case Kill():
                 self._replicas.kill(order.token)
-            case Lost() | Ended():
+            case Stuck() | Lost() | Ended():
                 self._handed_back += isinstance(order, Ended) and order.settlement.outcome == "release"
                 event = event_of(order, str(self.ref), self._plan.queue)
                 if event is not None:

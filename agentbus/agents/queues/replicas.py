@@ -11,7 +11,7 @@ from agentbus.agents.budgets.wire import account_of
 from agentbus.agents.delivery import Body, Delivery
 from agentbus.agents.headers import Headers
 from agentbus.agents.hosted import Hosted, LocalAgent, ReplicaGroup
-from agentbus.agents.queues.attempt import Attempt, Desk, settlement_of
+from agentbus.agents.queues.attempt import Attempt, Desk, refusal_of
 from agentbus.agents.queues.core.job import LeasedJob
 from agentbus.agents.queues.messages import Settlement
 from agentbus.errors import AgentRestarted, AgentStopped, ProcessExitedError
@@ -89,5 +89,5 @@ def _broken(attempt: Attempt, error: BaseException | None) -> Settlement:
     gone = isinstance(error, AgentRestarted | AgentStopped | ProcessExitedError)
     if error is None or (gone and not attempt.begun):
         return Settlement(token, "release")
-    settlement = settlement_of(token, error)
+    settlement = refusal_of(token, error)
     return msgspec.structs.replace(settlement, retry_in=0.0) if gone else settlement
