@@ -51,6 +51,7 @@
         ├─ NotTrustedError                     the sender may not do that here
         ├─ Retry                               a job's handler wants another attempt later
         ├─ Reject                              a job's handler wants no further attempt
+        ├─ QueueOptionsError (ValueError)      options that a queue can't have
         ├─ ApprovalError
         │   ├─ ApprovalDenied                      somebody said no
         │   ├─ ApprovalExpired                     nobody decided in time
@@ -142,6 +143,7 @@ from agentbus.errors.queues import (
     QueueError,
     QueueFencedError,
     QueueFullError,
+    QueueOptionsError,
     QueueTakenError,
     Reject,
     ResultsLostError,
@@ -219,6 +221,7 @@ __all__ = [
     "QueueError",
     "QueueFencedError",
     "QueueFullError",
+    "QueueOptionsError",
     "QueueTakenError",
     "Reject",
     "ResultsLostError",

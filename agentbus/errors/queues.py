@@ -17,6 +17,18 @@ class QueueError(AgentError):
         self.queue = queue
 
 
+class QueueOptionsError(AgentError, ValueError):
+    """Options that a queue can't have, or has not: it is hosted with others.
+
+    Attributes:
+        option: which.
+    """
+
+    def __init__(self, option: str, problem: str) -> None:
+        super().__init__(f"QueueOptions(…, {option}=…): {problem}")
+        self.option = option
+
+
 class QueueFullError(QueueError):
     """The queue holds as much as it may; nothing of what was put was taken.
 

@@ -39,13 +39,13 @@ from agentbus.agents.queues.messages import (
 from agentbus.agents.queues.names import CAPABILITY
 from agentbus.agents.queues.stores.store import Opened, QueueStore
 from agentbus.agents.watching import AgentDown
-from agentbus.errors import InvalidNameError, QueueError, StoreError
+from agentbus.errors import BodyTooLargeError, InvalidNameError, QueueError, StoreError
 from agentbus.runtime import Subscription
 
 SPARE_HANDS = 10_000
 """Messages that are served beside the calls that wait for results."""
 
-ANSWERS = (QueueError, StoreError, InvalidNameError)
+ANSWERS = (BodyTooLargeError, InvalidNameError, QueueError, StoreError)
 """What askers get as it is: the queue goes on."""
 
 
@@ -94,6 +94,7 @@ class QueueAgent(AsyncAgentActor):
         opened = plan.first() or await plan.store.open(str(self.ref))
         around = Surroundings(self._tell, self._watch, plan.connected, plan.fenced, self._fail)
         self._host = QueueHost(plan.queue, plan.options, plan.store, opened, self.runtime, around)
+        await self._host.restore()
         plan.claimed(opened.epoch)
         self._tick()
 
@@ -153,7 +154,8 @@ class QueueAgent(AsyncAgentActor):
 
     @handles(raises=ANSWERS)
     async def attach(self, message: Attach) -> Attached:
-        """Take a sign of a worker."""
+        """Take a sign of a worker; one whose address nobody could be told at is refused."""
+        self.bus.ref(message.worker)
         return await self._host.attach(message)
 
     @handles(raises=ANSWERS)

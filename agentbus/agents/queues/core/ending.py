@@ -51,7 +51,7 @@ class Ending:
     def cancel(self, job: Job, at: float) -> None:
         """End a job as cancelled, leased or not; its steps are over."""
         if job.lease is not None:
-            token, details = self._leases.revoke(job), job.more()
+            token, details = self._leases.revoke(job, cancelled=True), job.more()
             details.settled, details.outcome = token, "cancel"
         self.die(job, "cancelled", at, None)
 

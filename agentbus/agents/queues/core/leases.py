@@ -53,6 +53,7 @@ class Leases:
         fleet: the workers.
         grants: since they were last taken, by address and session.
         revoked: tokens, likewise.
+        cancelled: those among them whose jobs somebody has cancelled; of the others the lease has ended.
         refused: settlements and renewals without a valid lease.
         unheard: numbers of jobs that the last host leased, by worker, until that says which of them it has.
     """
@@ -66,6 +67,7 @@ class Leases:
         self.fleet = Fleet()
         self.grants: dict[tuple[str, str], list[Granted]] = {}
         self.revoked: dict[tuple[str, str], list[str]] = {}
+        self.cancelled: set[str] = set()
         self.refused = 0
         self.unheard: dict[str, list[int]] = {}
 
@@ -166,10 +168,12 @@ class Leases:
             self.fleet.offer(worker)
         return lease.token
 
-    def revoke(self, job: Job) -> str:
-        """End a lease and tell its worker; gives the token."""
+    def revoke(self, job: Job, *, cancelled: bool = False) -> str:
+        """End a lease and tell its worker why; gives the token."""
         lease = job.lease
         token = self.let_go(job)
         if lease is not None:
             self.revoked.setdefault((lease.worker, lease.session), []).append(token)
+            if cancelled:
+                self.cancelled.add(token)
         return token
