@@ -90,9 +90,19 @@ class PutLine:
     # -- on the loop -----------------------------------------------------------------------------------------
 
     def _wake(self) -> None:
-        if not self._pumping and self._waiting:
+        if self._pumping:
+            return
+        while self._waiting and self._under_way < WINDOW and self._calls.known() is not None:
+            self._send_next()
+        if self._waiting:
             self._pumping = True
             self._loop.create_task(self._pump())
+
+    def _send_next(self) -> None:
+        batch = self._next_batch()
+        if batch:
+            self._under_way += 1
+            self._loop.create_task(self._send(batch))
 
     async def _pump(self) -> None:
         try:
@@ -102,10 +112,7 @@ class PutLine:
                 if self._under_way >= WINDOW:
                     self._has_room.clear()
                     await self._has_room.wait()
-                batch = self._next_batch()
-                if batch:
-                    self._under_way += 1
-                    self._loop.create_task(self._send(batch))
+                self._send_next()
         except asyncio.CancelledError:
             self._fail_all(BusClosedError())
             raise

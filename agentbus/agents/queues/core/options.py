@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import Final, TypeGuard
 
 import msgspec
 
@@ -38,6 +38,7 @@ _LEAST: Final[dict[str, float]] = {
     "max_steps": 1,
     "max_value_bytes": 1,
 }
+_OPTIONAL: Final = frozenset({"rate", "concurrency"})
 _MORE_THAN_NOTHING: Final = ("min_lease", "rate_period", "tick")
 
 
@@ -104,18 +105,16 @@ class QueueOptions(msgspec.Struct, frozen=True, kw_only=True):
             QueueOptionsError: see above.
         """
         for option, least in _LEAST.items():
-            value = getattr(self, option)
-            if value is None and option in {"rate", "concurrency"}:
-                continue
-            self._check(
-                option, value, value_is=_is_number(value) and value >= least, wanted=f"at least {least:g}"
-            )
-            whole = isinstance(least, float) or isinstance(value, int)
-            self._check(option, value, value_is=whole, wanted="a whole number")
+            value: object = getattr(self, option)
+            if option not in _OPTIONAL or value is not None:
+                whole = isinstance(least, float) or isinstance(value, int)
+                fits = _is_number(value) and value >= least
+                self._check(option, value, value_is=fits, wanted=f"at least {least:g}")
+                self._check(option, value, value_is=whole, wanted="a whole number")
         for option in _MORE_THAN_NOTHING:
-            value = getattr(self, option)
-            fits = _is_number(value) and 0 < value < math.inf
-            self._check(option, value, value_is=fits, wanted="more than 0 seconds")
+            seconds: object = getattr(self, option)
+            fits = _is_number(seconds) and 0 < seconds < math.inf
+            self._check(option, seconds, value_is=fits, wanted="more than 0 seconds")
         self._check("retry_jitter", self.retry_jitter, value_is=self.retry_jitter <= 1, wanted="at most 1")
         fits = _is_number(self.lease) and self.min_lease <= self.lease < math.inf
         wanted = f"at least min_lease, which is {self.min_lease:g} seconds"
@@ -132,5 +131,5 @@ class QueueOptions(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, max_job_bytes=min(self.max_job_bytes, room))
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -243,3 +243,20 @@ def test_a_link_in_the_place_of_a_claim_is_refused_and_what_it_leads_to_is_left_
         again.open("me").get(timeout=WAIT)
     again.close().get(timeout=WAIT)
     assert precious.read_text() == "keep this"
+
+
+@pytest.mark.parametrize("together", [1, 40])
+def test_the_journal_is_copied_into_the_file_before_it_grows_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    monkeypatch.setattr("agentbus.agents.queues.stores.sqlite_file.CHECKPOINT_BYTES", 1 << 16)
+    store = SqliteQueueStore(tmp_path / "q.db", "tasks")
+    store.open("me").get(timeout=WAIT)
+    for begin in range(0, 400, together):
+        written = [store.write(Batch({n: b"x"}, {n: bytes(16_000)})) for n in range(begin, begin + together)]
+        for each in written:
+            each.get(timeout=WAIT)
+    assert (tmp_path / "q.db-wal").stat().st_size < 3_000_000, "400 bodies have 6 400 000 bytes"
+    assert (tmp_path / "q.db").stat().st_size > 3_000_000
+    assert len(store.bodies(list(range(400))).get(timeout=WAIT)) == 400
+    store.close().get(timeout=WAIT)
