@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from typing import ClassVar
 
 import msgspec
@@ -139,10 +140,11 @@ class QueueAgent(AsyncAgentActor):
         return await self._host.end_of(message.job_id)
 
     @handles(raises=ANSWERS)
-    async def stream_results(self, _message: Results) -> AsyncIterator[JobEnd]:
+    async def stream_results(self, message: Results) -> AsyncIterator[JobEnd]:
         """Stream the ends of jobs."""
-        async for end in self._host.results.read():
-            yield end
+        async with aclosing(self._host.results.read(message.after)) as ends:
+            async for end in ends:
+                yield end
 
     @handles(raises=ANSWERS)
     async def stream_changes(self, _message: Tail) -> AsyncIterator[JobStatus]:

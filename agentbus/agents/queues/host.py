@@ -16,6 +16,7 @@ from agentbus.agents.queues.core.job import Effect, JobEnd, JobStatus, NewJob, Q
 from agentbus.agents.queues.core.options import QueueOptions
 from agentbus.agents.queues.core.queue import QueueCore
 from agentbus.agents.queues.core.turn import Turn
+from agentbus.agents.queues.ends import EndStream
 from agentbus.agents.queues.listeners import EndWaiters, Readers
 from agentbus.agents.queues.messages import (
     Attach,
@@ -107,7 +108,7 @@ class QueueHost:
             at_once=False,
         )
         self.waiters = EndWaiters(name)
-        self.results: Readers[JobEnd] = Readers(name)
+        self.results = EndStream(name, options, self.core.ends, store)
         self._tails: Readers[JobStatus] = Readers(name)
         self._outbox = Outbox(store, opened.epoch, around.tell, self._run)
         self._attendance = Attendance(around.watch, self._loop, self._worker_gone)
@@ -124,6 +125,7 @@ class QueueHost:
         """Take over what the store holds, before anything else; others have the loop in between."""
         for _slice in self.core.restoring:
             await asyncio.sleep(0)
+        self.results.told = self.core.ends.last
         self._commits.poke()
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
@@ -292,8 +294,7 @@ class QueueHost:
         self._outbox.send(turn)
         for end in turn.ended:
             self.waiters.ended(end)
-        if turn.ended and len(self.results):
-            self.results.tell(turn.ended)
+        self.results.tell(turn.ended)
         if turn.changed:
             self._tails.tell(turn.changed)
         for flow, numbers in turn.gather.items():

@@ -45,7 +45,16 @@ class AwaitEnd(Request[JobEnd], wire_name="agentbus.queue.AwaitEnd"):
 
 
 class Results(Streaming[JobEnd], wire_name="agentbus.queue.Results"):
-    """Stream the ends of jobs from now on, each as soon as it is durable."""
+    """Stream the ends of jobs, each as soon as it is durable.
+
+    Declared errors: `QueueFullError`, `ResultsLostError`.
+
+    Attributes:
+        after: `JobEnd.at` of the last one that is known; those behind it come first. None for those from now
+            on: then the first chunk has no job, and says when that is.
+    """
+
+    after: float | None = None
 
 
 class Tail(Streaming[JobStatus], wire_name="agentbus.queue.Tail"):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from agentbus.agents.queues.core.book import Book
+import msgspec
+
+from agentbus.agents.queues.core.book import FORGOTTEN_NOTE, Book
 from agentbus.agents.queues.core.flows import Flows
 from agentbus.agents.queues.core.leases import Leases
 from agentbus.agents.queues.core.record import LIVE, Job, decode_head
@@ -28,6 +30,8 @@ def restoring(
         now: monotonic seconds.
         at: the queue's time.
     """
+    note = opened.notes.get(FORGOTTEN_NOTE)
+    book.forgotten = 0.0 if note is None else msgspec.json.decode(note, type=float)
     over: list[Job] = []
     under_way: list[Job] = []
     for count, record in enumerate(opened.records, 1):
@@ -37,7 +41,7 @@ def restoring(
         leases.restore(job, now)
         if job.state in LIVE:
             under_way += [job] if job.flow else []
-        elif not job.parent:
+        else:
             over.append(job)
         if count % SLICE == 0:
             yield
@@ -53,6 +57,8 @@ def _order_kept(book: Book, over: list[Job]) -> Iterator[None]:
     book.results.clear()
     book.dead.clear()
     for count, job in enumerate(sorted(over, key=lambda each: each.ended), 1):
-        book.keep(job)
+        book.ended[job.number] = None
+        if not job.parent:
+            book.keep(job)
         if count % SLICE == 0:
             yield

@@ -68,6 +68,7 @@ class QueueCore:
         options: see above.
         epoch: of the host's claim.
         watched: whether turns say what has changed in which job.
+        ends: how jobs have ended.
         restoring: takes over what the store holds, a slice of it with each `next`.
     """
 
@@ -91,7 +92,7 @@ class QueueCore:
         self._noted = self._clock.at(now)
         self._book = Book(name, options)
         self._leases = Leases(self._book, new_token)
-        self._ending = Ending(self._book, self._leases)
+        self._ending = self.ends = Ending(self._book, self._leases)
         self._flows = Flows(self._book, self._ending)
         self._putting = Putting(self._book, self._flows)
         self._steering = Steering(self._book, self._flows, paused=PAUSED_NOTE in opened.notes)
