@@ -95,6 +95,7 @@ class Attach(Request[Attached], wire_name="agentbus.queue.Attach"):
         holding: tokens of the jobs that it has.
         stalled: those among them that are not to be renewed: no mark of progress for too long.
         progress: what handlers have said since the last time.
+        spent: what attempts have used up so far of budgets, by token; it counts should they be lost.
     """
 
     worker: str
@@ -103,6 +104,7 @@ class Attach(Request[Attached], wire_name="agentbus.queue.Attach"):
     holding: tuple[str, ...] = ()
     stalled: tuple[str, ...] = ()
     progress: tuple[Progress, ...] = ()
+    spent: dict[str, Spent] = msgspec.field(default_factory=dict[str, Spent])
 
 
 class Progress(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -9,6 +9,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar
 
+import msgspec
+
 from agentbus.agents.agent import AsyncAgentActor, ChildLost
 from agentbus.agents.handlers import handles
 from agentbus.agents.message import Request
@@ -255,6 +257,8 @@ class Puller(AsyncAgentActor):
             self._carry_out(order, now)
         attach = core.attach(now)
         if attach is not None:
+            spent = self._replicas.spent()
+            attach = msgspec.structs.replace(attach, spent=spent) if spent else attach
             self._say(attach, self._attached, self._not_attached)
         while batch := core.take_settlements(now):
             self._say(Settle(tuple(batch)), partial(self._settled, batch), partial(core.not_settled, batch))

@@ -152,6 +152,10 @@ class QueueCore:
             held = self._leases.find(progress.token)
             if held is not None:
                 held.done, held.note = progress.done, progress.note
+        for token, spent in attach.spent.items():
+            held = self._leases.find(token)
+            if held is not None:
+                held.spent = spent
         attached = self._renew(attach, now)
         if attach.worker in self._leases.unheard:
             self._take_back_unheard(attach, self._clock.at(now))
