@@ -15,7 +15,7 @@ MAX_JOB_BYTES = 8 << 20
 """What a message between nodes carries by default: a larger job could be given to no worker elsewhere."""
 
 _HEADROOM = 256 << 10
-"""Bytes that a message to a worker has beside a job's own: its effects, names, its envelope."""
+"""Bytes that a message to a worker has beside a job's own: its effects, names, its envelope; or a quarter."""
 
 _LEAST: Final[dict[str, float]] = {
     "max_attempts": 1,
@@ -127,7 +127,7 @@ class QueueOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     def within(self, message_bytes: int) -> QueueOptions:
         """Give the options of a queue whose host sends so many bytes in one message at most."""
-        room = max(1, message_bytes - _HEADROOM)
+        room = max(1, message_bytes - min(_HEADROOM, message_bytes // 4))
         return msgspec.structs.replace(self, max_job_bytes=min(self.max_job_bytes, room))
 
 
