@@ -107,5 +107,5 @@ def test_every_job_is_accounted_for_after_everybody_was_killed_twice(tmp_path: P
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_every_job_is_accounted_for_after_a_hundred_kills(tmp_path: Path) -> None:
-    account(tmp_path, 34, seed=2)
+def test_every_job_is_accounted_for_after_sixty_kills(tmp_path: Path) -> None:
+    account(tmp_path, 20, seed=2)

@@ -16,10 +16,10 @@ BUSY_TIMEOUT = 10.0
 CHECKPOINT_BYTES = 4 << 20
 """Of the journal, about: what SQLite itself has as its default. Then it is copied into the file by `tidy`."""
 
-LATE = 8
+LATE = 4
 """Times as much, with which the copying waits no longer for a moment in which nobody waits for a write."""
 
-_COMMIT_BYTES, _ROW_BYTES = 12_000, 64
+_COMMIT_BYTES, _ROW_BYTES = 9_000, 64
 """What a transaction and a row add to the journal beside their bytes, about: whole pages are written."""
 
 _NUMBER_BITS = 40
