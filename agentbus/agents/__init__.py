@@ -64,10 +64,11 @@ from agentbus.agents.queues.job_ref import JobRef
 from agentbus.agents.queues.messages import JobPage, ScheduleStatus
 from agentbus.agents.queues.new_jobs import chain, group, job, map_jobs, raw_job
 from agentbus.agents.queues.puller_messages import DrainWorker, GetWorker, WorkerReport
-from agentbus.agents.queues.results import JobResult, QueueStream
+from agentbus.agents.queues.results import JobResult, QueueStream, ResultStream
 from agentbus.agents.queues.worker_events import (
     JobAttemptFailed,
     JobHandedBack,
+    JobHandlerStuck,
     JobLeaseLost,
     QueueAttached,
     QueueOutOfReach,
@@ -119,6 +120,7 @@ __all__ = [
     "JobContext",
     "JobEffect",
     "JobHandedBack",
+    "JobHandlerStuck",
     "JobLeaseLost",
     "JobPage",
     "JobRef",
@@ -149,6 +151,7 @@ __all__ = [
     "ReceiveTimeout",
     "Request",
     "RequestApproval",
+    "ResultStream",
     "Route",
     "RouteToAll",
     "ScheduleStatus",

@@ -11,6 +11,7 @@ import msgspec
 from agentbus.agents.budgets.account import BudgetAccount
 from agentbus.agents.directory import MetadataValue
 from agentbus.agents.events import AgentProgress
+from agentbus.agents.failures import encodable
 from agentbus.agents.handlers import HandlerTable
 from agentbus.agents.queues.job_steps import AsyncJobSteps, JobSteps, attempt_of
 from agentbus.agents.scope import current_scope
@@ -259,9 +260,10 @@ class Agent:
         """Report progress as an event of this node's bus; a sign that the handling is not stalled.
 
         Args:
-            note: for people.
+            note: for people; half characters in it, as names of files may have them, become `?`.
             done: how much of it is done, 0 to 1.
         """
+        note = encodable(note)
         self.bus.report(AgentProgress(self._context.address, note, done))
         scope = current_scope.get()
         if self._context.stalls is not None and scope is not None and scope.delivery is not None:

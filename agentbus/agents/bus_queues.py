@@ -44,8 +44,8 @@ class BusQueues(BusDiscovery):
         """Give a queue, which may be hosted on any node; with a store, host it here.
 
         One node hosts a queue at a time: `Queue.ready` fails with `QueueTakenError` where another does. A
-        second call for a queue that this bus hosts gives the same host, whatever its arguments. It ends with
-        the bus, after all other agents.
+        second call for a queue that this bus hosts gives the same host, whatever the store. It ends with the
+        bus, after all other agents.
 
         Args:
             name: of the queue.
@@ -56,11 +56,12 @@ class BusQueues(BusDiscovery):
         Raises:
             InvalidNameError: the name has no place in an address.
             ValueError: there is no such store, or options without a store.
+            QueueOptionsError: this bus hosts the queue already, with other options.
             BusClosedError: the bus is closed, and was to host it.
         """
         agent_name(name)
         if store is not None:
-            hosting = self._host_queue(name, store, options or QueueOptions())
+            hosting = self._host_queue(name, store, options)
             return Queue(self, name, hosting)
         if options is not None:
             raise ValueError("a queue has its options from its host: give them with store=")
@@ -68,7 +69,7 @@ class BusQueues(BusDiscovery):
             self._queues.clear()
         return self._queues.setdefault(name, Queue(self, name))
 
-    def _host_queue(self, name: str, store: str | QueueStore, options: QueueOptions) -> Hosting:
+    def _host_queue(self, name: str, store: str | QueueStore, options: QueueOptions | None) -> Hosting:
         from agentbus.agents.queues.hosting import Hosting  # loaded where a queue is hosted
         from agentbus.agents.queues.store_url import open_store
 
@@ -78,12 +79,15 @@ class BusQueues(BusDiscovery):
         if known is not None and known.ending:
             self.forget_hosting(name, known)
         elif known is not None:
+            known.check(options)
             return known
         made = open_store(store, name) if isinstance(store, str) else store
-        hosting = Hosting(self, name, made, options, None if known is None else known.ended)
+        hosting = Hosting(self, name, made, options or QueueOptions(), None if known is None else known.ended)
         hosted = self._hostings.setdefault(name, hosting)
         if hosted is hosting:  # else another thread was faster
             hosting.start()
+        else:
+            hosted.check(options)
         return hosted
 
     def _last_to_end(self) -> list[Future[None]]:
@@ -139,6 +143,11 @@ class BusQueues(BusDiscovery):
     def sightings(self, query: Query) -> Iterator[Sighting]:
         """Give the agents that fit, as known now."""
         return self._finder().look(query)
+
+    @property
+    def max_body_bytes(self) -> int:
+        """Bytes of a message's body between nodes."""
+        return self._node.max_body_bytes
 
     @property
     def joined(self) -> bool:

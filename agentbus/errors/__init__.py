@@ -51,6 +51,7 @@
         ├─ NotTrustedError                     the sender may not do that here
         ├─ Retry                               a job's handler wants another attempt later
         ├─ Reject                              a job's handler wants no further attempt
+        ├─ QueueOptionsError (ValueError)      options that a queue can't have
         ├─ ApprovalError
         │   ├─ ApprovalDenied                      somebody said no
         │   ├─ ApprovalExpired                     nobody decided in time
@@ -144,6 +145,7 @@ from agentbus.errors.queues import (
     QueueError,
     QueueFencedError,
     QueueFullError,
+    QueueOptionsError,
     QueueTakenError,
     Reject,
     ResultsLostError,
@@ -222,6 +224,7 @@ __all__ = [
     "QueueError",
     "QueueFencedError",
     "QueueFullError",
+    "QueueOptionsError",
     "QueueTakenError",
     "Reject",
     "ResultsLostError",

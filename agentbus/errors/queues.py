@@ -17,6 +17,18 @@ class QueueError(AgentError):
         self.queue = queue
 
 
+class QueueOptionsError(AgentError, ValueError):
+    """Options that a queue can't have, or has not: it is hosted with others.
+
+    Attributes:
+        option: which.
+    """
+
+    def __init__(self, option: str, problem: str) -> None:
+        super().__init__(f"QueueOptions(…, {option}=…): {problem}")
+        self.option = option
+
+
 class QueueFullError(QueueError):
     """The queue holds as much as it may; nothing of what was put was taken.
 
@@ -84,16 +96,19 @@ class NoSuchJobStateError(QueueError, ValueError):
 
 
 class ResultsLostError(QueueError):
-    """A reader of a queue's stream was too far behind, and its stream has ended.
+    """A reader of a queue's stream was too far behind, or away for too long, and its stream has ended.
 
     Attributes:
-        cap: how many items may wait for a reader.
+        cap: how many items may wait for a reader; how many results are kept, for one that was away.
     """
 
-    def __init__(self, queue: str, cap: int) -> None:
-        super().__init__(
-            queue, f"over {cap} items waited for this reader; read faster, or ask for each result"
+    def __init__(self, queue: str, cap: int, *, away: bool = False) -> None:
+        reason = (
+            f"results were forgotten while this reader had no host, as {cap} are kept, for a time"
+            if away
+            else f"over {cap} items waited for this reader; read faster"
         )
+        super().__init__(queue, f"{reason}; or ask for each result")
         self.cap = cap
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from typing import ClassVar
 
 import msgspec
@@ -41,7 +42,7 @@ from agentbus.agents.queues.messages import (
 from agentbus.agents.queues.names import CAPABILITY
 from agentbus.agents.queues.stores.store import Opened, QueueStore
 from agentbus.agents.watching import AgentDown
-from agentbus.errors import InvalidNameError, QueueError, StoreError
+from agentbus.errors import BodyTooLargeError, InvalidNameError, QueueError, StoreError
 from agentbus.runtime import Subscription
 
 SPARE_HANDS = 10_000
@@ -49,7 +50,7 @@ SPARE_HANDS = 10_000
 
 _log = logging.getLogger("agentbus.agents")
 
-ANSWERS = (QueueError, StoreError, InvalidNameError)
+ANSWERS = (BodyTooLargeError, InvalidNameError, QueueError, StoreError)
 """What askers get as it is: the queue goes on."""
 
 
@@ -99,6 +100,7 @@ class QueueAgent(AsyncAgentActor):
         opened = plan.first() or await plan.store.open(str(self.ref))
         around = Surroundings(self._tell, self._watch, plan.connected, plan.fenced, self._fail)
         self._host = QueueHost(plan.queue, plan.options, plan.store, opened, self.runtime, around)
+        await self._host.restore()
         plan.claimed(opened.epoch)
         self._tick()
 
@@ -155,10 +157,11 @@ class QueueAgent(AsyncAgentActor):
         return await self._host.end_of(message.job_id)
 
     @handles(raises=ANSWERS)
-    async def stream_results(self, _message: Results) -> AsyncIterator[JobEnd]:
+    async def stream_results(self, message: Results) -> AsyncIterator[JobEnd]:
         """Stream the ends of jobs."""
-        async for end in self._host.results.read():
-            yield end
+        async with aclosing(self._host.results.read(message.after)) as ends:
+            async for end in ends:
+                yield end
 
     @handles(raises=ANSWERS)
     async def stream_changes(self, _message: Tail) -> AsyncIterator[JobStatus]:
@@ -170,7 +173,8 @@ class QueueAgent(AsyncAgentActor):
 
     @handles(raises=ANSWERS)
     async def attach(self, message: Attach) -> Attached:
-        """Take a sign of a worker."""
+        """Take a sign of a worker; one whose address nobody could be told at is refused."""
+        self.bus.ref(message.worker)
         return await self._host.attach(message)
 
     @handles(raises=ANSWERS)

@@ -26,7 +26,7 @@ from agentbus.agents.queues.messages import (
 )
 from agentbus.agents.queues.new_jobs import Flow, Job, JobOptions, RawJob, Step, granted, new_job
 from agentbus.agents.queues.putting import PutLine
-from agentbus.agents.queues.results import JobResult, QueueStream, result_of
+from agentbus.agents.queues.results import QueueStream, ResultStream, result_of
 from agentbus.agents.scope import current_scope
 from agentbus.errors import BudgetExhausted, NoSuchJobStateError, ScheduleError
 from agentbus.runtime import Future
@@ -164,14 +164,14 @@ class Queue:
 
     # -- results ---------------------------------------------------------------------------------------------
 
-    def results(self) -> QueueStream[Any, JobResult]:
+    def results(self) -> ResultStream:
         """Stream the ends of jobs from now on, whoever has put them; for `for` and `async for`.
 
-        A reader that falls too far behind gets a `ResultsLostError`. Who has to know of every end asks for it
-        by `JobRef.result`, which outlasts the host.
+        It outlasts the host: its successor goes on with the first end that the reader has not got. A reader
+        that falls too far behind, or lacks ends that are not kept any more, gets a `ResultsLostError`.
         """
         name = self.name
-        return QueueStream(self._calls, Results(), lambda end: result_of(name, end))
+        return ResultStream(self._calls, Results(), lambda end: result_of(name, end))
 
     def tail(self) -> QueueStream[Any, JobStatus]:
         """Stream what becomes of jobs from now on, for people."""

@@ -50,6 +50,11 @@ class HostLine:
             return None
         return host.ask(message, timeout=ANSWER_TIMEOUT)
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the host is on this node, so that it is reached without a hub."""
+        return self._host is not None and self._host.node == self._bus.node
+
     def failed(self) -> None:
         """Learn that the host has not answered: the next one is asked, if there is another."""
         self._keep_to(self._find(self._host))

@@ -22,8 +22,6 @@ from agentbus.agents.address import Address
 from agentbus.agents.directory import MetadataValue
 from agentbus.agents.events import (
     AgentsChanged,
-    BusConnected,
-    BusDisconnected,
     BusEvent,
     NodeUp,
     QueueHostEnded,
@@ -39,11 +37,15 @@ from agentbus.agents.queues.stores.store import Opened, QueueStore
 from agentbus.agents.spawning import SpawnOptions
 from agentbus.errors import (
     AgentBusError,
+    AgentFailed,
+    AgentRestarted,
     AgentStopped,
     AskTimeoutError,
     BusClosedError,
+    MailboxFullError,
     NoSuchAgentError,
     OutcomeUnknownError,
+    QueueOptionsError,
     QueueTakenError,
 )
 from agentbus.runtime import Future, MailboxOptions, RestartMode, RestartPolicy
@@ -55,8 +57,14 @@ if TYPE_CHECKING:
 MAILBOX = 100_000
 """Messages that wait for a queue agent; a sender beyond waits, or tries again."""
 
+CLAIM_PAUSE = 0.5
+"""Seconds before a host is asked again, where the last question said nothing of it."""
+
 CLAIM_TIMEOUT = 5.0
 """Seconds that another host gets to say that it lives, before the directory is asked again."""
+
+NO_WORD_OF_IT = (AskTimeoutError, MailboxFullError, OutcomeUnknownError)
+"""What a question to another host fails with that says nothing of whether it lives."""
 
 SUPERVISION = RestartPolicy(mode=RestartMode.RESTART)
 
@@ -102,9 +110,20 @@ class Hosting:
         self._agent: LocalAgent | None = None
         self._claim: Claim | None = None
         self._events: Subscription | None = None
-        self._connected = True
         self._waiting = False
         self._error: Exception | None = None
+
+    def check(self, options: QueueOptions | None) -> None:
+        """Refuse options that the queue does not have; None is content with any.
+
+        Raises:
+            QueueOptionsError: see above.
+        """
+        for option in () if options is None else QueueOptions.__struct_fields__:
+            own, other = getattr(self._options, option), getattr(options, option)
+            if own != other:
+                where = f"this bus hosts queue {self._queue!r} with {own!r}, not {other!r}; close that first"
+                raise QueueOptionsError(option, where)
 
     # -- begin -----------------------------------------------------------------------------------------------
 
@@ -141,9 +160,10 @@ class Hosting:
             died_with: see `died`.
 
         Raises:
-            QueueTakenError: it answers.
+            QueueTakenError: it answers, or its agent has just failed and is about to be restarted.
+            BusClosedError: nobody wants to host it here any more.
         """
-        while True:
+        while not self.ending:
             other = other_host(self._sightings(died_with), self._bus.node)
             if other is None:
                 return
@@ -151,10 +171,14 @@ class Hosting:
                 await self._bus.ref_of(other).ask(GetStats(), timeout=CLAIM_TIMEOUT)
             except (NoSuchAgentError, AgentStopped):
                 return
-            except (AskTimeoutError, OutcomeUnknownError):
+            except NO_WORD_OF_IT:
                 self._say_that_it_waits(other)
-                continue  # until the directory knows whether it lives
-            raise QueueTakenError(self._queue, str(other))
+                await asyncio.sleep(CLAIM_PAUSE)  # until the directory knows whether it lives
+            except (AgentFailed, AgentRestarted):
+                raise QueueTakenError(self._queue, str(other)) from None
+            else:
+                raise QueueTakenError(self._queue, str(other))
+        raise BusClosedError
 
     def _sightings(self, died_with: str) -> list[Sighting]:
         """Give the hosts in the directory; one that is dead for certain is declared so, to everybody."""
@@ -181,11 +205,11 @@ class Hosting:
     def _plan(self) -> Plan:
         return Plan(
             self._queue,
-            self._options,
+            self._options.within(self._bus.max_body_bytes),
             self._store,
             self._take_opened,
             self._claimed,
-            lambda: self._connected,
+            lambda: self._bus.joined,
             self._end,
         )
 
@@ -212,9 +236,7 @@ class Hosting:
 
     def _heard(self, event: BusEvent) -> None:
         """Hear what happens on the bus; on the thread of whoever tells it."""
-        if isinstance(event, BusConnected | BusDisconnected):
-            self._connected = isinstance(event, BusConnected)
-        elif isinstance(event, AgentsChanged | NodeUp):
+        if isinstance(event, AgentsChanged | NodeUp):
             self._loop.call_soon(self._look_around)
 
     def _look_around(self) -> None:

@@ -10,7 +10,7 @@ import typer
 from msgspec import Struct
 
 from agentbus.cli import console
-from agentbus.cli.exits import failed, misused
+from agentbus.cli.exits import misused
 from agentbus.cli.options import (
     DEFAULT_URL,
     Access,
@@ -182,7 +182,7 @@ def _work_for_queue(door: Door, jobs: JobOptions, fleet: Fleet) -> int:
     except (ValueError, ImportError, TypeError) as error:
         raise misused(f"{target}: {error}") from None
     except OSError as error:
-        raise failed(f"the health port {fleet.health}: {error.strerror or error}") from None
+        raise misused(f"the health port {fleet.health}: {error.strerror or error}") from None
     finally:
         screen.close()
 

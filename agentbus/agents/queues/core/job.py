@@ -176,6 +176,7 @@ class JobEnd(msgspec.Struct, frozen=True, omit_defaults=True):
         value: what it has given, if it is done.
         failure: why not.
         attempts: how many it took.
+        at: the queue's time of it, which no two ends have in common: a stream of ends goes on behind it.
     """
 
     job_id: str
@@ -183,6 +184,7 @@ class JobEnd(msgspec.Struct, frozen=True, omit_defaults=True):
     value: Value | None = None
     failure: Failure | None = None
     attempts: int = 0
+    at: float = 0.0
 
 
 class QueueStats(msgspec.Struct, frozen=True, omit_defaults=True):
