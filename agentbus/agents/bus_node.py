@@ -136,6 +136,11 @@ class BusNode:
         node = self._once.get("node")
         return 0 if node is None else len(node.actor_inbox.items)
 
+    @property
+    def max_body_bytes(self) -> int:
+        """Bytes of a message's body between nodes."""
+        return self._options.link.max_body_bytes
+
     def over(self) -> BusClosedError:
         """Make the error for who uses a bus that is closed."""
         error = self.ended.exception() if self.ended.done() else None

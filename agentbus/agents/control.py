@@ -88,7 +88,7 @@ def decode_order(body: msgspec.Raw) -> Order:
 def carry_out(hosted: Hosted, order: Order) -> Future[bool]:
     """Tell an agent, or every replica of a group; the future says whether one of them has applied it."""
     if isinstance(hosted, LocalAgent):
-        return Future.completed(False) if hosted.cell is None else _tell(hosted.cell, order)  # noqa: FBT003
+        return Future.completed(value=False) if hosted.cell is None else _tell(hosted.cell, order)
     return all_of([carry_out(member, order) for member in hosted.members])
 
 

@@ -219,6 +219,22 @@ class QueueHostEnded(BusEvent, frozen=True):
     reason: str
 
 
+class SchedulesHeldUp(BusEvent, frozen=True):
+    """A queue that this bus hosts is too full for its schedules; what is due is put once there is room.
+
+    It is said once for each schedule, until that could be put again.
+
+    Attributes:
+        queue: its name.
+        schedules: names of those that wait.
+        reason: why, in words.
+    """
+
+    queue: str
+    schedules: tuple[str, ...]
+    reason: str
+
+
 class DeadLetter(msgspec.Struct, frozen=True):
     """A message that nobody handled, or whose handling failed.
 

@@ -60,21 +60,26 @@ def describe(error: BaseException, *, declared: bool = False) -> Failure:
 
     Args:
         error: what was raised.
-        declared: the handler announced this class with `raises=`: it is a reply, not a failure.
+        declared: it is a reply, not a failure: the handler announced it with `raises=`, unless it is ours.
     """
     text = encodable(str(error)[:MAX_TEXT])
-    if declared:
-        return Failure("declared", text, origin=origin_of(type(error)), arguments=_plain_list(error.args))
     own = _own_name(type(error))
     if own is not None:
         fields = {name: _to_wire(value) for name, value in vars(error).items() if _is_plain(value)}
         return Failure(own, text, fields)
+    if declared:
+        return Failure("declared", text, origin=origin_of(type(error)), arguments=_plain_list(error.args))
     return Failure("AgentFailed", text, {"error_type": type(error).__qualname__, "error_message": text})
 
 
 def encodable(text: str) -> str:
     """Give a text as UTF-8 can say it: names of files may have half characters, which become `?`."""
     return text.encode(errors="replace").decode()
+
+
+def is_own(error: BaseException) -> bool:
+    """Whether an error is one of ours; a program's own is none, whatever it refines."""
+    return _own_name(type(error)) is not None
 
 
 def _own_name(cls: type[BaseException]) -> str | None:

@@ -183,11 +183,11 @@ class LocalAgent:
 
     def stop(self, *, now: bool = False) -> Future[bool]:
         """Ask it to end."""
-        return Future.completed(False) if self.cell is None else self.cell.stop(now=now)  # noqa: FBT003
+        return Future.completed(value=False) if self.cell is None else self.cell.stop(now=now)
 
     def ended(self) -> Future[bool]:
         """Give the future of its end."""
-        return Future.completed(False) if self.cell is None else self.cell.ended()  # noqa: FBT003
+        return Future.completed(value=False) if self.cell is None else self.cell.ended()
 
 
 class ReplicaGroup:

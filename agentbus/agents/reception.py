@@ -21,7 +21,7 @@ from agentbus.agents.cancelling import AskedHere
 from agentbus.agents.control import carry_out, decode_order
 from agentbus.agents.delivery import Body, Delivery
 from agentbus.agents.envelope import Envelope, Kind, Stamp, decode_envelope, encode_body
-from agentbus.agents.failures import describe
+from agentbus.agents.failures import describe, is_own
 from agentbus.agents.guests import as_guest
 from agentbus.agents.headers import headers_of
 from agentbus.agents.hosted import Hosted, LocalAgent
@@ -32,14 +32,12 @@ from agentbus.agents.outcome import Outcome
 from agentbus.agents.parking import Parking, Visit
 from agentbus.agents.versions import can_downgrade, downgrade
 from agentbus.errors import (
-    AgentError,
     AskTimeoutError,
     BodyTooLargeError,
     EncodeError,
     InvalidNameError,
     NoSuchAgentError,
     NotTrustedError,
-    RuntimeFault,
     UndecodableMessageError,
     UnhandledMessageError,
 )
@@ -354,7 +352,7 @@ def error_envelope(
 def reply_envelope(asked: Envelope, future: Future[Any]) -> tuple[Envelope | None, Outcome]:
     """Put a handler's outcome into an envelope; an exception that is none of ours is one that it declared.
 
-    There is none for an asker who waits no more.
+    What it did not declare is an `AgentFailed` by now. There is no envelope for an asker who waits no more.
     """
     error = future.exception()
     if error is None:
@@ -365,10 +363,10 @@ def reply_envelope(asked: Envelope, future: Future[Any]) -> tuple[Envelope | Non
             return error_envelope(asked.id, refused), Outcome.DELIVERED
         except UndecodableMessageError as problem:
             return error_envelope(asked.id, problem), Outcome.DELIVERED
+    if not is_own(error):
+        return error_envelope(asked.id, error, declared=True), Outcome.DELIVERED
     if future.cancelled() or isinstance(error, AskTimeoutError):
         return None, Outcome.EXPIRED
-    if not isinstance(error, AgentError | RuntimeFault | EncodeError):
-        return error_envelope(asked.id, error, declared=True), Outcome.DELIVERED
     return error_envelope(asked.id, error), Outcome.DEAD_LETTERED
 
 

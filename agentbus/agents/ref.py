@@ -393,4 +393,4 @@ class AgentRef:
         if not self.is_local:
             return self._post.stop(self.address, now=now)
         hosted = self._post.hosted(self.address.agent)
-        return Future.completed(False) if hosted is None else hosted.stop(now=now)  # noqa: FBT003 -- a value
+        return Future.completed(value=False) if hosted is None else hosted.stop(now=now)

@@ -21,10 +21,11 @@ from agentbus.cli.commands.token import token
 from agentbus.cli.commands.usage import usage
 from agentbus.cli.commands.version import print_version, show_version
 from agentbus.cli.commands.worker import worker
-from agentbus.cli.help import Command
+from agentbus.cli.help import Command, Group
 
 app = typer.Typer(
     name="agentbus",
+    cls=Group,
     help="The message bus that AI agents run on.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -39,7 +39,7 @@ APPEARS_WITHIN = 1.0
 
 _CLOSE_TIMEOUT = 5.0
 
-QueueName = Annotated[str, typer.Argument(metavar="QUEUE", show_default=False)]
+QueueName = Annotated[str, typer.Argument(metavar="QUEUE", help="Its name.", show_default=False)]
 
 
 class Door(Struct, frozen=True):
@@ -73,10 +73,18 @@ def _options(
     return Door(access(url, key, token), namespace, trust, timeout, json)
 
 
-def as_node(command: Callable[Concatenate[Door, P], None]) -> Callable[..., None]:
-    """Give a command the options of `Door` behind its own; it gets the door as its first argument."""
+def as_node(
+    command: Callable[Concatenate[Door, P], None], *, leave_out: tuple[str, ...] = ()
+) -> Callable[..., None]:
+    """Give a command the options of `Door` behind its own; it gets the door as its first argument.
+
+    Args:
+        command: the function.
+        leave_out: names of options that mean nothing to it.
+    """
     _first, *own = inspect.signature(command, eval_str=True).parameters.values()
-    shared = inspect.signature(_options, eval_str=True).parameters
+    whole = inspect.signature(_options, eval_str=True).parameters
+    shared = {name: each for name, each in whole.items() if name not in leave_out}
 
     def run(**given: Any) -> None:
         door = _options(**{name: given.pop(name) for name in shared})
@@ -97,17 +105,8 @@ def joined(door: Door) -> Generator[Bus]:
         typer.Exit: the hub is not there, or the credential is none of a node.
         AgentBusError: the hub refuses the credential.
     """
-    from agentbus.agents import Bus
-
-    token = door.wanted.token
-    bus = Bus(
-        door.wanted.origin.text,
-        api_key=door.wanted.key,
-        token_provider=None if token is None else lambda: token,
-        namespace=door.namespace,
-        trust=None if door.trust is None else door.trust.value,
-    )
-    _check_trust(door, bus.trust)
+    bus = make_bus(door)
+    check_trust(door, bus.trust)
     try:
         _join(bus, door)
         yield bus
@@ -116,8 +115,27 @@ def joined(door: Door) -> Generator[Bus]:
             bus.close().get(timeout=_CLOSE_TIMEOUT)
 
 
-def _check_trust(door: Door, mode: str) -> None:
-    """Refuse what no host would listen to, before it is asked in vain."""
+def make_bus(door: Door, node: str | None = None) -> Bus:
+    """Make a bus that is not started; `node` is its id, by default a fresh one."""
+    from agentbus.agents import Bus
+
+    token = door.wanted.token
+    return Bus(
+        door.wanted.origin.text,
+        api_key=door.wanted.key,
+        token_provider=None if token is None else lambda: token,
+        namespace=door.namespace,
+        node=node,
+        trust=None if door.trust is None else door.trust.value,
+    )
+
+
+def check_trust(door: Door, mode: str) -> None:
+    """Refuse what no host would listen to, before it is asked in vain.
+
+    Raises:
+        typer.Exit: the credential is none of a node, and others believe those alone.
+    """
     if mode == "all":
         return
     metadata = claims_of(door.wanted.token or "").get("peerMetadata")
@@ -162,10 +180,7 @@ def _join(bus: Bus, door: Door) -> None:
 
 def queue_names(bus: Bus) -> list[str]:
     """Give the names of the queues that are hosted now."""
-    from agentbus.agents.queues.names import CAPABILITY
-
-    found = {str(each.metadata.get("queue", "")) for each in bus.agents(capability=CAPABILITY)}
-    return sorted(found - {""})
+    return list(bus.outlook().queues)
 
 
 def find_queue(bus: Bus, name: str) -> Queue:
@@ -174,14 +189,12 @@ def find_queue(bus: Bus, name: str) -> Queue:
     Raises:
         typer.Exit: there is none of that name.
     """
+    from agentbus.agents.queues.absence import why_silent
     from agentbus.agents.queues.names import query_for
 
     query = query_for(name)
     try:
         bus.wait_for(capability=query.capability, metadata=query.metadata).get(timeout=APPEARS_WITHIN)
     except FutureTimeoutError:
-        there = ", ".join(queue_names(bus)) or "none"
-        raise failed(
-            f"nobody hosts a queue {name!r} in namespace {bus.namespace!r}; there are: {there}"
-        ) from None
+        raise failed(why_silent(name, bus.outlook())) from None
     return bus.queue(name)

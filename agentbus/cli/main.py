@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from agentbus.errors import AgentBusError
+from agentbus.starting import INTERRUPTED, end_quietly_on_ctrl_c, raise_on_ctrl_c
 
 _PIP = "the agentbus command needs typer and rich: pip install 'agentbus[cli]'"
 
@@ -21,6 +22,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         SystemExit: always; 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted.
     """
     try:
+        _run(arguments)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    finally:
+        end_quietly_on_ctrl_c()  # what is left is the end of the interpreter
+
+
+def _run(arguments: Sequence[str] | None) -> NoReturn:
+    try:
         from agentbus.cli import console, exits
         from agentbus.cli.app import app
         from agentbus.cli.logs import configure_logging
@@ -29,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             raise
         sys.stderr.write(f"agentbus: {_PIP}\n")
         sys.exit(2)
+    raise_on_ctrl_c()
     console.survive_any_locale()
     configure_logging("warning", "text")
     try:

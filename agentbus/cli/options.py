@@ -27,7 +27,7 @@ Key = Annotated[
 ]
 Token = Annotated[
     str | None,
-    typer.Option("--token", envvar="AGENTBUS_TOKEN", metavar="JWT", help="A token."),
+    typer.Option("--token", envvar="AGENTBUS_TOKEN", metavar="JWT", help="A token instead of a key."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one value per line.")]
 Timeout = Annotated[
@@ -49,7 +49,8 @@ Namespace = Annotated[
     ),
 ]
 TrustOption = Annotated[
-    Trust | None, typer.Option("--trust", envvar="AGENTBUS_TRUST", help="Whom to believe.")
+    Trust | None,
+    typer.Option("--trust", envvar="AGENTBUS_TRUST", help="Whom to believe: all, or tokens of nodes."),
 ]
 
 

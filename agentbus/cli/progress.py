@@ -43,7 +43,8 @@ class _Lines:
     def line(self, text: str) -> None:
         console.say(text)
 
-    def update(self, done: int, doing: str = "") -> None:  # noqa: ARG002 -- a bar shows it, a line would flood
+    def update(self, done: int, doing: str = "") -> None:
+        del doing  # a bar shows it, a line would flood
         if self._total is None:
             return
         quarter = done * _LINES_WANTED // max(self._total, 1)

@@ -13,10 +13,16 @@ from agentbus.cli import console
 from agentbus.cli.text import clean
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import JustifyMethod, RenderableType
 
 BODY_SHOWN = 60
 """Characters of a message in a table."""
+
+WHOLE = frozenset({"id"})
+"""Columns that are not folded: an id is there to be copied."""
+
+READABLE = {"state": 9, "what": 10}
+"""Characters that a column keeps in a narrow terminal: reasons are words."""
 
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
 
@@ -41,7 +47,14 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: froze
 
     made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        justify: JustifyMethod = "right" if column in right else "left"
+        made.add_column(
+            column,
+            justify=justify,
+            overflow="fold",
+            no_wrap=column in WHOLE,
+            min_width=READABLE.get(column),
+        )
     for row in rows:
         made.add_row(*map(clean, row))
     return made

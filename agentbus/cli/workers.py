@@ -71,8 +71,10 @@ def status_line(queue: str, totals: Totals) -> str:
         f"{totals.failed} failed",
         f"{totals.memory // 1_000_000} MB",
     ]
+    if totals.stuck:
+        parts.append(f"{totals.stuck} stuck")
     if totals.draining:
         parts.append("draining")
     elif not totals.ready:
-        parts.append("looking for the queue")
+        parts.append(totals.missing or "looking for the queue")
     return ", ".join(parts)

@@ -212,8 +212,9 @@ class ConnectionActor(LoopActor):
         self._lost(CloseCode.ABNORMAL, "the client was stopped")
         answer_leftovers(self)
 
-    def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:  # noqa: ARG002 -- the base's
+    def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
         """End like any connection that broke."""
+        del exception_type, exception_value, traceback  # logged by whoever called this
         self._abort()
         self._lost(CloseCode.ABNORMAL, "the client failed")
         answer_leftovers(self)

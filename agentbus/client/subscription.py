@@ -274,8 +274,9 @@ class SubscriptionActor(LoopActor):
         """Answer whoever still waits: the client is being disposed."""
         answer_leftovers(self)
 
-    def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:  # noqa: ARG002 -- the base's
+    def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
         """Answer whoever still waits; the channel counts as given up."""
+        del exception_type, exception_value, traceback  # logged by whoever called this
         self._want(None)
         answer_leftovers(self)
 

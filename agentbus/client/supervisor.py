@@ -331,8 +331,9 @@ class SupervisorActor(LoopActor):
             self._at_exit.cancel()
         answer_leftovers(self, SupervisorActor.Close, SupervisorActor.Dispose)
 
-    def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:  # noqa: ARG002 -- the base's
+    def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
         """End everything: nobody is left who could go on."""
+        del exception_type, exception_value, traceback  # logged by whoever called this
         self.on_stop()
         self._channels.stop()
 

@@ -58,8 +58,9 @@ class _KeySource:
     def __init__(self, key: object) -> None:
         self._key = key
 
-    def fetch(self, async_loop: Loop, deliver: Deliver) -> Cancellable:  # noqa: ARG002 -- keys need none
+    def fetch(self, async_loop: Loop, deliver: Deliver) -> Cancellable:
         """Give it at once."""
+        del async_loop  # keys need none
         if isinstance(self._key, Credential):
             deliver(self._key)
         return self
@@ -229,7 +230,7 @@ def _where(error: BaseException) -> str:
     if place is None:
         return ""
     code = place.tb_frame.f_code
-    return f" ({os.path.basename(code.co_filename)}:{place.tb_lineno} in {code.co_name})"  # noqa: PTH119
+    return f" ({os.path.basename(code.co_filename)}:{place.tb_lineno} in {code.co_name})"  # noqa: PTH119 -- a path of any system
 
 
 def _drop_frames(error: BaseException) -> None:

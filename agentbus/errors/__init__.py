@@ -53,6 +53,7 @@
         ├─ NotTrustedError                     the sender may not do that here
         ├─ Retry                               a job's handler wants another attempt later
         ├─ Reject                              a job's handler wants no further attempt
+        ├─ QueueOptionsError (ValueError)      options that a queue can't have
         ├─ ApprovalError
         │   ├─ ApprovalDenied                      somebody said no
         │   ├─ ApprovalExpired                     nobody decided in time
@@ -65,6 +66,7 @@
         │   ├─ QueueTakenError                     another live process hosts it
         │   ├─ QueueFencedError                    another process has claimed it since
         │   ├─ NoSuchJobError                      it knows no such job
+        │   ├─ NoSuchJobStateError (ValueError)    no job is ever in that state
         │   ├─ ResultsLostError                    its reader was too far behind
         │   ├─ LeaseLostError                      the job is not this worker's any more
         │   ├─ EffectInDoubtError                  it may or may not have happened
@@ -142,9 +144,11 @@ from agentbus.errors.queues import (
     JobTimeoutError,
     LeaseLostError,
     NoSuchJobError,
+    NoSuchJobStateError,
     QueueError,
     QueueFencedError,
     QueueFullError,
+    QueueOptionsError,
     QueueTakenError,
     Reject,
     ResultsLostError,
@@ -213,6 +217,7 @@ __all__ = [
     "NoSuchAgentError",
     "NoSuchApprovalError",
     "NoSuchJobError",
+    "NoSuchJobStateError",
     "NodeTakenError",
     "NotConnectedError",
     "NotTrustedError",
@@ -224,6 +229,7 @@ __all__ = [
     "QueueError",
     "QueueFencedError",
     "QueueFullError",
+    "QueueOptionsError",
     "QueueTakenError",
     "Reject",
     "ResultsLostError",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import ClassVar
 
 from agentbus.errors.root import AgentBusError
 
@@ -21,7 +22,7 @@ class NodeTakenError(AgentError):
         self.node = node
 
 
-class MissingPermission(AgentError):  # noqa: N818 -- the name is part of the interface
+class MissingPermission(AgentError):
     """The credential lacks what a feature needs.
 
     Attributes:
@@ -37,6 +38,8 @@ class MissingPermission(AgentError):  # noqa: N818 -- the name is part of the in
 
 class BusClosedError(AgentError):
     """The bus was closed, or a no-retry close code ended it (then `close_code` says which)."""
+
+    follows_an_end: ClassVar[bool] = True
 
     def __init__(self, explanation: str = "the bus is closed", close_code: int | None = None) -> None:
         super().__init__(explanation)
@@ -68,7 +71,7 @@ class UnhandledMessageError(AgentError):
     """The recipient has no handler for this type of message."""
 
 
-class AgentFailed(AgentError):  # noqa: N818 -- the name is part of the interface
+class AgentFailed(AgentError):
     """The handler raised.
 
     Attributes:
@@ -96,12 +99,14 @@ class AgentStalledError(AgentError):
         self.seconds = seconds
 
 
-class AgentRestarted(AgentError):  # noqa: N818 -- the name is part of the interface
+class AgentRestarted(AgentError):
     """The agent was restarted while it worked on this."""
 
 
-class AgentStopped(AgentError):  # noqa: N818 -- named like its siblings
-    """The agent stopped before it worked on this."""
+class AgentStopped(AgentError):
+    """The agent stopped before it worked on this; a message is a dead letter then."""
+
+    follows_an_end: ClassVar[bool] = True
 
 
 class AskTimeoutError(AgentError, TimeoutError):
@@ -138,7 +143,7 @@ class DeadlockError(AgentError):
         self.cycle = tuple(cycle)
 
 
-class BudgetExhausted(AgentError):  # noqa: N818 -- the name is part of the interface
+class BudgetExhausted(AgentError):
     """The budget of a message does not cover what was to be done; it was not done, and nothing was spent.
 
     Attributes:
@@ -169,7 +174,7 @@ class BodyTooLargeError(AgentError, ValueError):
         self.cap = cap
 
 
-class AttachmentFailed(AgentError):  # noqa: N818 -- named like AgentFailed
+class AttachmentFailed(AgentError):
     """What was attached to a message could not be read to its end where it comes from.
 
     Attributes:

@@ -17,7 +17,7 @@ class ApprovalError(AgentError):
         self.key = key
 
 
-class ApprovalDenied(ApprovalError):  # noqa: N818 -- the name is part of the interface
+class ApprovalDenied(ApprovalError):
     """Somebody said no.
 
     Attributes:
@@ -29,14 +29,14 @@ class ApprovalDenied(ApprovalError):  # noqa: N818 -- the name is part of the in
         self.by = by
 
 
-class ApprovalExpired(ApprovalError):  # noqa: N818 -- the name is part of the interface
+class ApprovalExpired(ApprovalError):
     """Nobody decided in time; a new request needs a new key."""
 
     def __init__(self, key: str) -> None:
         super().__init__(key, "nobody decided in time; ask again under another key")
 
 
-class PayloadChanged(ApprovalError):  # noqa: N818 -- the name is part of the interface
+class PayloadChanged(ApprovalError):
     """What is asked for, decided on or about to be done is not what the request of that key says."""
 
     def __init__(self, key: str) -> None:

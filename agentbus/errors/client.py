@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from agentbus.errors.root import AgentBusError
 
 
@@ -109,3 +111,5 @@ class TokenProviderError(SignallingError):
 
 class ClientDisposedError(SignallingError):
     """`dispose()` was called on this client; make a new one."""
+
+    follows_an_end: ClassVar[bool] = True

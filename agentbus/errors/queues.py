@@ -17,6 +17,18 @@ class QueueError(AgentError):
         self.queue = queue
 
 
+class QueueOptionsError(AgentError, ValueError):
+    """Options that a queue can't have, or has not: it is hosted with others.
+
+    Attributes:
+        option: which.
+    """
+
+    def __init__(self, option: str, problem: str) -> None:
+        super().__init__(f"QueueOptions(…, {option}=…): {problem}")
+        self.option = option
+
+
 class QueueFullError(QueueError):
     """The queue holds as much as it may; nothing of what was put was taken.
 
@@ -69,17 +81,34 @@ class NoSuchJobError(QueueError):
         self.job_id = job_id
 
 
-class ResultsLostError(QueueError):
-    """A reader of a queue's stream was too far behind, and its stream has ended.
+class NoSuchJobStateError(QueueError, ValueError):
+    """Jobs of a state were asked for that no job is ever in.
 
     Attributes:
-        cap: how many items may wait for a reader.
+        state: what was asked for.
+        states: those that there are.
     """
 
-    def __init__(self, queue: str, cap: int) -> None:
-        super().__init__(
-            queue, f"over {cap} items waited for this reader; read faster, or ask for each result"
+    def __init__(self, queue: str, state: str, states: tuple[str, ...]) -> None:
+        super().__init__(queue, f"no job is ever {state!r}; the states are {', '.join(states)}")
+        self.state = state
+        self.states = states
+
+
+class ResultsLostError(QueueError):
+    """A reader of a queue's stream was too far behind, or away for too long, and its stream has ended.
+
+    Attributes:
+        cap: how many items may wait for a reader; how many results are kept, for one that was away.
+    """
+
+    def __init__(self, queue: str, cap: int, *, away: bool = False) -> None:
+        reason = (
+            f"results were forgotten while this reader had no host, as {cap} are kept, for a time"
+            if away
+            else f"over {cap} items waited for this reader; read faster"
         )
+        super().__init__(queue, f"{reason}; or ask for each result")
         self.cap = cap
 
 
@@ -109,7 +138,7 @@ class JobError(QueueError):
         self.attempts = attempts
 
 
-class JobFailed(JobError):  # noqa: N818 -- reads as what happened
+class JobFailed(JobError):
     """Its last attempt has failed; it is in the dead-letter queue.
 
     Attributes:
@@ -121,7 +150,7 @@ class JobFailed(JobError):  # noqa: N818 -- reads as what happened
         self.reason = reason
 
 
-class JobRejected(JobError):  # noqa: N818 -- reads as what happened
+class JobRejected(JobError):
     """Its handler has refused it for good; it is in the dead-letter queue.
 
     Attributes:
@@ -133,7 +162,7 @@ class JobRejected(JobError):  # noqa: N818 -- reads as what happened
         self.reason = reason
 
 
-class JobCancelled(JobError):  # noqa: N818 -- reads as what happened
+class JobCancelled(JobError):
     """Somebody has cancelled it, or the flow that it was a step of."""
 
     def __init__(self, queue: str, job_id: str, attempts: int) -> None:
@@ -170,7 +199,7 @@ class EffectInDoubtError(QueueError):
         self.effect = effect
 
 
-class Retry(AgentError):  # noqa: N818 -- reads as what a handler asks for
+class Retry(AgentError):
     """Raised by a job's handler: this attempt has failed, and the next one is to begin later.
 
     Attributes:
@@ -186,7 +215,7 @@ class Retry(AgentError):  # noqa: N818 -- reads as what a handler asks for
         self.reason = reason
 
 
-class Reject(AgentError):  # noqa: N818 -- reads as what a handler asks for
+class Reject(AgentError):
     """Raised by a job's handler: the job is wrong, and no further attempt would help; it is a dead letter.
 
     Attributes:

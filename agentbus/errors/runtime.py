@@ -5,7 +5,7 @@ from __future__ import annotations
 from agentbus.errors.root import AgentBusError
 
 
-class RuntimeFault(AgentBusError):  # noqa: N818 -- "RuntimeError" is taken
+class RuntimeFault(AgentBusError):
     """Root of what actors, futures and loops raise."""
 
 

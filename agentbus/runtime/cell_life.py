@@ -78,7 +78,7 @@ Ending = Failure | SiblingFailure | StopRequest
 Life = Generator[Step, Any, Failure | SiblingFailure | None]
 
 
-class Interrupted(Exception):  # noqa: N818 -- thrown into the life, never seen outside
+class Interrupted(Exception):
     """An ending came through the control lane."""
 
     def __init__(self, ending: Ending) -> None:

@@ -24,6 +24,7 @@ from agentbus.runtime.buffer import DEFAULT_CAPACITY, Buffer
 from agentbus.runtime.clock import SystemClock
 from agentbus.runtime.faults import FutureTimeout
 from agentbus.runtime.mailbox import Overflow
+from agentbus.runtime.reading import Readable
 from agentbus.runtime.waiting import LoopWaiter, ThreadWaiter
 from agentbus.runtime.wakeup import burst_to
 
@@ -113,7 +114,7 @@ class _Pipe(Buffer[T]):
             return  # it was called
 
 
-class EventStream(forks.ProcessBound, Generic[T]):
+class EventStream(forks.ProcessBound, Readable, Generic[T]):
     """Events in order, for `for`, `async for`, or one at a time; ends once it is closed and empty.
 
     Several consumers may share one: each event goes to one of them.
@@ -202,25 +203,7 @@ class EventStream(forks.ProcessBound, Generic[T]):
         if not waiter.wait(None if deadline is None else deadline - _clock.monotonic()):
             raise FutureTimeout("no event in time")
 
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> T:
-        try:
-            return self.get()
-        except StreamClosedError:
-            raise StopIteration from None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exc_info: object) -> None:
-        self.close()
-
     # -- loops ---------------------------------------------------------------------------------------------
-
-    def __aiter__(self) -> Self:
-        return self
 
     async def __anext__(self) -> T:
         try:

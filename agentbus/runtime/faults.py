@@ -10,7 +10,7 @@ import pykka
 from agentbus.errors import ActorStoppedError, AgentFailed, FutureTimeoutError, RuntimeFault
 
 
-class FutureTimeout(FutureTimeoutError, pykka.Timeout):  # noqa: N818 -- both bases end differently
+class FutureTimeout(FutureTimeoutError, pykka.Timeout):
     """`Future.get(timeout)` ran out, also for those who catch `pykka.Timeout`."""
 
 

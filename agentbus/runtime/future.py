@@ -137,7 +137,7 @@ class Future(Settling[T]):
             self._result.when_ready(lambda: self._call(fn))
 
     # pykka takes the time-out by keyword only; so does this, and by position too
-    def get(self, timeout: float | None = None) -> T:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def get(self, timeout: float | None = None) -> T:  # pyright: ignore[reportIncompatibleMethodOverride] -- see above
         """Wait for the value.
 
         Args:

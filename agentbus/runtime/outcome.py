@@ -7,6 +7,8 @@ import sys
 from types import TracebackType
 from typing import Final
 
+from agentbus.runtime.failure_line import failure_line
+
 # what a future's state is once it is settled; while it is pending, the number is negative
 VALUE: Final = 0
 FAILED: Final = 1
@@ -21,7 +23,7 @@ _log = logging.getLogger("agentbus.runtime")
 
 
 class Failure:
-    """What a future failed with; says so in the log if nobody ever looked."""
+    """What a future failed with; says so in the log if nobody ever looked, unless it follows an end."""
 
     __slots__ = ("error", "read", "traceback")
 
@@ -31,9 +33,11 @@ class Failure:
         self.read = read
 
     def __del__(self) -> None:
-        if not self.read:
-            exc_info = (type(self.error), self.error, self.traceback)
-            _log.error("a Future failed and nobody looked at it", exc_info=exc_info)
+        if self.read or getattr(self.error, "follows_an_end", False):
+            return
+        error = self.error.with_traceback(self.traceback)
+        _log.error("a Future failed and nobody looked at it: %s", failure_line(error))
+        _log.debug("the traceback of that failure", exc_info=error)
 
     def as_new(self) -> BaseException:
         """Give the error with the traceback of its origin, however often it was raised since."""

@@ -32,7 +32,7 @@ class ThreadWaiter:
         try:
             return self._acquire(timeout)
         finally:
-            observer(False)  # noqa: FBT003
+            observer(False)  # noqa: FBT003 -- likewise
 
     def _acquire(self, timeout: float | None) -> bool:
         if timeout is None:

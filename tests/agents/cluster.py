@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from agentbus.agents.bus import Bus
 from agentbus.agents.events import BusEvent
 from agentbus.agents.node_parts import NodeOptions, NodeParts
+from agentbus.agents.post import PostOffice
 from agentbus.agents.trust import TrustMode
 from agentbus.hub.core import AppConfig, HubConfig, Limits, PublishableKey, SecretKey
 from agentbus.hub.server.session import SessionHandler
@@ -106,7 +107,7 @@ class Cluster:
 
     def parts(self, bus: Bus) -> NodeParts:
         """Look behind a bus: what is left there is what is tested."""
-        parts = bus._node.parts  # pyright: ignore[reportPrivateUsage]
+        parts = bus._node.parts  # pyright: ignore[reportPrivateUsage] -- no program is to look there
         assert parts is not None
         return parts
 
@@ -125,6 +126,11 @@ class Cluster:
         """Close every bus."""
         for bus in self.buses:
             await bus.close()
+
+
+def post_of(bus: Bus) -> PostOffice:
+    """Look behind the sending side of a bus: what is left there is what is tested."""
+    return bus._post  # pyright: ignore[reportPrivateUsage] -- no program is to look there
 
 
 async def _wait(future: Any) -> Any:

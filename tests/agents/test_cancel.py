@@ -17,7 +17,7 @@ from agentbus.agents.link import Inbound
 from agentbus.agents.tombstones import MAX_TOMBSTONES, TOMBSTONE_SECONDS
 from agentbus.errors import AskTimeoutError
 from agentbus.runtime import virtual_sleep
-from tests.agents.cluster import Cluster, simulate
+from tests.agents.cluster import Cluster, post_of, simulate
 
 GHOST = Stamp("ghost", "1")
 LEVELS = ("one/top", "two/middle", "one/low", "two/bottom")
@@ -340,7 +340,7 @@ def test_asks_that_timed_out_leave_no_slot(where: str, count: int) -> None:
         for bus in (one, two):
             parts = cluster.parts(bus)
             assert parts.reception.asked.deadlines == parts.reception.asked.tombstones == 0
-            assert len(bus._post.deadlines) == 0  # pyright: ignore[reportPrivateUsage]
+            assert len(post_of(bus).deadlines) == 0
         nothing_left(cluster, one, two)
 
     simulate(scenario)

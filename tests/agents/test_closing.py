@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -11,7 +12,7 @@ import pytest
 from agentbus.agents import AsyncAgentActor
 from agentbus.errors import BusClosedError
 from agentbus.runtime import Future, virtual_sleep
-from tests.agents.agents import Echo, Note, Worker
+from tests.agents.agents import Asker, Echo, Note, Sleep, Worker
 from tests.agents.cluster import Cluster, simulate
 
 
@@ -36,6 +37,29 @@ def test_what_is_sent_while_a_bus_closes_has_its_end(to: str) -> None:
         assert [each for each in sent if not each.done()] == []
 
     simulate(scenario)
+
+
+def test_a_close_says_nothing_of_futures_that_nobody_looks_at(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(cluster: Cluster) -> None:
+        one, two = await cluster.join("one", "two")
+        one.queue("here", store="memory://")
+        asker = one.spawn(Asker, "two/worker", name="asker")
+        two.spawn(Worker, name="worker")
+        jobs = await one.queue("here").put_many([Note(1), Note(2)])
+        lost: list[object] = [job.result() for job in jobs]
+        for ref in (asker, one.ref("two/worker")):
+            lost += [ref.ask(Sleep(60)), ref.tell(Note(1)), ref.stream(Sleep(60))]
+        for queue in (one.queue("nowhere"), two.queue("here")):
+            lost += [queue.put(Note(1)), queue.stats(), queue.jobs(), queue.tail()]
+            lost.append(queue.schedule(Note(1), name="tick", every=60))
+        lost += [one.wait_for(name="nobody"), one.broadcast("topic", Note(1))]
+        await virtual_sleep(1)
+        await one.close()
+        await two.close()
+
+    simulate(scenario)
+    gc.collect()
+    assert caplog.text == ""
 
 
 class Tidy(AsyncAgentActor):

@@ -6,9 +6,11 @@ import msgspec
 import pytest
 
 from agentbus import errors
+from agentbus.agents import AsyncAgentActor, Request, handles
 from agentbus.agents.failures import Failure, declare_error, describe, rebuild
 from agentbus.errors import AgentError, AgentFailed, BodyTooLargeError, MailboxFullError, NoSuchAgentError
 from agentbus.runtime import CellGoneError
+from tests.agents.cluster import Cluster, simulate
 
 
 class NotFoundError(Exception):
@@ -18,6 +20,33 @@ class NotFoundError(Exception):
 class NeedsMoreError(Exception):
     def __init__(self, a: int, b: int) -> None:
         super().__init__("text only")
+
+
+class OverdrawnError(AgentError):
+    """A program's own error below ours."""
+
+    def __init__(self, account: str, missing: int) -> None:
+        super().__init__(account, missing)
+        self.account = account
+        self.missing = missing
+
+
+class TooLateToPayError(errors.AskTimeoutError):
+    pass
+
+
+class Withdraw(Request[int]):
+    amount: int
+
+
+class Teller(AsyncAgentActor):
+    @handles(raises=(OverdrawnError, TooLateToPayError))
+    async def withdraw(self, message: Withdraw) -> int:
+        if message.amount == 0:
+            raise TooLateToPayError("closed")
+        if message.amount < 0:
+            raise errors.HopLimitError(3)
+        raise OverdrawnError("savings", message.amount)
 
 
 declare_error(NotFoundError)
@@ -69,6 +98,28 @@ def test_a_declared_error_arrives_as_itself() -> None:
     arrived = travel(describe(NotFoundError("key", 3), declared=True))
     assert type(arrived) is NotFoundError
     assert arrived.args == ("key", 3)
+
+
+def test_a_declared_error_that_refines_one_of_ours_arrives_as_itself_from_another_node() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        one, two = await cluster.join("one", "two")
+        one.spawn(Teller, name="teller")
+        ref = two.ref("one/teller")
+        with pytest.raises(OverdrawnError) as caught:
+            await ref.ask(Withdraw(5))
+        assert (caught.value.account, caught.value.missing) == ("savings", 5)
+        with pytest.raises(TooLateToPayError, match="closed"):
+            await ref.ask(Withdraw(0))
+        with pytest.raises(AgentFailed, match="HopLimitError"):  # not declared: the agent has failed
+            await ref.ask(Withdraw(-1))
+
+    simulate(scenario)
+
+
+def test_one_of_ours_arrives_as_itself_though_a_handler_may_have_declared_it() -> None:
+    arrived = travel(describe(errors.BudgetExhausted("tokens", 5, 3), declared=True))
+    assert isinstance(arrived, errors.BudgetExhausted)
+    assert (arrived.wanted, arrived.left) == (5, 3)
 
 
 def test_a_declared_error_that_cannot_be_rebuilt_keeps_its_text() -> None:

@@ -81,7 +81,7 @@ def _forge(guest: Bus, to: str, message: Any, **claims: Any) -> Future[Any]:
     parcel = Forged(
         address, "ask", body, message.__wire_name__, message.__wire_version__, call=ask, claims=claims
     )
-    guest._node.tell(parcel)  # pyright: ignore[reportPrivateUsage]
+    guest._node.tell(parcel)  # pyright: ignore[reportPrivateUsage] -- what no program can send
     return ask.future
 
 

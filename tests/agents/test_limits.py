@@ -162,7 +162,7 @@ def test_watching_again_and_again_leaves_one_watch() -> None:
         one.ref("two/gate").watch(seen.append)
         await one.ref("two/gate").tell(Ping())
         reception = cluster.parts(two).reception
-        assert len(reception._followed) == len(reception._watchers) == 1  # pyright: ignore[reportPrivateUsage]
+        assert len(reception._followed) == len(reception._watchers) == 1  # pyright: ignore[reportPrivateUsage] -- likewise
         await ref.stop()
         await cluster.until(lambda: len(seen) > 0)
         assert [down.reason for down in seen] == ["ended"]

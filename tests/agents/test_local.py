@@ -45,7 +45,7 @@ from agentbus.runtime import (
     virtual_sleep,
 )
 from tests.agents.agents import Echo, Fail, Look, Note, NotHereError, Sleep, Text, Unknown, WhoSent, Worker
-from tests.agents.cluster import Cluster, simulate
+from tests.agents.cluster import Cluster, post_of, simulate
 
 AT_ONCE = Backoff(initial_delay=0.0, jitter_ratio=0.0)
 RESTART = RestartPolicy(mode=RestartMode.RESTART, backoff=AT_ONCE)
@@ -580,7 +580,7 @@ def test_many_timed_out_asks_leave_nothing() -> None:
         bus = await one(cluster)
         ref = bus.spawn(Worker)
         busy = ref.ask(Sleep(10))
-        deadlines = bus._post.deadlines  # pyright: ignore[reportPrivateUsage] -- its memory is what is tested
+        deadlines = post_of(bus).deadlines
         asks = [ref.ask(Echo("x"), timeout=1).quiet() for _ in range(20_000)]
         await busy
         assert all(isinstance(ask.exception(), AskTimeoutError) for ask in asks)

@@ -77,7 +77,7 @@ def test_the_secret_of_an_invitation_does_not_show() -> None:
 def test_an_end_that_makes_no_sense_is_an_end_that_is_gone(rubbish: bytes) -> None:
     async def scenario() -> list[ToChild]:
         here, there = socket.socketpair()
-        here.setblocking(False)  # noqa: FBT003 -- its only argument
+        here.settimeout(0.0)
         channel = await Channel[ToChild].over(here, decode_for_child)
         there.sendall(encode_frame(Stop()) + rubbish)
         there.close()

@@ -105,7 +105,7 @@ def test_a_journal_that_could_hold_nothing_is_refused(make: MakeStore) -> None:
 def test_another_process_opens_the_file_for_itself(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "s.db", journal_size=7)
     store.commit(Commit("a", b"1", "k", number(3))).get(timeout=WAIT)
-    again = pickle.loads(pickle.dumps(store))  # noqa: S301 -- our own bytes
+    again = pickle.loads(pickle.dumps(store))
     assert again.load("a").get(timeout=WAIT) == b"1"
     for each in (store, again):
         each.close().get(timeout=WAIT)

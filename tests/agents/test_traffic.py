@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,10 +37,10 @@ class Station:
         assert link is not None
         return link
 
-    def post(self, node: str, count: int = 1, size: int = 0, **arguments: object) -> None:
+    def post(self, node: str, count: int = 1, size: int = 0, **arguments: Any) -> None:
         link = self.link(node)
         for _ in range(count):
-            link.post(encode_envelope(Envelope(id="x" * (size or 1))), **arguments)  # pyright: ignore[reportArgumentType]
+            link.post(encode_envelope(Envelope(id="x" * (size or 1))), **arguments)
         self.traffic.touch(link)
 
     def frames(self) -> list[str | None]:

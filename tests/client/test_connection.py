@@ -247,7 +247,8 @@ async def test_a_connection_whose_code_breaks_is_replaced(
     await world.settle()
     (connection,) = world.runtime.registry.get_by_class(ConnectionActor)
     with caplog.at_level(logging.CRITICAL, "agentbus.runtime"):
-        connection.tell(ConnectionActor.Submit(b"", "no bytes", broken))  # type: ignore[arg-type]
+        no_bytes: Any = "no bytes"
+        connection.tell(ConnectionActor.Submit(b"", no_bytes, broken))
         assert isinstance(await outcome(pending), DisconnectedError)
         assert isinstance(await outcome(broken), DisconnectedError)
         await world.sleep(1.5)

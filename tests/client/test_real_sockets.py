@@ -239,8 +239,9 @@ def test_half_a_frame(runtime: Runtime) -> None:
                 hub.last.connection.send_frames(b"\x81\x7e\x10\x00half")
                 await asyncio.sleep(0)
                 await asyncio.sleep(0)
-                assert hub.last.connection._transport is not None  # pyright: ignore[reportPrivateUsage]
-                hub.last.connection._transport.close()  # pyright: ignore[reportPrivateUsage] -- pull the plug
+                connection: Any = hub.last.connection
+                assert connection._transport is not None
+                connection._transport.close()  # pull the plug
 
             runtime.io.run(half()).get(WAIT)
             assert messages.get(WAIT).data == "whole"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -139,7 +140,8 @@ async def test_an_actor_that_breaks_takes_its_channel_alone_with_it(
     await client.subscribe("b")
     broken, _ = world.runtime.registry.get_by_class(SubscriptionActor)
     with caplog.at_level(logging.CRITICAL, "agentbus.runtime"):
-        broken.tell(SubscriptionActor.Settled(None, None, None))  # type: ignore[arg-type]
+        nothing: Any = None
+        broken.tell(SubscriptionActor.Settled(nothing, nothing, nothing))
         await world.settle()
     assert (client.state, client.subscriptions) == (SignallingClientState.CONNECTED, {"b"})
     await client.subscribe("a")

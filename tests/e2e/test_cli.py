@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import subprocess
 import sys
@@ -155,3 +156,15 @@ def test_a_worker_hosts_an_agent_of_the_callers_until_ctrl_c(
     out, err = worker.communicate(timeout=START_AND_END)
     assert (worker.returncode, out) == (0, "")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("start_it", [["-m", "agentbus"], [str(Path(sys.executable).with_name("agentbus"))]])
+def test_ctrl_c_while_the_command_is_still_importing_is_130_and_quiet(
+    start_it: list[str], tmp_path: Path
+) -> None:
+    """What it imports first of others' is a stand-in that gets the interrupt in the middle of that."""
+    (tmp_path / "pykka.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, *start_it, "queue", "ls"]
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=START_AND_END, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")

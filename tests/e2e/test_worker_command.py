@@ -6,9 +6,12 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Generator
 from pathlib import Path
 from random import Random
@@ -17,7 +20,8 @@ from typing import Any
 import pytest
 
 from agentbus import Bus
-from tests.agents.queues.process_workers import Hang, WhoAmI, Work
+from agentbus.runtime import SystemClock
+from tests.agents.queues.process_workers import NEVER, Grow, Hang, WhoAmI, Work
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = "tests.agents.queues.process_workers:CommandWorker"
@@ -90,12 +94,61 @@ def test_a_killed_workers_job_goes_on_at_once_and_a_second_signal_hands_it_back(
 
 
 def test_a_process_is_replaced_after_so_many_jobs() -> None:
-    with bus_with_queue() as (bus, queue), command(bus, TARGET, "--max-jobs", "2") as process:
+    with bus_with_queue() as (bus, queue), command(bus, TARGET, "--max-jobs", "2", "--json") as process:
         first = queue.put_many([WhoAmI(), WhoAmI()]).get(timeout=WAIT)
         old = {job.result().get(timeout=WAIT) for job in first}
         wait_for_line(process, "ended with 75; replaced in 0.0 s")
         new = queue.put(WhoAmI()).get(timeout=WAIT).result().get(timeout=WAIT)
         assert new not in old
+        wait_for_state(process, over=3, processes=1)  # the two of the process that is gone still count
+
+
+def test_a_process_is_replaced_once_it_holds_too_much_memory() -> None:
+    with bus_with_queue() as (bus, queue), command(bus, TARGET, "--max-memory", "200") as process:
+        old = queue.put(WhoAmI()).get(timeout=WAIT).result().get(timeout=WAIT)
+        assert queue.put(Grow(200_000_000)).get(timeout=WAIT).result().get(timeout=WAIT) == old
+        wait_for_line(process, "ended with 75; replaced in 0.0 s")
+        assert queue.put(WhoAmI()).get(timeout=WAIT).result().get(timeout=WAIT) != old
+
+
+def test_a_health_port_that_is_taken_is_2_and_no_process_is_started() -> None:
+    with bus_with_queue() as (bus, _queue), socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with command(bus, TARGET, "--health", port) as process:
+            _out, err = process.communicate(timeout=WAIT)
+        assert process.returncode == 2
+        assert f"the health port {port}" in err
+        assert "Traceback" not in err
+        assert bus.find(capability="agentbus.worker") == []
+
+
+def readiness(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=WAIT) as answer:  # noqa: S310 -- what the command has said
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def wait_until_readiness_is(url: str, code: int) -> None:
+    clock = SystemClock()
+    end = clock.monotonic() + WAIT
+    while readiness(url) != code:
+        assert clock.monotonic() < end
+        NEVER.wait(0.1)
+
+
+def test_a_command_is_not_ready_any_more_once_its_hub_is_gone() -> None:
+    with bus_with_queue() as (bus, _queue), command(bus, TARGET, "--health", "0") as process:
+        assert process.stderr is not None
+        line = next(line for line in process.stderr if "health on" in line)
+        url = line.split()[-1]
+        wait_until_readiness_is(url, 200)
+        bus.close().get(timeout=WAIT)
+        wait_until_readiness_is(url, 503)
+        assert readiness(url.replace("readyz", "healthz")) == 200
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
 
 
 MODULE = """

@@ -52,7 +52,7 @@ def test_an_unknown_code_does_not_join_the_table() -> None:
 
 @pytest.mark.parametrize("code", [CloseCode.INVALID_TOKEN, CloseCode.of(4999)])
 def test_close_codes_survive_a_pickle_and_a_copy(code: CloseCode) -> None:
-    for twin in (pickle.loads(pickle.dumps(code)), copy.deepcopy(code)):  # noqa: S301 -- our own bytes
+    for twin in (pickle.loads(pickle.dumps(code)), copy.deepcopy(code)):
         assert twin == code
         assert twin.retry is code.retry
         assert twin.explanation == code.explanation
@@ -93,7 +93,7 @@ def test_unknown_error_codes_pass_through_verbatim() -> None:
     assert code == "out_of_tea"
     assert isinstance(code, ErrorCode)
     assert f"{code}" == "out_of_tea"
-    assert pickle.loads(pickle.dumps(code)) == code  # noqa: S301 -- our own bytes
+    assert pickle.loads(pickle.dumps(code)) == code
     assert ErrorCode.of("missing_data") is ErrorCode.MISSING_DATA
 
 

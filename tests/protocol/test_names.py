@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -55,9 +56,10 @@ def test_half_a_surrogate_pair_is_refused(check: Check, most: int) -> None:
 
 @pytest.mark.parametrize(("check", "most"), CHECKS)
 def test_only_strings_are_names(check: Check, most: int) -> None:
+    value: Any
     for value in (None, 7, b"name", ["a"]):
         with pytest.raises(InvalidNameError, match=type(value).__name__):
-            check(value)  # pyright: ignore[reportArgumentType] -- the point
+            check(value)
 
 
 @given(name=st.text(st.characters(exclude_categories=()), max_size=300))

@@ -3,12 +3,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import logging
 import queue
 import sys
 import threading
 import weakref
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pykka
@@ -16,7 +18,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentbus.errors import AgentBusError, FutureCancelledError, FutureTimeoutError
+from agentbus.errors import (
+    AgentBusError,
+    AgentStopped,
+    BusClosedError,
+    ClientDisposedError,
+    FutureCancelledError,
+    FutureTimeoutError,
+)
 from agentbus.runtime import Future, FutureStateError, LoopThread, VirtualLoop, run_virtual
 from tests.runtime import threads
 from tests.runtime.threads import PATIENCE
@@ -551,6 +560,32 @@ def test_a_failure_that_nobody_reads_is_logged(
 ) -> None:
     treat(Future.failed(KeyError("nobody reads this")))
     assert caplog.text.count("nobody looked at it") == logged
+
+
+def test_a_lost_failure_is_one_line_and_its_traceback_is_there_for_who_debugs(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def lose() -> None:
+        with pytest.raises(KeyError) as caught:
+            dict[str, int]()["lost"]
+        _unread(Future.failed(caught.value))
+
+    with caplog.at_level(logging.INFO, logger="agentbus.runtime"):
+        lose()
+    assert len(caplog.text.splitlines()) == 1
+    assert "KeyError: 'lost' (" in caplog.text
+    assert f"{Path(__file__).name}:" in caplog.text
+    with caplog.at_level(logging.DEBUG, logger="agentbus.runtime"):
+        lose()
+    assert "Traceback (most recent call last)" in caplog.text
+
+
+@pytest.mark.parametrize("error", [BusClosedError(), AgentStopped("a"), ClientDisposedError()])
+def test_how_an_end_shows_in_what_nobody_reads_is_no_news(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    _unread(Future.failed(error))
+    assert caplog.text == ""
 
 
 def test_a_future_that_was_quiet_from_the_start(caplog: pytest.LogCaptureFixture) -> None:

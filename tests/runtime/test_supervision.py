@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,8 +22,9 @@ from agentbus.runtime.supervision import (
 NO_JITTER = Backoff(initial_delay=1.0, multiplier=2.0, max_delay=8.0, jitter_ratio=0.0)
 
 
-def policy(**fields: object) -> RestartPolicy:
-    return RestartPolicy(**{"mode": RestartMode.RESTART, "backoff": NO_JITTER, **fields})  # type: ignore[arg-type]  # one helper for all fields
+def policy(**fields: Any) -> RestartPolicy:
+    chosen: dict[str, Any] = {"mode": RestartMode.RESTART, "backoff": NO_JITTER, **fields}
+    return RestartPolicy(**chosen)
 
 
 def test_stop_mode_gives_up_at_the_first_failure() -> None:

@@ -83,7 +83,7 @@ def _host(end: socket.socket, begin: Begin, cls: type[Any], spec: Any, over: Fut
 
 
 async def _serve(end: socket.socket, host: Host, bus: GuestBus, cls: type[Any], spec: Any) -> None:
-    end.setblocking(False)  # noqa: FBT003 -- its only argument
+    end.settimeout(0.0)
     channel = await Channel[ToChild].over(end, decode_for_child)
     host.connect(channel, bus.host(cls, spec))
     async for frame in channel.frames():
@@ -99,7 +99,7 @@ def _insist(code: int) -> None:
 def _take_socket() -> socket.socket:
     """Take the socket that came as standard input; whoever reads that finds it empty."""
     end = socket.socket(fileno=os.dup(0))
-    end.setblocking(True)  # noqa: FBT003 -- its only argument
+    end.settimeout(None)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from typing import ClassVar
 
 import msgspec
 
 from agentbus.agents.agent import AsyncAgentActor
+from agentbus.agents.events import SchedulesHeldUp
 from agentbus.agents.handlers import handles
 from agentbus.agents.message import Message
 from agentbus.agents.queues.core.job import JobEnd, JobStatus, QueueStats, Value
@@ -39,13 +42,15 @@ from agentbus.agents.queues.messages import (
 from agentbus.agents.queues.names import CAPABILITY
 from agentbus.agents.queues.stores.store import Opened, QueueStore
 from agentbus.agents.watching import AgentDown
-from agentbus.errors import InvalidNameError, QueueError, StoreError
+from agentbus.errors import BodyTooLargeError, InvalidNameError, QueueError, StoreError
 from agentbus.runtime import Subscription
 
 SPARE_HANDS = 10_000
 """Messages that are served beside the calls that wait for results."""
 
-ANSWERS = (QueueError, StoreError, InvalidNameError)
+_log = logging.getLogger("agentbus.agents")
+
+ANSWERS = (BodyTooLargeError, InvalidNameError, QueueError, StoreError)
 """What askers get as it is: the queue goes on."""
 
 
@@ -85,6 +90,7 @@ class QueueAgent(AsyncAgentActor):
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
+        self._told: set[str] = set()
 
     # -- a life, in order ------------------------------------------------------------------------------------
 
@@ -94,11 +100,24 @@ class QueueAgent(AsyncAgentActor):
         opened = plan.first() or await plan.store.open(str(self.ref))
         around = Surroundings(self._tell, self._watch, plan.connected, plan.fenced, self._fail)
         self._host = QueueHost(plan.queue, plan.options, plan.store, opened, self.runtime, around)
+        await self._host.restore()
         plan.claimed(opened.epoch)
         self._tick()
 
     def _tick(self) -> None:
         self._context.cell.call_later(self._host.tick(), self._tick)
+        held_up = self._host.core.held_up
+        if held_up or self._told:
+            self._tell_of_schedules(held_up)
+
+    def _tell_of_schedules(self, held_up: dict[str, str]) -> None:
+        """Tell once of each schedule whose jobs find no room: no answer to anybody says so."""
+        new = tuple(sorted(held_up.keys() - self._told))
+        self._told = set(held_up)
+        if new:
+            reason = held_up[new[0]]
+            _log.warning("jobs of the schedules %s wait for room: %s", ", ".join(new), reason)
+            self.bus.report(SchedulesHeldUp(self._plan.queue, new, reason))
 
     async def on_stop(self) -> None:
         """Write what was taken; the store is closed by who opened it."""
@@ -138,10 +157,11 @@ class QueueAgent(AsyncAgentActor):
         return await self._host.end_of(message.job_id)
 
     @handles(raises=ANSWERS)
-    async def stream_results(self, _message: Results) -> AsyncIterator[JobEnd]:
+    async def stream_results(self, message: Results) -> AsyncIterator[JobEnd]:
         """Stream the ends of jobs."""
-        async for end in self._host.results.read():
-            yield end
+        async with aclosing(self._host.results.read(message.after)) as ends:
+            async for end in ends:
+                yield end
 
     @handles(raises=ANSWERS)
     async def stream_changes(self, _message: Tail) -> AsyncIterator[JobStatus]:
@@ -153,7 +173,8 @@ class QueueAgent(AsyncAgentActor):
 
     @handles(raises=ANSWERS)
     async def attach(self, message: Attach) -> Attached:
-        """Take a sign of a worker."""
+        """Take a sign of a worker; one whose address nobody could be told at is refused."""
+        self.bus.ref(message.worker)
         return await self._host.attach(message)
 
     @handles(raises=ANSWERS)

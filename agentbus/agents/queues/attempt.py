@@ -16,7 +16,15 @@ from agentbus.agents.failures import Failure, describe, encodable
 from agentbus.agents.message import Message
 from agentbus.agents.queues.core.job import Effect, LeasedJob, NewJob, Value
 from agentbus.agents.queues.messages import Settlement
-from agentbus.errors import BodyTooLargeError, EncodeError, Reject, Retry
+from agentbus.errors import (
+    BodyTooLargeError,
+    EffectInDoubtError,
+    EncodeError,
+    Reject,
+    Retry,
+    UndecodableMessageError,
+    UnhandledMessageError,
+)
 from agentbus.runtime import Future
 from agentbus.runtime.faults import RelayedFailure
 
@@ -95,6 +103,10 @@ class Attempt:
         settlement = settlement_of(self.lease.token, error)
         return msgspec.structs.replace(settlement, spent=_spent(account))
 
+    def refused(self, error: BaseException, account: BudgetAccount | None) -> Settlement:
+        """Make the settlement of a job that never came to its handler, or whose handler answers with that."""
+        return msgspec.structs.replace(refusal_of(self.lease.token, error), spent=_spent(account))
+
 
 def value_of(value: Any) -> Value:
     """Put what a handler gave into the form in which it is kept.
@@ -113,12 +125,29 @@ def value_of(value: Any) -> Value:
 
 
 def settlement_of(token: str, error: BaseException) -> Settlement:
-    """Make the settlement of an attempt that has failed: `Retry` and `Reject` say what follows."""
-    if isinstance(error, Reject):
-        return Settlement(token, "reject", failure=describe(error))
+    """Make the settlement of an attempt that has failed: `Retry` and `Reject` say what follows.
+
+    An effect in doubt stays so in every further attempt: only people can find out, or a handler that asks.
+    """
+    if isinstance(error, Reject | EffectInDoubtError):
+        return unusable(token, error)
     if isinstance(error, Retry):
         return Settlement(token, "fail", failure=describe(error), retry_in=error.in_)
     return Settlement(token, "fail", failure=failure_of(error), traceback=_trace(error))
+
+
+def refusal_of(token: str, error: BaseException) -> Settlement:
+    """Make the settlement of an attempt that an agent has refused.
+
+    As with any message (agents.md), one that it can't read, or has no handler for, is a dead letter.
+    """
+    unreadable = isinstance(error, UndecodableMessageError | UnhandledMessageError)
+    return unusable(token, error) if unreadable else settlement_of(token, error)
+
+
+def unusable(token: str, error: BaseException) -> Settlement:
+    """Make the settlement of a job that no further attempt could end otherwise: a dead letter at once."""
+    return Settlement(token, "reject", failure=describe(error))
 
 
 def failure_of(error: BaseException) -> Failure:

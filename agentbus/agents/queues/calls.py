@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
-from agentbus.agents.deadlines import too_late
 from agentbus.agents.message import Request, Streaming
+from agentbus.agents.queues.absence import why_silent
 from agentbus.agents.queues.claim import best_host
 from agentbus.agents.queues.names import query_for
 from agentbus.agents.ref import AgentRef
@@ -15,6 +15,7 @@ from agentbus.agents.streams.stream import AgentStream
 from agentbus.errors import (
     AgentRestarted,
     AgentStopped,
+    AskTimeoutError,
     MailboxFullError,
     NoSuchAgentError,
     OutcomeUnknownError,
@@ -49,6 +50,7 @@ class QueueCalls:
         self.hosted = hosted
         self._bus = bus
         self._loop = bus.runtime.agents
+        self._name = queue
         self._query = query_for(queue)
         self._known: AgentRef | None = None
         self._search: asyncio.Task[AgentRef] | None = None
@@ -84,7 +86,15 @@ class QueueCalls:
             async with asyncio.timeout(deadline - self._bus.now()):
                 return await self._insist(message)
         except TimeoutError:
-            raise too_late() from None
+            raise self.late() from None
+
+    def late(self) -> AskTimeoutError:
+        """Make the error for a question without an answer in time; it says why, if that is known."""
+        return AskTimeoutError(f"queue {self._name!r} did not answer in time: {self.why()}")
+
+    def why(self) -> str:
+        """Say why the queue does not answer."""
+        return why_silent(self._name, self._bus.outlook())
 
     async def _insist(self, message: Request[T]) -> T:
         pause = MIN_PAUSE

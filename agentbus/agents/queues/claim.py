@@ -42,6 +42,16 @@ def other_host(sightings: Iterable[Sighting], node: str) -> Address | None:
     return best_host(each for each in sightings if each.address.node != node)
 
 
+def died(host: Sighting, died_with: str) -> bool:
+    """Whether a host's process is dead for certain: it had the store to its end, and nobody reaches it.
+
+    Args:
+        host: as the directory shows it.
+        died_with: who held the store's claim and died with it; see `QueueStore.claim`.
+    """
+    return str(host.address) == died_with and host.node_state is NodeState.SUSPECT
+
+
 def higher_claim(own: Claim, sightings: Iterable[Sighting]) -> Address | None:
     """Give a host whose claim is above one's own, which is to end then."""
     above = [claim for claim in map(claim_of, sightings) if claim > own]

@@ -10,7 +10,7 @@ from agentbus.agents.delivery import Body, Delivery
 from agentbus.agents.failures import rebuild
 from agentbus.agents.headers import Headers
 from agentbus.agents.processes.frames import EffectKept, JobOver, JobProgress, KeepEffect, ToParent
-from agentbus.agents.queues.attempt import Attempt, settlement_of
+from agentbus.agents.queues.attempt import Attempt, refusal_of
 from agentbus.agents.queues.core.job import Effect, LeasedJob
 from agentbus.agents.queues.messages import Settlement
 from agentbus.runtime import Future, Loop
@@ -67,7 +67,7 @@ class GuestJobs:
         if not attempt.begun:
             error = None if future.cancelled() else future.exception()
             token = attempt.lease.token
-            self.parent.job_over(JobOver(number, None if error is None else settlement_of(token, error)))
+            self.parent.job_over(JobOver(number, None if error is None else refusal_of(token, error)))
 
     def keep(self, number: int, effect: Effect) -> Future[None]:
         """Have the parent keep an effect."""

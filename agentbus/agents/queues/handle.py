@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 from agentbus.agents.budgets.budget import Budget
 from agentbus.agents.message import Message, Request
 from agentbus.agents.queues.calls import QueueCalls
-from agentbus.agents.queues.core.job import JobStatus, QueueStats
+from agentbus.agents.queues.core.calendar import MIN_EVERY
+from agentbus.agents.queues.core.job import LISTED, JobStatus, QueueStats
 from agentbus.agents.queues.job_ref import JobRef, mapped
 from agentbus.agents.queues.messages import (
     DropSchedule,
@@ -25,9 +26,9 @@ from agentbus.agents.queues.messages import (
 )
 from agentbus.agents.queues.new_jobs import Flow, Job, JobOptions, RawJob, Step, granted, new_job
 from agentbus.agents.queues.putting import PutLine
-from agentbus.agents.queues.results import JobResult, QueueStream, result_of
+from agentbus.agents.queues.results import QueueStream, ResultStream, result_of
 from agentbus.agents.scope import current_scope
-from agentbus.errors import BudgetExhausted
+from agentbus.errors import BudgetExhausted, NoSuchJobStateError, ScheduleError
 from agentbus.runtime import Future
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class Queue:
         put = self._line.put(jobs)
         deadline = self._calls.deadline(timeout, scope)
         if deadline is not None:
-            self._bus.fail_at(put, deadline)
+            self._bus.fail_at(put, deadline, self._calls.late)
 
         def refs(ids: tuple[str, ...]) -> list[JobRef[Any]]:
             return [self._ref(what, each) for what, each in zip(whats, ids, strict=True)]
@@ -163,14 +164,14 @@ class Queue:
 
     # -- results ---------------------------------------------------------------------------------------------
 
-    def results(self) -> QueueStream[Any, JobResult]:
+    def results(self) -> ResultStream:
         """Stream the ends of jobs from now on, whoever has put them; for `for` and `async for`.
 
-        A reader that falls too far behind gets a `ResultsLostError`. Who has to know of every end asks for it
-        by `JobRef.result`, which outlasts the host.
+        It outlasts the host: its successor goes on with the first end that the reader has not got. A reader
+        that falls too far behind, or lacks ends that are not kept any more, gets a `ResultsLostError`.
         """
         name = self.name
-        return QueueStream(self._calls, Results(), lambda end: result_of(name, end))
+        return ResultStream(self._calls, Results(), lambda end: result_of(name, end))
 
     def tail(self) -> QueueStream[Any, JobStatus]:
         """Stream what becomes of jobs from now on, for people."""
@@ -188,11 +189,22 @@ class Queue:
         """Give the future of a page of jobs.
 
         Args:
-            state: only those; "dead" for dead letters; empty for all that are not over, next first.
+            state: only those in it: "queued", "delayed", "leased", "waiting" (a flow whose steps are under
+                way), "done", "failed", "rejected" or "cancelled"; "dead" for dead letters, which have failed
+                or were rejected; empty for all that are not over. Those that were put first come first.
             limit: jobs at most, up to 500.
             after: `JobPage.after` of the page before.
             timeout: seconds to wait.
+
+        Returns:
+            The future of the page: iterating it gives `JobStatus`es, `len` counts them, and `after` begins
+            the next page; it is empty after the last.
+
+        Raises:
+            NoSuchJobStateError: no job is ever in that state; it lists those that there are.
         """
+        if state and state not in LISTED:
+            raise NoSuchJobStateError(self.name, state, LISTED)
         return self._calls.ask(ListJobs(state, limit, after), timeout)
 
     def dead_letters(self, *, limit: int = MAX_PAGE, timeout: float | None = None) -> Future[list[JobStatus]]:
@@ -213,7 +225,15 @@ class Queue:
         return self._calls.ask(Steer("resume"), timeout)
 
     def cancel(self, job_ids: Iterable[str], *, timeout: float | None = None) -> Future[int]:
-        """Cancel jobs, queued or running, with their steps; gives the future of how many were not over."""
+        """Cancel jobs, queued or running, with their steps.
+
+        Args:
+            job_ids: which.
+            timeout: seconds to wait.
+
+        Returns:
+            The future of how many were not over; each step of a flow counts, too.
+        """
         return self._calls.ask(Steer("cancel", tuple(job_ids)), timeout)
 
     def retry(self, job_ids: Iterable[str] | None = None, *, timeout: float | None = None) -> Future[int]:
@@ -224,7 +244,8 @@ class Queue:
             timeout: seconds to wait.
 
         Returns:
-            The future of how many that were.
+            The future of how many that were; a flow is one, whichever of its steps has failed. What is done
+            of it stays done.
         """
         return self._steer_some("retry", job_ids, timeout)
 
@@ -236,7 +257,8 @@ class Queue:
             timeout: seconds to wait.
 
         Returns:
-            The future of how many that were.
+            The future of how many that were. A flow goes as a whole, by its own id, and each of its steps
+            counts, too.
         """
         return self._steer_some("drop", job_ids, timeout)
 
@@ -265,15 +287,19 @@ class Queue:
         *,
         name: str,
         cron: str = "",
-        every: float = 0.0,
+        every: float | None = None,
         timezone: str = "UTC",
         misfire: Misfire = "skip",
         timeout: float | None = None,
         **options: Any,
     ) -> Future[ScheduleStatus]:
         """Have a job put again and again; see `Bus.schedule`."""
+        if bool(cron) == (every is not None):
+            raise ScheduleError(self.name, name, "give it cron= or every=, one of the two")
+        if every is not None and not every >= MIN_EVERY:
+            raise ScheduleError(self.name, name, f"every= is {MIN_EVERY} seconds or more, not {every!r}")
         job = new_job(message, JobOptions(**options), str)
-        schedule = Schedule(name, job, cron, every, timezone, misfire)
+        schedule = Schedule(name, job, cron, every or 0.0, timezone, misfire)
         return self._calls.ask(PutSchedule(schedule), timeout)
 
     # -- the host --------------------------------------------------------------------------------------------

@@ -29,9 +29,11 @@ class Totals(msgspec.Struct, frozen=True):
         draining: processes that take no more jobs.
         running: jobs that are being handled.
         slots: jobs that could be.
-        over: jobs whose end the queue has taken note of, by the processes that run now.
+        stuck: handlers that go on though their attempts are over, and that nothing can end.
+        over: jobs whose end the queue has taken note of, also by processes that have ended meanwhile.
         failed: attempts among them that failed.
         memory: bytes that the processes use.
+        missing: why no jobs are taken, in words, as a process says that has not found its queue.
     """
 
     processes: int = 0
@@ -40,9 +42,11 @@ class Totals(msgspec.Struct, frozen=True):
     draining: int = 0
     running: int = 0
     slots: int = 0
+    stuck: int = 0
     over: int = 0
     failed: int = 0
     memory: int = 0
+    missing: str = ""
 
     @property
     def ready(self) -> bool:
@@ -61,9 +65,11 @@ def totals_of(places: Sequence[PlaceReport]) -> Totals:
         draining=sum(worker.draining for worker in workers),
         running=sum(worker.running for worker in workers),
         slots=sum(worker.slots for worker in workers),
-        over=sum(worker.over for worker in workers),
-        failed=sum(worker.failed for worker in workers),
+        stuck=sum(worker.stuck for worker in workers),
+        over=sum(place.over for place in places) + sum(worker.over for worker in workers),
+        failed=sum(place.failed for place in places) + sum(worker.failed for worker in workers),
         memory=sum(report.memory for report in known),
+        missing=next((worker.missing for worker in workers if worker.missing), ""),
     )
 
 

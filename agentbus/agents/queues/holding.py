@@ -46,6 +46,12 @@ class Kill(msgspec.Struct, frozen=True):
     token: str
 
 
+class Stuck(msgspec.Struct, frozen=True):
+    """Tell people: a handler does not give in, and nothing can end it; it keeps its place in the worker."""
+
+    job: LeasedJob
+
+
 class Lost(msgspec.Struct, frozen=True):
     """Tell people: what the handler does, or has done, does not count any more."""
 
@@ -59,7 +65,7 @@ class Ended(msgspec.Struct, frozen=True):
     settlement: Settlement
 
 
-Order = Start | Stop | Kill | Lost | Ended
+Order = Start | Stop | Kill | Stuck | Lost | Ended
 
 
 class Held:
@@ -80,7 +86,8 @@ class Held:
         revoked: whether the host has said that it is not; how it ended is said to it all the same.
         why: the reason for which the handler was asked to end.
         asked: when it was.
-        killed: whether its process was ended, where it has one.
+        killed: when its process was ended, where it has one; None while it was not.
+        stuck: whether people were told that it does not end.
         settlement: how the attempt has ended; None while that is open.
         began: when the handler began; before that, when the job came.
         marked: when the handler began, or last said that it goes on.
@@ -96,6 +103,7 @@ class Held:
         "revoked",
         "settlement",
         "slot",
+        "stuck",
         "valid",
         "waiting",
         "why",
@@ -112,7 +120,8 @@ class Held:
         self.revoked = False
         self.why: Why = ""
         self.asked = now
-        self.killed = False
+        self.killed: float | None = None
+        self.stuck = False
         self.settlement: Settlement | None = None
         self.began = self.marked = now
 
@@ -152,7 +161,9 @@ class Held:
         if not self.working:
             return None
         if not self.open:
-            return None if self.killed else self.asked + KILL_GRACE
+            if self.killed is None:
+                return self.asked + KILL_GRACE
+            return None if self.stuck else self.killed + KILL_GRACE
         if job.hard_timeout is not None:
             times.append(self.began + job.hard_timeout)
         if job.soft_timeout is not None and not self.why:

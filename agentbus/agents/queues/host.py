@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -16,6 +16,7 @@ from agentbus.agents.queues.core.job import Effect, JobEnd, JobStatus, NewJob, Q
 from agentbus.agents.queues.core.options import QueueOptions
 from agentbus.agents.queues.core.queue import QueueCore
 from agentbus.agents.queues.core.turn import Turn
+from agentbus.agents.queues.ends import EndStream
 from agentbus.agents.queues.listeners import EndWaiters, Readers
 from agentbus.agents.queues.messages import (
     Attach,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from agentbus.agents.watching import AgentDown
     from agentbus.runtime import Future, Loop, Runtime, Subscription
 
+
+T = TypeVar("T")
 
 FINISH_TIMEOUT = 3.0
 """Seconds that the last batch gets to be written; nobody was told that it is."""
@@ -102,9 +105,10 @@ class QueueHost:
             new_token=runtime.new_id,
             now=self._clock.monotonic(),
             wall=self._clock.wall(),
+            at_once=False,
         )
         self.waiters = EndWaiters(name)
-        self.results: Readers[JobEnd] = Readers(name)
+        self.results = EndStream(name, options, self.core.ends, store)
         self._tails: Readers[JobStatus] = Readers(name)
         self._outbox = Outbox(store, opened.epoch, around.tell, self._run)
         self._attendance = Attendance(around.watch, self._loop, self._worker_gone)
@@ -116,6 +120,12 @@ class QueueHost:
             fenced=around.fenced,
             failed=around.failed,
         )
+
+    async def restore(self) -> None:
+        """Take over what the store holds, before anything else; others have the loop in between."""
+        for _slice in self.core.restoring:
+            await asyncio.sleep(0)
+        self.results.told = self.core.ends.last
         self._commits.poke()
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
@@ -196,16 +206,22 @@ class QueueHost:
     def stats(self) -> QueueStats:
         """Give the queue in numbers."""
         problem = self._commits.problem
+        held_up = self.core.held_up
+        if problem is not None:
+            state = f"can't write: {problem}"
+        elif held_up:
+            state = f"too full for its schedules: {', '.join(sorted(held_up))}"
+        else:
+            state = "ok"
         return msgspec.structs.replace(
             self.core.stats(self.now()),
             store=self._store.text,
-            state="ok" if problem is None else f"can't write: {problem}",
+            state=state,
         )
 
     async def list_jobs(self, wanted: ListJobs) -> JobPage:
         """List jobs."""
-        await self._seen()
-        return self.core.page(wanted, self.now())
+        return await self._seen(self.core.page(wanted, self.now()))
 
     async def job(self, job_id: str) -> JobStatus:
         """Describe a job.
@@ -213,8 +229,7 @@ class QueueHost:
         Raises:
             NoSuchJobError: there is none.
         """
-        await self._seen()
-        return self.core.job(job_id, self.now())
+        return await self._seen(self.core.job(job_id, self.now()))
 
     async def body(self, job_id: str) -> Value:
         """Give a job's message.
@@ -223,14 +238,14 @@ class QueueHost:
             NoSuchJobError: there is none.
             StoreError: it can't be read.
         """
-        await self._seen()
-        stored = self.core.body(job_id)
+        stored = await self._seen(self.core.body(job_id))
         return stored.filled(await self._store.bodies([stored.number]) if stored.number else {})
 
-    async def _seen(self) -> None:
-        """Wait until what is seen now is durable; a store that can't be written keeps nobody from looking."""
+    async def _seen(self, seen: T) -> T:
+        """Give what was seen once it is durable; a store that can't be written keeps nobody from looking."""
         if self._commits.problem is None:
             await self._commits.durable()
+        return seen
 
     async def steer(self, order: Steer) -> int:
         """Pause, resume, cancel, retry or drop; gives how many jobs that concerned."""
@@ -258,8 +273,7 @@ class QueueHost:
 
     async def schedules(self) -> list[ScheduleStatus]:
         """List the schedules."""
-        await self._seen()
-        return self.core.schedules(self._clock.wall())
+        return await self._seen(self.core.schedules(self._clock.wall()))
 
     async def tail(self) -> AsyncIterator[JobStatus]:
         """Give what becomes of jobs from now on.
@@ -287,8 +301,7 @@ class QueueHost:
         self._outbox.send(turn)
         for end in turn.ended:
             self.waiters.ended(end)
-        if turn.ended and len(self.results):
-            self.results.tell(turn.ended)
+        self.results.tell(turn.ended)
         if turn.changed:
             self._tails.tell(turn.changed)
         for flow, numbers in turn.gather.items():
@@ -319,7 +332,7 @@ class QueueHost:
 
     async def finish(self) -> None:
         """Write what was taken, if the store can be written, and end."""
-        if self._commits.problem is None:
+        if self._commits.problem is None and not self._commits.over:
             with suppress(TimeoutError):
                 async with asyncio.timeout(FINISH_TIMEOUT):
                     await self._commits.durable()

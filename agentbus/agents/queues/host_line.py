@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from agentbus.agents.message import Request
 from agentbus.agents.queues.names import CAPABILITY
 from agentbus.agents.ref import AgentRef
-from agentbus.runtime import Future, Loop
+from agentbus.runtime import Future, Loop, Subscription
 
 if TYPE_CHECKING:
     from agentbus.agents.bus import Bus
@@ -28,7 +28,7 @@ class HostLine:
         bus: where to look.
         queue: name of the queue.
         loop: where `appeared` is called.
-        appeared: called when there is a host after there was none.
+        appeared: called when there is a host after there was none, or after the last one was lost.
     """
 
     def __init__(self, bus: Bus, queue: str, loop: Loop, appeared: Callable[[], object]) -> None:
@@ -38,20 +38,42 @@ class HostLine:
         self._appeared = appeared
         self._host: AgentRef | None = None
         self._waiting: Future[list[AgentRef]] | None = None
+        self._watching: Subscription | None = None
         self._closed = False
 
     def ask(self, message: Request[Reply]) -> Future[Reply] | None:
         """Ask the host; None if there is none, and then `appeared` is called once there is."""
         host = self._host or self._find(None)
-        self._host = host
+        self._keep_to(host)
         if host is None:
             self._wait()
             return None
         return host.ask(message, timeout=ANSWER_TIMEOUT)
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the host is on this node, so that it is reached without a hub."""
+        return self._host is not None and self._host.node == self._bus.node
+
     def failed(self) -> None:
         """Learn that the host has not answered: the next one is asked, if there is another."""
-        self._host = self._find(self._host)
+        self._keep_to(self._find(self._host))
+
+    def _keep_to(self, host: AgentRef | None) -> None:
+        """Ask this host from now on, and learn at once of its end."""
+        if host == self._host:
+            return
+        if self._watching is not None:
+            self._watching.cancel()
+        self._host = host
+        self._watching = None
+        if host is not None:
+            self._watching = host.watch(lambda _down: self._loop.call_soon(self._gone, host))
+
+    def _gone(self, host: AgentRef) -> None:
+        if host == self._host:
+            self._keep_to(None)
+            self._wait()
 
     def _find(self, after: AgentRef | None) -> AgentRef | None:
         """Give the host; of several, as there are for a moment, the next after one that has not answered."""
@@ -74,5 +96,6 @@ class HostLine:
     def close(self) -> None:
         """Look no more."""
         self._closed = True
+        self._keep_to(None)
         if self._waiting is not None:
             self._waiting.cancel()

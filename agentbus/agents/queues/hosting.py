@@ -1,9 +1,9 @@
 """`Hosting`: this bus's claim to be the host of a queue: its store, its agent, and what ends both.
 
-start ─► another host in the directory? ──yes──► QueueTakenError
-           │ no
-         claim the store ─► the agent ─► listed with its epoch ─► ready
-                              │ fails: restarted, with a new claim to the same store
+start ─► take the store ─► another host in the directory? ──yes──► QueueTakenError
+                              │ no, or it died with the store: then everybody is told
+                            open the store under a new epoch ─► the agent ─► listed with its epoch ─► ready
+                              │ fails: restarted, with a new epoch of the same store
                               │ a higher claim shows up, or the store was claimed by somebody else
                               ▼
                             end: an event says why, the store is closed last
@@ -22,15 +22,14 @@ from agentbus.agents.address import Address
 from agentbus.agents.directory import MetadataValue
 from agentbus.agents.events import (
     AgentsChanged,
-    BusConnected,
-    BusDisconnected,
     BusEvent,
     NodeUp,
     QueueHostEnded,
 )
+from agentbus.agents.finder import Sighting
 from agentbus.agents.hosted import LocalAgent
 from agentbus.agents.queues.agent import Plan
-from agentbus.agents.queues.claim import Claim, higher_claim, other_host
+from agentbus.agents.queues.claim import Claim, died, higher_claim, other_host
 from agentbus.agents.queues.core.options import QueueOptions
 from agentbus.agents.queues.messages import GetStats
 from agentbus.agents.queues.names import agent_name, query_for
@@ -38,11 +37,15 @@ from agentbus.agents.queues.stores.store import Opened, QueueStore
 from agentbus.agents.spawning import SpawnOptions
 from agentbus.errors import (
     AgentBusError,
+    AgentFailed,
+    AgentRestarted,
     AgentStopped,
     AskTimeoutError,
     BusClosedError,
+    MailboxFullError,
     NoSuchAgentError,
     OutcomeUnknownError,
+    QueueOptionsError,
     QueueTakenError,
 )
 from agentbus.runtime import Future, MailboxOptions, RestartMode, RestartPolicy
@@ -54,8 +57,14 @@ if TYPE_CHECKING:
 MAILBOX = 100_000
 """Messages that wait for a queue agent; a sender beyond waits, or tries again."""
 
+CLAIM_PAUSE = 0.5
+"""Seconds before a host is asked again, where the last question said nothing of it."""
+
 CLAIM_TIMEOUT = 5.0
 """Seconds that another host gets to say that it lives, before the directory is asked again."""
+
+NO_WORD_OF_IT = (AskTimeoutError, MailboxFullError, OutcomeUnknownError)
+"""What a question to another host fails with that says nothing of whether it lives."""
 
 SUPERVISION = RestartPolicy(mode=RestartMode.RESTART)
 
@@ -101,8 +110,20 @@ class Hosting:
         self._agent: LocalAgent | None = None
         self._claim: Claim | None = None
         self._events: Subscription | None = None
-        self._connected = True
+        self._waiting = False
         self._error: Exception | None = None
+
+    def check(self, options: QueueOptions | None) -> None:
+        """Refuse options that the queue does not have; None is content with any.
+
+        Raises:
+            QueueOptionsError: see above.
+        """
+        for option in () if options is None else QueueOptions.__struct_fields__:
+            own, other = getattr(self._options, option), getattr(options, option)
+            if own != other:
+                where = f"this bus hosts queue {self._queue!r} with {own!r}, not {other!r}; close that first"
+                raise QueueOptionsError(option, where)
 
     # -- begin -----------------------------------------------------------------------------------------------
 
@@ -114,7 +135,7 @@ class Hosting:
         if self._after is not None:
             await asyncio.wait([asyncio.ensure_future(_settled(self._after))])
         await self._bus.start()
-        await self._refuse_if_taken()
+        await self._refuse_if_taken(await self._store.claim(str(self._address)))
         self._events = self._bus.events.attach(self._heard)
         self._opened = opened = await self._store.open(str(self._address))
         if self.ending:
@@ -132,23 +153,51 @@ class Hosting:
         self._agent.ended().add_done_callback(lambda _ended: self._loop.call_soon(self._agent_ended))
         self._look_around()
 
-    async def _refuse_if_taken(self) -> None:
+    async def _refuse_if_taken(self, died_with: str) -> None:
         """Ask the host that the directory shows: it may have ended, and one that is suspect may be dead.
 
+        Args:
+            died_with: see `died`.
+
         Raises:
-            QueueTakenError: it answers.
+            QueueTakenError: it answers, or its agent has just failed and is about to be restarted.
+            BusClosedError: nobody wants to host it here any more.
         """
-        while True:
-            other = other_host(self._bus.sightings(query_for(self._queue)), self._bus.node)
+        while not self.ending:
+            other = other_host(self._sightings(died_with), self._bus.node)
             if other is None:
                 return
             try:
                 await self._bus.ref_of(other).ask(GetStats(), timeout=CLAIM_TIMEOUT)
             except (NoSuchAgentError, AgentStopped):
                 return
-            except (AskTimeoutError, OutcomeUnknownError):
-                continue  # until the directory knows whether it lives
-            raise QueueTakenError(self._queue, str(other))
+            except NO_WORD_OF_IT:
+                self._say_that_it_waits(other)
+                await asyncio.sleep(CLAIM_PAUSE)  # until the directory knows whether it lives
+            except (AgentFailed, AgentRestarted):
+                raise QueueTakenError(self._queue, str(other)) from None
+            else:
+                raise QueueTakenError(self._queue, str(other))
+        raise BusClosedError
+
+    def _sightings(self, died_with: str) -> list[Sighting]:
+        """Give the hosts in the directory; one that is dead for certain is declared so, to everybody."""
+        found = list(self._bus.sightings(query_for(self._queue)))
+        for each in found:
+            if died(each, died_with):
+                self._bus.declare_dead(each.address.node)
+        return [each for each in found if not died(each, died_with)]
+
+    def _say_that_it_waits(self, other: Address) -> None:
+        """Say once why it may take a while: nothing else shows it."""
+        if not self._waiting:
+            self._waiting = True
+            _log.warning(
+                "queue %r: its last host, %s, does not answer and may live; it counts as dead 20 s after "
+                "its last sign. Where a host has the same node= at every start, a restart waits for nothing",
+                self._queue,
+                other,
+            )
 
     def _metadata(self, epoch: int) -> dict[str, MetadataValue]:
         return {"queue": self._queue, "epoch": epoch}
@@ -156,11 +205,11 @@ class Hosting:
     def _plan(self) -> Plan:
         return Plan(
             self._queue,
-            self._options,
+            self._options.within(self._bus.max_body_bytes),
             self._store,
             self._take_opened,
             self._claimed,
-            lambda: self._connected,
+            lambda: self._bus.joined,
             self._end,
         )
 
@@ -187,9 +236,7 @@ class Hosting:
 
     def _heard(self, event: BusEvent) -> None:
         """Hear what happens on the bus; on the thread of whoever tells it."""
-        if isinstance(event, BusConnected | BusDisconnected):
-            self._connected = isinstance(event, BusConnected)
-        elif isinstance(event, AgentsChanged | NodeUp):
+        if isinstance(event, AgentsChanged | NodeUp):
             self._loop.call_soon(self._look_around)
 
     def _look_around(self) -> None:

@@ -84,7 +84,7 @@ class JobBehaviour:
         account = delivery.headers.budget
         if future is not None and future.done() and not future.cancelled():
             error = future.exception()  # it never came to a handler, or that declares this as its answer
-            return attempt.gave(future.get(), account) if error is None else attempt.raised(error, account)
+            return attempt.gave(future.get(), account) if error is None else attempt.refused(error, account)
         return None if attempt.noticed else attempt.gave(value, account)
 
     @staticmethod

@@ -12,7 +12,7 @@ from agentbus.agents.failures import describe
 from agentbus.agents.processes.behaviour import ProcessBehaviour
 from agentbus.agents.processes.child import Child
 from agentbus.agents.processes.frames import EffectKept, Handle, JobProgress, KeepEffect
-from agentbus.agents.queues.attempt import Attempt, settlement_of
+from agentbus.agents.queues.attempt import Attempt, settlement_of, unusable
 from agentbus.agents.queues.messages import Settlement
 from agentbus.errors import AgentError, BodyTooLargeError, LeaseLostError, ProcessExitedError
 from agentbus.runtime import Future
@@ -50,7 +50,7 @@ class JobProcess(ProcessBehaviour):
         try:
             envelope = self._envelope(delivery, number)
         except BodyTooLargeError as error:
-            desk.ended(token, settlement_of(token, error))
+            desk.ended(token, unusable(token, error))
             return
         bare = msgspec.structs.replace(attempt.lease, body=msgspec.Raw(b"null"))  # the envelope has it
         handle = Handle(

@@ -84,23 +84,36 @@ class Readers(Generic[T]):
         self._queue = queue
         self._cap = cap
         self._behind = behind
-        self._readers: dict[_Reader[T], None] = {}
+        self._readers: dict[Reader[T], None] = {}
 
     def __len__(self) -> int:
         """Count them."""
         return len(self._readers)
 
-    async def read(self) -> AsyncGenerator[T]:
-        """Give what is told from now on.
+    def join(self) -> Reader[T]:
+        """Begin to keep what is told for one more reader, until it leaves.
+
+        Raises:
+            QueueFullError: there are too many readers.
+        """
+        if len(self._readers) >= self._cap:
+            raise QueueFullError(self._queue, "readers", self._cap)
+        reader: Reader[T] = Reader()
+        self._readers[reader] = None
+        return reader
+
+    def leave(self, reader: Reader[T]) -> None:
+        """Keep nothing more for a reader."""
+        self._readers.pop(reader, None)
+
+    async def read(self, reader: Reader[T] | None = None) -> AsyncGenerator[T]:
+        """Give what is told from now on, or since a reader has joined.
 
         Raises:
             QueueFullError: there are too many readers.
             ResultsLostError: this one is too far behind.
         """
-        if len(self._readers) >= self._cap:
-            raise QueueFullError(self._queue, "readers", self._cap)
-        reader: _Reader[T] = _Reader()
-        self._readers[reader] = None
+        reader = reader or self.join()
         try:
             while True:
                 while reader.items:
@@ -110,7 +123,7 @@ class Readers(Generic[T]):
                 reader.news.clear()
                 await reader.news.wait()
         finally:
-            self._readers.pop(reader, None)
+            self.leave(reader)
 
     def tell(self, items: Iterable[T]) -> None:
         """Tell all readers."""
@@ -122,7 +135,9 @@ class Readers(Generic[T]):
                 del self._readers[reader]
 
 
-class _Reader(Generic[T]):
+class Reader(Generic[T]):
+    """One reader: what waits for it."""
+
     __slots__ = ("items", "lost", "news")
 
     def __init__(self) -> None:

@@ -6,6 +6,7 @@ the same queue agent or to its successor: it is told by its job ids and tokens f
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
@@ -45,7 +46,16 @@ class AwaitEnd(Request[JobEnd], wire_name="agentbus.queue.AwaitEnd"):
 
 
 class Results(Streaming[JobEnd], wire_name="agentbus.queue.Results"):
-    """Stream the ends of jobs from now on, each as soon as it is durable."""
+    """Stream the ends of jobs, each as soon as it is durable.
+
+    Declared errors: `QueueFullError`, `ResultsLostError`.
+
+    Attributes:
+        after: `JobEnd.at` of the last one that is known; those behind it come first. None for those from now
+            on: then the first chunk has no job, and says when that is.
+    """
+
+    after: float | None = None
 
 
 class Tail(Streaming[JobStatus], wire_name="agentbus.queue.Tail"):
@@ -86,6 +96,7 @@ class Attach(Request[Attached], wire_name="agentbus.queue.Attach"):
         holding: tokens of the jobs that it has.
         stalled: those among them that are not to be renewed: no mark of progress for too long.
         progress: what handlers have said since the last time.
+        spent: what attempts have used up so far of budgets, by token; it counts should they be lost.
     """
 
     worker: str
@@ -94,6 +105,7 @@ class Attach(Request[Attached], wire_name="agentbus.queue.Attach"):
     holding: tuple[str, ...] = ()
     stalled: tuple[str, ...] = ()
     progress: tuple[Progress, ...] = ()
+    spent: dict[str, Spent] = msgspec.field(default_factory=dict[str, Spent])
 
 
 class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -113,10 +125,17 @@ class Leased(Message, wire_name="agentbus.queue.Leased"):
 
 
 class Revoked(Message, wire_name="agentbus.queue.Revoked"):
-    """To a worker: stop these jobs, somebody has cancelled them, or their leases are over."""
+    """To a worker: stop these jobs.
+
+    Attributes:
+        session: the worker's session that they were for.
+        tokens: of the attempts.
+        why: "cancelled" by somebody; or "lost": their leases have ended, and others may have them.
+    """
 
     session: str
     tokens: tuple[str, ...]
+    why: Literal["cancelled", "lost"] = "cancelled"
 
 
 class Settlement(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -171,10 +190,17 @@ class GetStats(Request[QueueStats], wire_name="agentbus.queue.GetStats"):
 
 
 class JobPage(Message, wire_name="agentbus.queue.JobPage"):
-    """Some jobs. Attributes: the jobs; where the next page begins, empty after the last."""
+    """Some jobs, for `for` and `len`. Attributes: they; where the next page begins, empty after the last."""
 
     jobs: tuple[JobStatus, ...]
     after: str = ""
+
+    def __iter__(self) -> Iterator[JobStatus]:
+        return iter(self.jobs)
+
+    def __len__(self) -> int:
+        """Count the jobs of this page."""
+        return len(self.jobs)
 
 
 class ListJobs(Request[JobPage], wire_name="agentbus.queue.ListJobs"):
@@ -247,13 +273,15 @@ class ScheduleStatus(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         schedule: what is put, and when.
-        next_in: seconds until its next tick.
+        next_in: seconds until its next tick; 0 if there is a problem.
         last: ISO time of its last tick; empty before the first.
+        problem: why it stands still, as the queue's host can't read it; empty if it does not.
     """
 
     schedule: Schedule
     next_in: float
     last: str = ""
+    problem: str = ""
 
 
 class PutSchedule(Request[ScheduleStatus], wire_name="agentbus.queue.PutSchedule"):

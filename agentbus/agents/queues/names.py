@@ -9,6 +9,9 @@ CAPABILITY = "agentbus.queue"
 """What every queue agent is found by."""
 
 
+ANY_QUEUE = Query(capability=CAPABILITY)
+
+
 def agent_name(queue: str) -> str:
     """Name the agent that hosts a queue.
 

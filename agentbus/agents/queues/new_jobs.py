@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from types import NoneType
 from typing import Any
 
 import msgspec
@@ -33,8 +34,13 @@ class JobOptions(msgspec.Struct, frozen=True, kw_only=True):
         """Refuse what makes no sense.
 
         Raises:
+            TypeError: an option has another type than it should.
             ValueError: see above.
         """
+        for name, (kinds, example) in _KINDS.items():
+            value = getattr(self, name)
+            if not isinstance(value, kinds) or isinstance(value, bool):
+                raise TypeError(f"{name}= of a job is {example}, not {value!r}")
         if not 0 <= self.delay < float("inf"):
             raise ValueError(f"a delay is seconds from now, not {self.delay}")
         for text in (self.unique, self.key, self.tenant):
@@ -45,6 +51,20 @@ class JobOptions(msgspec.Struct, frozen=True, kw_only=True):
         for limit in (self.soft_timeout, self.hard_timeout):
             if limit is not None and not limit > 0:
                 raise ValueError(f"a time limit is more than 0 seconds, not {limit}")
+
+
+_TEXT_OR_NONE = (str, NoneType)
+_SECONDS_OR_NONE = (int, float, NoneType)
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "priority": ((int,), "a whole number, higher goes first"),
+    "delay": ((int, float), "a number of seconds"),
+    "unique": (_TEXT_OR_NONE, "a text"),
+    "key": (_TEXT_OR_NONE, "a text"),
+    "tenant": ((str,), "a text"),
+    "max_attempts": ((int, NoneType), "a whole number"),
+    "soft_timeout": (_SECONDS_OR_NONE, "a number of seconds"),
+    "hard_timeout": (_SECONDS_OR_NONE, "a number of seconds"),
+}
 
 
 class Job(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from typing import Any
 
 from agentbus.agents.message import Message
 from agentbus.agents.queues.core.job import LeasedJob
-from agentbus.agents.queues.core.turn import Granted, Turn
+from agentbus.agents.queues.core.turn import Turn
 from agentbus.agents.queues.messages import Leased, Revoked
 from agentbus.agents.queues.stores.store import QueueStore
 from agentbus.errors import StoreError
@@ -22,7 +22,6 @@ MAX_LEASED_BYTES = 1 << 20
 
 Tell = Callable[[str, Message], object]
 Run = Callable[[Coroutine[Any, Any, None]], object]
-_News = tuple[dict[tuple[str, str], list[Granted]], dict[tuple[str, str], list[str]]]
 
 
 class Outbox:
@@ -42,7 +41,7 @@ class Outbox:
         self._epoch = epoch
         self._tell = tell
         self._run = run
-        self._news: deque[_News] = deque()
+        self._news: deque[Turn] = deque()
         self._reading = False
         self._closed = False
 
@@ -51,21 +50,19 @@ class Outbox:
         if not (turn.grants or turn.revoked):
             return
         if self._reading or turn.unread:
-            self._news.append((turn.grants, turn.revoked))
+            self._news.append(turn)
             if not self._reading:
                 self._reading = True
                 self._run(self._read_and_tell())
         else:
-            self._tell_all(turn.grants, turn.revoked, {})
+            self._tell_all(turn, {})
 
     async def _read_and_tell(self) -> None:
         while self._news:
-            grants, revoked = self._news.popleft()
-            bodies = await self.read(
-                [each for jobs in grants.values() for job in jobs for each in job.unread]
-            )
+            turn = self._news.popleft()
+            bodies = await self.read(turn.unread)
             if not self._closed:
-                self._tell_all(grants, revoked, bodies)
+                self._tell_all(turn, bodies)
         self._reading = False
 
     async def read(self, numbers: list[int]) -> dict[int, bytes]:
@@ -82,17 +79,17 @@ class Outbox:
         self._closed = True
         self._news.clear()
 
-    def _tell_all(
-        self,
-        grants: dict[tuple[str, str], list[Granted]],
-        revoked: dict[tuple[str, str], list[str]],
-        bodies: dict[int, bytes],
-    ) -> None:
-        for (worker, session), granted in grants.items():
+    def _tell_all(self, turn: Turn, bodies: dict[int, bytes]) -> None:
+        for (worker, session), granted in turn.grants.items():
             for jobs in _loads(each.filled(bodies) for each in granted):
                 self._tell(worker, Leased(session, self._epoch, jobs))
-        for (worker, session), tokens in revoked.items():
-            self._tell(worker, Revoked(session, tuple(tokens)))
+        for (worker, session), tokens in turn.revoked.items():
+            cancelled = tuple(token for token in tokens if token in turn.cancelled)
+            lost = tuple(token for token in tokens if token not in turn.cancelled)
+            if cancelled:
+                self._tell(worker, Revoked(session, cancelled, "cancelled"))
+            if lost:
+                self._tell(worker, Revoked(session, lost, "lost"))
 
 
 def _loads(jobs: Iterable[LeasedJob]) -> Iterable[tuple[LeasedJob, ...]]:

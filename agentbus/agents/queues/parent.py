@@ -33,11 +33,15 @@ class PlaceReport(msgspec.Struct, frozen=True):
         place: from 0.
         process: that runs there; None for none.
         report: the last that it has said; None for nothing so far.
+        over: jobs whose end the queue has taken note of, by the processes that were here before.
+        failed: attempts among them that failed.
     """
 
     place: int
     process: WorkerProcess | None
     report: ProcessReport | None
+    over: int = 0
+    failed: int = 0
 
 
 class WorkerParent:
@@ -71,6 +75,7 @@ class WorkerParent:
         self._count = processes
         self._view: dict[int, WorkerProcess] = {}
         self._reports: dict[int, tuple[str, ProcessReport]] = {}
+        self._before: dict[int, tuple[int, int]] = {}
         self._decode = msgspec.json.Decoder(ProcessReport).decode
         grace = jobs.drain_timeout + HAND_BACK_GRACE + LAST_WORDS + CLOSE_TIMEOUT
         rules = FleetRules(policy=policy, grace=grace, said=self._said, given_up=given_up)
@@ -87,9 +92,13 @@ class WorkerParent:
 
     def _said(self, place: int, line: bytes) -> None:
         try:
-            self._reports[place] = self._view[place].node, self._decode(line)
+            node, report = self._view[place].node, self._decode(line)
         except (msgspec.DecodeError, KeyError):
             return  # a line that was cut off by the end of the process
+        known, last = self._reports.get(place, ("", None))
+        if known != node and last is not None:
+            self._before[place] = _added(self._before.get(place, (0, 0)), last)
+        self._reports[place] = node, report
 
     @property
     def places(self) -> list[PlaceReport]:
@@ -99,8 +108,10 @@ class WorkerParent:
     def _place(self, place: int) -> PlaceReport:
         process = self._view.get(place)
         node, report = self._reports.get(place, ("", None))
-        known = process is not None and process.node == node
-        return PlaceReport(place, process, report if known else None)
+        before = self._before.get(place, (0, 0))
+        if report is None or (process is not None and process.node == node):
+            return PlaceReport(place, process, report, *before)
+        return PlaceReport(place, process, None, *_added(before, report))
 
     def reload(self) -> None:
         """Replace every process by one that loads the program anew; each drains first."""
@@ -119,6 +130,11 @@ class WorkerParent:
         except ActorStoppedError:
             return False
         return True
+
+
+def _added(before: tuple[int, int], report: ProcessReport) -> tuple[int, int]:
+    """Add what a process has done that is gone."""
+    return before[0] + report.worker.over, before[1] + report.worker.failed
 
 
 def _command(target: str, name: str, jobs: JobOptions) -> list[str]:

@@ -9,12 +9,15 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar
 
+import msgspec
+
 from agentbus.agents.agent import AsyncAgentActor, ChildLost
 from agentbus.agents.handlers import handles
 from agentbus.agents.message import Request
+from agentbus.agents.queues.absence import why_silent
 from agentbus.agents.queues.core.job import Effect
 from agentbus.agents.queues.fleet_plan import FleetPlan
-from agentbus.agents.queues.holding import HAND_BACK_GRACE, Ended, Kill, Lost, Order, Start, Stop
+from agentbus.agents.queues.holding import HAND_BACK_GRACE, Ended, Kill, Lost, Order, Start, Stop, Stuck
 from agentbus.agents.queues.host_line import HostLine
 from agentbus.agents.queues.messages import (
     Attached,
@@ -70,7 +73,7 @@ PASSING = (
 """What a host fails with that may be otherwise in a moment, there or at its successor."""
 
 
-class Broken(Exception):  # noqa: N818 -- from the puller to itself
+class Broken(Exception):
     """The puller has failed outside any message."""
 
 
@@ -167,14 +170,17 @@ class Puller(AsyncAgentActor):
     def report(self, _question: GetWorker) -> WorkerReport:
         """Say how the worker is."""
         core = self._core
+        attached = core.attached and (self._line.is_here or self.bus.joined)
         return WorkerReport(
             self._plan.queue,
             self._plan.slots,
             core.running,
             core.over,
             core.failed,
-            core.attached,
+            attached,
             core.draining,
+            core.stuck,
+            "" if attached else why_silent(self._plan.queue, self.bus.outlook()),
         )
 
     @handles
@@ -254,6 +260,8 @@ class Puller(AsyncAgentActor):
             self._carry_out(order, now)
         attach = core.attach(now)
         if attach is not None:
+            spent = self._replicas.spent()
+            attach = msgspec.structs.replace(attach, spent=spent) if spent else attach
             self._say(attach, self._attached, self._not_attached)
         while batch := core.take_settlements(now):
             self._say(Settle(tuple(batch)), partial(self._settled, batch), partial(core.not_settled, batch))
@@ -279,7 +287,7 @@ class Puller(AsyncAgentActor):
                 self._replicas.stop(order.token)
             case Kill():
                 self._replicas.kill(order.token)
-            case Lost() | Ended():
+            case Stuck() | Lost() | Ended():
                 self._handed_back += isinstance(order, Ended) and order.settlement.outcome == "release"
                 event = event_of(order, str(self.ref), self._plan.queue)
                 if event is not None:

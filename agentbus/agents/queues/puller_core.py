@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from itertools import count
 
 from agentbus.agents.queues.core.timers import Timers
-from agentbus.agents.queues.holding import Ended, Held, Kill, Lost, Order, Start, Stop, Why
+from agentbus.agents.queues.holding import Ended, Held, Kill, Lost, Order, Start, Stop, Stuck, Why
 from agentbus.agents.queues.messages import Attach, Attached, Leased, Progress, Revoked, Settlement
 from agentbus.agents.queues.unsettled import Unsettled, retry_delay
 
@@ -82,6 +82,11 @@ class PullerCore:
     def running(self) -> int:
         """How many handlers work on jobs that are ours."""
         return sum(1 for held in self._held.values() if held.working and held.open)
+
+    @property
+    def stuck(self) -> int:
+        """How many handlers go on that nothing can end: each keeps a slot."""
+        return sum(1 for held in self._held.values() if held.stuck)
 
     @property
     def attached(self) -> bool:
@@ -188,8 +193,9 @@ class PullerCore:
     def revoked(self, message: Revoked, now: float) -> None:
         """Stop jobs that somebody has cancelled, or whose leases are over."""
         if message.session == self._session:
+            stop = self._lose if message.why == "lost" else self._revoke
             for token in message.tokens:
-                self._revoke(token, now)
+                stop(token, now)
 
     def _revoke(self, token: str, now: float) -> None:
         held = self._held.get(token)
@@ -340,30 +346,33 @@ class PullerCore:
         job = held.job
         if held.waiting:
             self._release_waiting(held)
+        elif not held.open and held.killed is not None:
+            held.stuck = True
+            self._orders.append(Stuck(held.job))
         elif not held.open:
-            self._kill(held)
+            self._kill(held, now)
         elif job.hard_timeout is not None and now >= held.began + job.hard_timeout:
             self._stop(held, "hard", now)
             self._settle(held, held.timed_out(self._queue))
-            self._kill(held)
+            self._kill(held, now)
         elif job.soft_timeout is not None and not held.why and now >= held.began + job.soft_timeout:
             self._stop(held, "soft", now)
         elif self._drain_at is not None and now >= self._drain_at and not held.why:
             self._stop(held, "drain", now)
         else:
-            self._give_up(held)
+            self._give_up(held, now)
         self._let_go(held)
 
-    def _give_up(self, held: Held) -> None:
+    def _give_up(self, held: Held, now: float) -> None:
         """Wait no longer for a handler that was asked to end."""
         found = held.given_in(self._queue)
         if found is not None:
             self._settle(held, found)
-        self._kill(held)
+        self._kill(held, now)
 
-    def _kill(self, held: Held) -> None:
-        if not held.killed:
-            held.killed = True
+    def _kill(self, held: Held, now: float) -> None:
+        if held.killed is None:
+            held.killed = now
             self._orders.append(Kill(held.job.token))
 
     def take_orders(self) -> list[Order]:

@@ -14,8 +14,10 @@ class WorkerReport(Message, wire_name="agentbus.queue.WorkerReport"):
         running: handlers at work.
         over: attempts whose end the queue has taken note of.
         failed: those among them that failed.
-        attached: whether a host of the queue knows it.
+        attached: whether a host of the queue knows it and can be reached.
         draining: whether it takes no more jobs.
+        stuck: handlers that go on though their attempts are over, and that nothing can end.
+        missing: why no host knows it, in words; empty if one does.
     """
 
     queue: str
@@ -25,6 +27,8 @@ class WorkerReport(Message, wire_name="agentbus.queue.WorkerReport"):
     failed: int
     attached: bool
     draining: bool
+    stuck: int = 0
+    missing: str = ""
 
 
 class GetWorker(Request[WorkerReport], wire_name="agentbus.queue.GetWorker"):

@@ -90,9 +90,19 @@ class PutLine:
     # -- on the loop -----------------------------------------------------------------------------------------
 
     def _wake(self) -> None:
-        if not self._pumping and self._waiting:
+        if self._pumping:
+            return
+        while self._waiting and self._under_way < WINDOW and self._calls.known() is not None:
+            self._send_next()
+        if self._waiting:
             self._pumping = True
             self._loop.create_task(self._pump())
+
+    def _send_next(self) -> None:
+        batch = self._next_batch()
+        if batch:
+            self._under_way += 1
+            self._loop.create_task(self._send(batch))
 
     async def _pump(self) -> None:
         try:
@@ -102,11 +112,11 @@ class PutLine:
                 if self._under_way >= WINDOW:
                     self._has_room.clear()
                     await self._has_room.wait()
-                batch = self._next_batch()
-                if batch:
-                    self._under_way += 1
-                    self._loop.create_task(self._send(batch))
-        except AgentBusError as error:
+                self._send_next()
+        except asyncio.CancelledError:
+            self._fail_all(BusClosedError())
+            raise
+        except Exception as error:  # noqa: BLE001 -- whatever it is, nobody may wait for it for ever
             self._fail_all(error)
         finally:
             self._pumping = False
@@ -127,13 +137,18 @@ class PutLine:
                 batch.append(call)
         return batch
 
-    def _fail_all(self, error: AgentBusError) -> None:
+    def _fail_all(self, error: Exception) -> None:
         while self._waiting:
             self._waiting.popleft().future.try_set_exception(error)
 
     async def _send(self, batch: list[_Call]) -> None:
         try:
             await self._send_together(batch)
+        except asyncio.CancelledError:
+            _fail(batch, BusClosedError())
+            raise
+        except Exception as error:  # noqa: BLE001 -- as above
+            _fail(batch, error)
         finally:
             self._under_way -= 1
             self._has_room.set()
@@ -144,8 +159,7 @@ class PutLine:
             answer = await self._calls.answer(Put(tuple(job for call in batch for job in call.jobs)))
         except AgentBusError as error:
             if len(batch) == 1 or isinstance(error, BusClosedError):
-                for call in batch:
-                    call.future.try_set_exception(error)
+                _fail(batch, error)
                 return
             for call in batch:
                 await self._send_together([call])
@@ -153,6 +167,11 @@ class PutLine:
         ids = iter(answer.ids)
         for call in batch:
             call.future.try_set(tuple(next(ids) for _job in call.jobs))
+
+
+def _fail(calls: list[_Call], error: Exception) -> None:
+    for call in calls:
+        call.future.try_set_exception(error)
 
 
 _UNSENT = {"jobs": "jobs that wait to be put", "bytes": "bytes that wait to be put"}

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
 import msgspec
 
-from agentbus.agents.budgets.wire import account_of
+from agentbus.agents.budgets.account import BudgetAccount
+from agentbus.agents.budgets.wire import Spent, account_of
 from agentbus.agents.delivery import Body, Delivery
 from agentbus.agents.headers import Headers
 from agentbus.agents.hosted import Hosted, LocalAgent, ReplicaGroup
-from agentbus.agents.queues.attempt import Attempt, Desk, settlement_of
+from agentbus.agents.queues.attempt import Attempt, Desk, refusal_of
 from agentbus.agents.queues.core.job import LeasedJob
 from agentbus.agents.queues.messages import Settlement
 from agentbus.errors import AgentRestarted, AgentStopped, ProcessExitedError
@@ -34,6 +36,7 @@ class Replicas:
         self._sender = sender
         self._desk = desk
         self._asked: dict[str, tuple[Attempt, Future[Any]]] = {}
+        self._accounts: dict[str, BudgetAccount] = {}
 
     def begin(self, job: LeasedJob, slot: int, now: float) -> None:
         """Have the job handled."""
@@ -42,6 +45,8 @@ class Replicas:
         limits = [limit for limit in (job.soft_timeout, job.hard_timeout) if limit is not None]
         deadline = now + min(limits) if limits else None
         budget = None if job.budget is None else account_of(job.budget, now)
+        if budget is not None:
+            self._accounts[job.token] = budget
         headers = Headers(self._sender, deadline, budget=budget)
         body = Body(job.type, job.version, job.body)
         future = agent.ask(Delivery(agent, body, headers, attempt=attempt))
@@ -74,10 +79,20 @@ class Replicas:
     def forget(self, token: str) -> None:
         """Let go of an attempt whose handler has ended."""
         self._asked.pop(token, None)
+        self._accounts.pop(token, None)
+
+    def spent(self) -> dict[str, Spent]:
+        """Give what attempts have used up so far of their jobs' budgets, where that is anything, by token."""
+        so_far = {token: account.spent for token, account in self._accounts.items()}
+        told = {token: Spent(spent.tokens or 0, spent.money or Decimal(0)) for token, spent in so_far.items()}
+        return {token: spent for token, spent in told.items() if spent != _NOTHING}
 
     def slots_of(self, address: str, slots: int) -> list[int]:
         """Give the slots of one replica, of so many."""
         return [slot for slot in range(slots) if self._member(slot).address == address]
+
+
+_NOTHING = Spent()
 
 
 def _broken(attempt: Attempt, error: BaseException | None) -> Settlement:
@@ -89,5 +104,5 @@ def _broken(attempt: Attempt, error: BaseException | None) -> Settlement:
     gone = isinstance(error, AgentRestarted | AgentStopped | ProcessExitedError)
     if error is None or (gone and not attempt.begun):
         return Settlement(token, "release")
-    settlement = settlement_of(token, error)
+    settlement = refusal_of(token, error)
     return msgspec.structs.replace(settlement, retry_in=0.0) if gone else settlement

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -13,6 +13,7 @@ from agentbus.agents.handlers import decode_reply
 from agentbus.agents.message import Streaming
 from agentbus.agents.queues.calls import GONE, QueueCalls
 from agentbus.agents.queues.core.job import JobEnd, Value
+from agentbus.agents.queues.messages import Results
 from agentbus.agents.streams.stream import AgentStream
 from agentbus.errors import (
     ForkedError,
@@ -25,6 +26,7 @@ from agentbus.errors import (
     UndecodableMessageError,
 )
 from agentbus.runtime import Future
+from agentbus.runtime.reading import Readable
 
 Chunk = TypeVar("Chunk")
 T = TypeVar("T")
@@ -91,11 +93,11 @@ def _reason(cause: Exception | None) -> str:
     return str(cause)
 
 
-class QueueStream(Generic[Chunk, T]):
+class QueueStream(Readable, Generic[Chunk, T]):
     """What a queue tells from now on, for `for` and `async for`; it goes on with the host's successor.
 
-    What happened while there was no host, or before the successor heard of the reader, is not in it.
-    Closing it (`with`, `async with`), or dropping it, ends it. One consumer at a time.
+    What happened while there was no host, or before the successor heard of the reader, is not in it, unless
+    a subclass says so. Closing it (`with`, `async with`), or dropping it, ends it. One consumer at a time.
 
     Args:
         calls: finds the host.
@@ -136,51 +138,49 @@ class QueueStream(Generic[Chunk, T]):
         end = None if timeout is None else self._calls.now() + timeout
         while not self._closed:
             try:
-                return self._read(self._stream.get(self._left(end)).get(self._left(end)))
+                chunk = self._stream.get(self._left(end)).get(self._left(end))
             except GONE:
                 self._again()
+                continue
+            if self._is_news(chunk):
+                return self._read(chunk)
         raise StreamClosedError("it is closed")
 
     def _left(self, end: float | None) -> float | None:
         return None if end is None else max(0.0, end - self._calls.now())
 
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> T:
-        try:
-            return self.get()
-        except StreamClosedError:
-            raise StopIteration from None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exc_info: object) -> None:
-        self.close()
-
     # -- loops -----------------------------------------------------------------------------------------------
-
-    def __aiter__(self) -> Self:
-        return self
 
     async def __anext__(self) -> T:
         while not self._closed:
             try:
-                return self._read(await anext(await self._stream))
+                chunk = await anext(await self._stream)
             except GONE:
                 self._again()
+                continue
+            if self._is_news(chunk):
+                return self._read(chunk)
         raise StopAsyncIteration
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_exc_info: object) -> None:
-        self.close()
 
     def _again(self) -> None:
         if not self._closed:
             self._stream = self._calls.stream(self._message, again=True)
+
+    def _is_news(self, chunk: Chunk) -> bool:  # noqa: ARG002 -- `ResultStream` looks at it
+        """Whether a chunk is for who reads."""
+        return True
+
+
+class ResultStream(QueueStream[JobEnd, JobResult]):
+    """The ends of jobs from now on; it goes on with the host's successor where the last one ended.
+
+    What has been forgotten meanwhile, as it was too old or too much, ends it with a `ResultsLostError`.
+    """
+
+    def _is_news(self, chunk: JobEnd) -> bool:
+        """Note how far the reader is."""
+        self._message = Results(chunk.at)
+        return bool(chunk.job_id)
 
 
 def _cancel(opening: Future[AgentStream[Any]]) -> None:

@@ -110,13 +110,15 @@ def supervise(
         The exit code: 0 after a signal; 1 if the hub refuses us for good, or processes fail too often.
 
     Raises:
-        OSError: the health port is taken.
+        OSError: the health port is taken; no process was started.
         ValueError: there is nothing to watch.
     """
     signals = Signals()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signals.came)
     root = root_of(target) if watch else None
+    parents: list[WorkerParent] = []
+    server = None if health is None else HealthServer(health, lambda: _places(parents))
     bus = door.bus()
     bus.ended.add_done_callback(lambda _ended: signals.over.try_set(ENDED))
     bus.events.attach(lambda event: _tell(event, screen))
@@ -130,9 +132,9 @@ def supervise(
         name=name,
         given_up=lambda: None if watch else signals.over.try_set(GIVEN_UP),
     )
+    parents.append(parent)
     with ExitStack() as stack:
-        if health is not None:
-            server = HealthServer(health, lambda: parent.places)
+        if health is not None and server is not None:
             stack.callback(server.stop)
             screen.say(f"health on http://{health[0]}:{server.port}/readyz")
         if root is not None:
@@ -142,6 +144,11 @@ def supervise(
         reason = _until(signals.over, parent, screen)
         _end(parent, signals, screen)
     return _farewell(bus, reason, screen)
+
+
+def _places(parents: Sequence[WorkerParent]) -> list[PlaceReport]:
+    """Give how the places are; before they are there, none."""
+    return [place for parent in parents for place in parent.places]
 
 
 def _tell(event: BusEvent, screen: Screen) -> None:

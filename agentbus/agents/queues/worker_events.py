@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agentbus.agents.events import BusEvent
 from agentbus.agents.failures import Failure
-from agentbus.agents.queues.holding import Ended, Lost
+from agentbus.agents.queues.holding import Ended, Lost, Stuck
 
 
 class JobAttemptFailed(BusEvent, frozen=True):
@@ -45,6 +45,19 @@ class JobLeaseLost(BusEvent, frozen=True):
     attempt: int
 
 
+class JobHandlerStuck(BusEvent, frozen=True):
+    """A handler was told to end 10 s ago, its attempt is over, and it goes on: no thread can be ended.
+
+    Its worker takes one job less until it ends. With `process=True` its process would have been ended.
+    Attributes: as in `JobLeaseLost`.
+    """
+
+    address: str
+    queue: str
+    job_id: str
+    attempt: int
+
+
 class JobHandedBack(BusEvent, frozen=True):
     """A job goes back to its queue, as its worker ends. Attributes: as in `JobLeaseLost`."""
 
@@ -74,17 +87,19 @@ class QueueOutOfReach(BusEvent, frozen=True):
     queue: str
 
 
-def event_of(order: Ended | Lost, address: str, queue: str) -> BusEvent | None:
-    """Give what is reported of the end of an attempt; None where all went well.
+def event_of(order: Ended | Lost | Stuck, address: str, queue: str) -> BusEvent | None:
+    """Give what is reported of an attempt; None where all went well.
 
     Args:
-        order: the end.
+        order: its end, or that it has none.
         address: of the worker.
         queue: name of the queue.
     """
     job = order.job
     if isinstance(order, Lost):
         return JobLeaseLost(address, queue, job.id, job.attempt)
+    if isinstance(order, Stuck):
+        return JobHandlerStuck(address, queue, job.id, job.attempt)
     settlement = order.settlement
     if settlement.outcome == "release":
         return JobHandedBack(address, queue, job.id, job.attempt)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 from contextlib import suppress
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
 from agentbus.errors import (
     AgentRestarted,
@@ -18,6 +18,7 @@ from agentbus.errors import (
 from agentbus.runtime import Future
 from agentbus.runtime.cell_context import CellContext
 from agentbus.runtime.inlet import Inlet
+from agentbus.runtime.reading import Readable
 
 T = TypeVar("T")
 
@@ -51,7 +52,7 @@ _ENDINGS: tuple[tuple[type[BaseException], StreamStatus], ...] = (
 )
 
 
-class AgentStream(Generic[T]):
+class AgentStream(Readable, Generic[T]):
     """Chunks in order, then the end: `StopIteration`, or the error after all that arrived before it.
 
     Closing it (`with`, `async with`), cancelling a task that waits for its next chunk, or dropping the last
@@ -139,25 +140,7 @@ class AgentStream(Generic[T]):
             raise
         return chunk
 
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> T:
-        try:
-            return self.get()
-        except StreamClosedError:
-            raise StopIteration from None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exc_info: object) -> None:
-        self.cancel()
-
     # -- loops -----------------------------------------------------------------------------------------------
-
-    def __aiter__(self) -> Self:
-        return self
 
     async def __anext__(self) -> T:
         try:
@@ -172,12 +155,6 @@ class AgentStream(Generic[T]):
 
     async def aclose(self) -> None:
         """Do as `cancel`, for `contextlib.aclosing`."""
-        self.cancel()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_exc_info: object) -> None:
         self.cancel()
 
     # -- the end ---------------------------------------------------------------------------------------------

@@ -37,7 +37,13 @@ ModelUrl = Annotated[
     ),
 ]
 Model = Annotated[
-    str, typer.Option("--model", envvar="OPENAI_MODEL", metavar="NAME", help="[default: the first listed]")
+    str,
+    typer.Option(
+        "--model",
+        envvar="OPENAI_MODEL",
+        metavar="NAME",
+        help="Which of its models. [default: the first listed]",
+    ),
 ]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentbus.cli import console
+from agentbus.cli.help import Command, Group
 from agentbus.cli.joining import Door, as_node, find_queue, joined, queue_names
 from agentbus.cli.signals import terminated_like_ctrl_c
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from agentbus.agents.queues.core.job import JobStatus
     from agentbus.agents.queues.handle import Queue
 
-jobs = typer.Typer(no_args_is_help=True, help="Follow jobs.")
+jobs = typer.Typer(cls=Group, no_args_is_help=True, help="Follow jobs.")
 
 NEW_QUEUES_EVERY = 1.0
 """Seconds between two looks for queues that were not there before."""
@@ -24,7 +25,9 @@ NEW_QUEUES_EVERY = 1.0
 
 def tail(
     door: Door,
-    names: Annotated[list[str] | None, typer.Argument(metavar="[QUEUE]…", show_default=False)] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="QUEUE", help="Their names.", show_default=False)
+    ] = None,
     *,
     count: Annotated[int, typer.Option("--count", "-n", min=0, help="End after that many; 0: never.")] = 0,
 ) -> None:
@@ -38,7 +41,7 @@ def tail(
         return  # the way to end it
 
 
-jobs.command("tail")(as_node(tail))
+jobs.command("tail", cls=Command)(as_node(tail))
 
 
 @jobs.callback()

@@ -12,12 +12,12 @@ from msgspec import Struct
 
 from agentbus.cli import console
 from agentbus.cli.exits import misused
-from agentbus.cli.help import Command
+from agentbus.cli.help import Command, Group
 from agentbus.cli.options import Json
 from agentbus.hub.core.config import AppId
 from agentbus.hub.server.keys import new_publishable_key, new_secret_pair
 
-keys = typer.Typer(no_args_is_help=True, help="Make keys, and a hub.toml that holds them.")
+keys = typer.Typer(cls=Group, no_args_is_help=True, help="Make keys, and a hub.toml that holds them.")
 
 _APP = """\
 [[apps]]

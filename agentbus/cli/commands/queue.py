@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from agentbus.cli import console
+from agentbus.cli.commands.queue_host import host
 from agentbus.cli.commands.queue_put import put
 from agentbus.cli.commands.queue_stats import list_queues, stats
 from agentbus.cli.exits import failed, misused
+from agentbus.cli.help import Command, Group
 from agentbus.cli.joining import Door, QueueName, as_node, find_queue, joined
 from agentbus.errors import NoSuchJobError
 
@@ -18,11 +20,11 @@ if TYPE_CHECKING:
     from agentbus.agents.queues.core.job import JobStatus, Value
     from agentbus.agents.queues.handle import Queue
 
-queue = typer.Typer(no_args_is_help=True, help="Look at queues, and steer them.")
+queue = typer.Typer(cls=Group, no_args_is_help=True, help="Host queues, look at them, and steer them.")
 
 PAGE = 500
 
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[JOB]…", show_default=False)]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="JOB", help="Ids of jobs.", show_default=False)]
 
 
 class State(StrEnum):
@@ -40,7 +42,12 @@ class State(StrEnum):
 
 
 StateOption = Annotated[
-    State | None, typer.Option("--state", help="Those in this state; dead: failed or rejected.")
+    State | None,
+    typer.Option(
+        "--state",
+        metavar="STATE",
+        help="queued, delayed, leased, waiting, done, failed, rejected, cancelled; dead: failed or rejected.",
+    ),
 ]
 
 
@@ -185,12 +192,13 @@ def _set_paused(door: Door, name: str, action: Literal["pause", "resume"]) -> No
         console.say(f"{name} is {'paused' if action == 'pause' else 'open'}; {waiting} jobs wait")
 
 
-queue.command("ls")(as_node(list_queues))
-queue.command("stats")(as_node(stats))
-queue.command("peek")(as_node(peek))
-queue.command("put")(as_node(put))
-queue.command("retry")(as_node(retry))
-queue.command("drop")(as_node(drop))
-queue.command("cancel")(as_node(cancel))
-queue.command("pause")(as_node(pause))
-queue.command("resume")(as_node(resume))
+queue.command("host", cls=Command)(as_node(host, leave_out=("timeout", "json")))
+queue.command("ls", cls=Command)(as_node(list_queues))
+queue.command("stats", cls=Command)(as_node(stats))
+queue.command("peek", cls=Command)(as_node(peek))
+queue.command("put", cls=Command)(as_node(put))
+queue.command("retry", cls=Command)(as_node(retry))
+queue.command("drop", cls=Command)(as_node(drop))
+queue.command("cancel", cls=Command)(as_node(cancel))
+queue.command("pause", cls=Command)(as_node(pause))
+queue.command("resume", cls=Command)(as_node(resume))

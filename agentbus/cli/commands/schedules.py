@@ -8,9 +8,10 @@ import typer
 
 from agentbus.cli import console
 from agentbus.cli.exits import failed
+from agentbus.cli.help import Command, Group
 from agentbus.cli.joining import Door, QueueName, as_node, find_queue, joined
 
-schedules = typer.Typer(no_args_is_help=True, help="Look at the schedules that queues keep.")
+schedules = typer.Typer(cls=Group, no_args_is_help=True, help="Look at the schedules that queues keep.")
 
 
 def list_schedules(door: Door, name: QueueName) -> None:
@@ -31,7 +32,7 @@ def list_schedules(door: Door, name: QueueName) -> None:
 def drop(
     door: Door,
     name: QueueName,
-    schedule: Annotated[str, typer.Argument(metavar="SCHEDULE", show_default=False)],
+    schedule: Annotated[str, typer.Argument(metavar="SCHEDULE", help="Which of them.", show_default=False)],
 ) -> None:
     """Forget a schedule; jobs that it has put stay."""
     with joined(door) as bus:
@@ -45,5 +46,5 @@ def drop(
         console.say(f"{name} keeps {schedule} no more")
 
 
-schedules.command("ls")(as_node(list_schedules))
-schedules.command("drop")(as_node(drop))
+schedules.command("ls", cls=Command)(as_node(list_schedules))
+schedules.command("drop", cls=Command)(as_node(drop))

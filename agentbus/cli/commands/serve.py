@@ -43,7 +43,9 @@ class LogFormat(StrEnum):
 
 def serve(
     *,
-    host: Annotated[str | None, typer.Option("--host", metavar="HOST", help="[default: 127.0.0.1]")] = None,
+    host: Annotated[
+        str | None, typer.Option("--host", metavar="HOST", help="Where to listen. [default: 127.0.0.1]")
+    ] = None,
     port: Annotated[
         int | None,
         typer.Option("--port", min=0, max=65535, metavar="PORT", help="0 picks a free one. [default: 7700]"),
@@ -77,8 +79,12 @@ def serve(
         int | None,
         typer.Option("--workers", min=1, max=256, metavar="N", help="Processes on the port. [default: 1]"),
     ] = None,
-    log_level: Annotated[LogLevel | None, typer.Option("--log-level", help="[default: info]")] = None,
-    log_format: Annotated[LogFormat | None, typer.Option("--log-format", help="[default: text]")] = None,
+    log_level: Annotated[
+        LogLevel | None, typer.Option("--log-level", help="From which up. [default: info]")
+    ] = None,
+    log_format: Annotated[
+        LogFormat | None, typer.Option("--log-format", help="Of log lines. [default: text]")
+    ] = None,
 ) -> None:
     """Run a hub until Ctrl-C or SIGTERM; a second signal ends it at once. SIGHUP reads the file again."""
     from agentbus.hub.server.reload import Source

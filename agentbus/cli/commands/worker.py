@@ -10,7 +10,7 @@ import typer
 from msgspec import Struct
 
 from agentbus.cli import console
-from agentbus.cli.exits import failed, misused
+from agentbus.cli.exits import misused
 from agentbus.cli.options import (
     DEFAULT_URL,
     Access,
@@ -92,6 +92,10 @@ def worker(
     wanted = access(url, key, token)
     sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: the class is the caller's own
     if queue is not None:
+        if replicas > 1:
+            raise misused(
+                "--replicas is for an agent's mailbox; with --queue say --concurrency or --processes"
+            )
         from agentbus.agents.queues.serving import JobOptions
 
         jobs = JobOptions(
@@ -178,7 +182,7 @@ def _work_for_queue(door: Door, jobs: JobOptions, fleet: Fleet) -> int:
     except (ValueError, ImportError, TypeError) as error:
         raise misused(f"{target}: {error}") from None
     except OSError as error:
-        raise failed(f"the health port {fleet.health}: {error.strerror or error}") from None
+        raise misused(f"the health port {fleet.health}: {error.strerror or error}") from None
     finally:
         screen.close()
 

@@ -101,8 +101,9 @@ class SessionHandler:
         if session is not None:
             shell.execute(shell.hub.receive(session, payload, now))
 
-    def on_binary(self, size: int) -> None:  # noqa: ARG002 -- what it holds makes no difference
+    def on_binary(self, size: int) -> None:
         """Give the core a binary frame, which is never right."""
+        del size  # what it holds makes no difference
         if self._session is not None:
             self._shell.execute(self._shell.hub.receive_binary(self._session, self._shell.now()))
 
@@ -115,8 +116,9 @@ class SessionHandler:
             self._leave()
         self._shell.rearm()
 
-    def on_closed(self, code: int, reason: str) -> None:  # noqa: ARG002 -- the core's verdict is its own
+    def on_closed(self, code: int, reason: str) -> None:
         """Tell the core that the connection is gone."""
+        del reason  # the verdict of the core is its own
         connection, self._connection = self._connection, None
         self._leave()
         if connection is not None:

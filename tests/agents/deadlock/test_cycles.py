@@ -11,7 +11,7 @@ import pytest
 from agentbus.agents import AgentActor, AsyncAgentActor, Bus, Message, Request, handles
 from agentbus.errors import AgentError, AskTimeoutError, DeadlockError
 from agentbus.runtime import MailboxOptions, virtual_sleep
-from tests.agents.cluster import Cluster, simulate
+from tests.agents.cluster import Cluster, post_of, simulate
 
 
 class Go(Request[str]):
@@ -188,7 +188,7 @@ def test_no_wait_is_taken_for_one_of_another_agent() -> None:
         bus.ref(second).pause()
         asked = bus.ref(first).ask(Go(path=(second,)))
         await virtual_sleep(1)
-        waits, told = bus._post.waits, list[str]()  # pyright: ignore[reportPrivateUsage]
+        waits, told = post_of(bus).waits, list[str]()
         (number,) = waits._waits  # pyright: ignore[reportPrivateUsage] -- as a process of an agent's may count, too
         waits.watch("another", number, lambda: told.append("another"))
         waits.watch("first", number, lambda: told.append("first"))
@@ -314,8 +314,8 @@ def test_a_cancelled_or_late_ask_ends_the_suspicion() -> None:
         with pytest.raises((DeadlockError, AskTimeoutError)):
             await bus.ref(first).ask(Go(path=(first,)), timeout=0.5)
         await virtual_sleep(5)
-        assert len(bus._post.waits) == 0  # pyright: ignore[reportPrivateUsage] -- nothing may be left behind
-        assert len(bus._detector) == 0  # pyright: ignore[reportPrivateUsage]
+        assert len(post_of(bus).waits) == 0, "nothing may be left behind"
+        assert len(bus._detector) == 0  # pyright: ignore[reportPrivateUsage] -- likewise
 
     simulate(scenario)
 
@@ -346,7 +346,7 @@ def test_a_hundred_thousand_legal_asks_are_left_alone() -> None:
         planner = bus.spawn(Planner, specialists, name="planner")
         answers = await asyncio.gather(*(_quietly(planner.ask(Go(how=str(n)))) for n in range(4)))
         assert answers == ["0", "1", "2", "3"]
-        assert len(bus._post.waits) == 0  # pyright: ignore[reportPrivateUsage]
+        assert len(post_of(bus).waits) == 0
 
     simulate(scenario)
 

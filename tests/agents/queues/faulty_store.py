@@ -18,6 +18,7 @@ class FaultyStore:
         error: what writes and reads fail with; None for none.
         open_error: what the next `open` fails with.
         closed: whether its host has let go of it.
+        died_with: who is said to have had its claim and died with it.
     """
 
     def __init__(self) -> None:
@@ -29,8 +30,12 @@ class FaultyStore:
         self.error: Exception | None = None
         self.open_error: Exception | None = None
         self.closed = False
+        self.died_with = ""
 
     text = "faulty://"
+
+    def claim(self, owner: str) -> Future[str]:
+        return Future.completed(self.died_with)
 
     def open(self, owner: str) -> Future[Opened]:
         if self.open_error is not None:

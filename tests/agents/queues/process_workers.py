@@ -69,6 +69,12 @@ class Hang(Message, wire_name="process_workers.Hang"):
     pipe: str
 
 
+class Grow(Request[int], wire_name="process_workers.Grow"):
+    """Hold so many bytes from now on."""
+
+    size: int
+
+
 class Work(Request[int], wire_name="process_workers.Work"):
     """Work so long, then note job and process in a file; a handler that is cancelled notes nothing."""
 
@@ -81,6 +87,11 @@ class CommandWorker(AgentActor):
 
     @handles
     def who(self, _message: WhoAmI) -> int:
+        return os.getpid()
+
+    @handles
+    def grow(self, message: Grow) -> int:
+        self.ballast = b"x" * message.size
         return os.getpid()
 
     @handles

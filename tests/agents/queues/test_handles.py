@@ -298,9 +298,23 @@ def test_a_job_s_budget_comes_out_of_that_of_the_handler_that_puts_it() -> None:
 def test_options_that_make_no_sense_are_refused_at_once() -> None:
     async def scenario(cluster: Cluster) -> None:
         queue = (await _hosted(cluster)).queue("tasks")
-        wrong: list[dict[str, Any]] = [{"delay": -1}, {"max_attempts": 0}, {"soft_timeout": 0}]
-        for options in wrong:
-            with pytest.raises(ValueError):  # noqa: PT011 -- each has a text of its own
+        wrong: list[tuple[dict[str, Any], str]] = [
+            ({"delay": -1}, "seconds from now"),
+            ({"max_attempts": 0}, "at least one attempt"),
+            ({"soft_timeout": 0}, "more than 0 seconds"),
+        ]
+        for options, problem in wrong:
+            with pytest.raises(ValueError, match=problem):
+                queue.put(Note("x"), **options)
+        kinds: list[dict[str, Any]] = [
+            {"priority": "high"},
+            {"delay": "5"},
+            {"unique": 7},
+            {"max_attempts": True},
+        ]
+        for options in kinds:
+            (name,) = options
+            with pytest.raises(TypeError, match=f"{name}= of a job is .*, not {options[name]!r}"):
                 queue.put(Note("x"), **options)
         with pytest.raises(TypeError):
             queue.put(Note("x"), no_such_option=1)

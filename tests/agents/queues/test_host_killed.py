@@ -9,7 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agentbus import AgentActor, AsyncAgentActor, Bus, JobRef, Request, handles
+from agentbus import AgentActor, AsyncAgentActor, Bus, DeathReason, JobRef, NodeDead, Request, handles
 from agentbus.runtime import Future
 from tests.agents.queues.workers import Double
 
@@ -26,8 +26,8 @@ class Doubler(AsyncAgentActor):
 
 
 @contextmanager
-def hosted(bus: Bus, path: Path, node: str) -> Generator[None]:
-    """Host the queue in a process that is killed in the end; its parent certifies that."""
+def hosted(bus: Bus, path: Path, node: str, *, certified: bool = True) -> Generator[None]:
+    """Host the queue in a process that is killed in the end; its parent certifies that, or nobody does."""
     env = {**os.environ, **bus.credentials_env()}
     command = [sys.executable, str(SCRIPT), str(path), node]
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
@@ -37,7 +37,8 @@ def hosted(bus: Bus, path: Path, node: str) -> Generator[None]:
             yield
         finally:
             process.kill()
-    bus.certify_exit(node)
+    if certified:
+        bus.certify_exit(node)
 
 
 def test_a_host_that_is_killed_loses_no_job_and_acks_none_twice(tmp_path: Path) -> None:
@@ -57,6 +58,21 @@ def test_a_host_that_is_killed_loses_no_job_and_acks_none_twice(tmp_path: Path) 
             stats = queue.stats().get(timeout=WAIT)
             assert (stats.done, stats.dead, stats.queued, stats.leased) == (len(refs), 0, 0, 0)
             assert stats.epoch == KILLS + 1
+
+
+def test_a_host_that_was_killed_is_followed_at_once_by_one_of_another_name(tmp_path: Path) -> None:
+    """Its store's lock proves the death: neither who puts nor the worker waits for 20 s of silence."""
+    with Bus(listen="127.0.0.1:0") as bus:
+        deaths: Future[NodeDead] = Future()
+        bus.events.attach(lambda event: deaths.try_set(event) if isinstance(event, NodeDead) else None)
+        queue = bus.queue("tasks")
+        bus.spawn(Doubler, queue="tasks")
+        with hosted(bus, tmp_path / "queue.db", "first", certified=False):
+            assert queue.put(Double(1)).get(timeout=WAIT).result().get(timeout=WAIT) == 2
+        with hosted(bus, tmp_path / "queue.db", "second"):
+            assert queue.put(Double(2)).get(timeout=WAIT).result().get(timeout=WAIT) == 4
+            dead = deaths.get(timeout=0)
+            assert (dead.node, dead.reason) == ("first", DeathReason.EXITED)
 
 
 class PutOne(Request[str], wire_name="queue_tests.PutOne"):

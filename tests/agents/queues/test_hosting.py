@@ -6,14 +6,23 @@ import pytest
 
 from agentbus import AsyncAgentActor, Bus, handles
 from agentbus.agents.events import AgentFailure, NodeDead, QueueHostEnded
-from agentbus.agents.queues.messages import GetStats
-from agentbus.agents.queues.names import agent_name, query_for
+from agentbus.agents.queues.core.job import QueueStats
+from agentbus.agents.queues.core.options import QueueOptions
+from agentbus.agents.queues.messages import Attach, GetStats
+from agentbus.agents.queues.names import CAPABILITY, agent_name, query_for
 from agentbus.errors import (
+    AgentBusError,
+    AgentFailed,
+    AgentRestarted,
     AgentStopped,
+    BodyTooLargeError,
     BusClosedError,
     InvalidNameError,
+    MailboxFullError,
     NotTrustedError,
+    OutcomeUnknownError,
     QueueFencedError,
+    QueueOptionsError,
     QueueTakenError,
     StoreError,
 )
@@ -347,5 +356,140 @@ def test_names_and_stores_that_make_no_sense_are_refused_at_once() -> None:
         bus.queue("")
     with pytest.raises(InvalidNameError):
         bus.queue("x" * 100)
-    with pytest.raises(ValueError, match="memory:// or sqlite"):
-        bus.queue("tasks", store="redis://localhost")
+    for url in (
+        "redis://localhost/secret",
+        "postgres://me:secret@host/db?password=secret",
+        "secret",
+        "sqlite:///",
+    ):
+        with pytest.raises(ValueError, match="memory:// or sqlite") as caught:
+            bus.queue("tasks", store=url)
+        assert "secret" not in str(caught.value)
+    with pytest.raises(ValueError, match="no parameters") as caught:
+        bus.queue("tasks", store="sqlite:///jobs.db?key=secret")
+    assert "secret" not in str(caught.value)
+
+
+# -- what is asked of another host, and what workers say -----------------------------------------------------
+
+
+class Moody(AsyncAgentActor):
+    """Stands for another node's host, which answers as the test says."""
+
+    capabilities = (CAPABILITY,)
+
+    def __init__(self, errors: list[Exception]) -> None:
+        self.errors = errors
+
+    @handles(raises=(AgentBusError,))
+    async def stats(self, _message: GetStats) -> QueueStats:
+        if self.errors:
+            raise self.errors.pop(0)
+        return QueueStats("tasks")
+
+
+@pytest.mark.parametrize("error", [AgentFailed("ZeroDivisionError"), AgentRestarted("just now")])
+def test_a_host_whose_agent_has_just_failed_is_one_all_the_same(error: Exception) -> None:
+    async def scenario(cluster: Cluster) -> None:
+        one, two = await cluster.join("one", "two")
+        one.spawn(Moody, [error], name="queue.tasks", metadata={"queue": "tasks", "epoch": 1})
+        await cluster.until(lambda: bool(two.find(capability=CAPABILITY)))
+        with pytest.raises(QueueTakenError):
+            await two.queue("tasks", store="memory://").ready
+
+    simulate(scenario)
+
+
+@pytest.mark.parametrize("error", [MailboxFullError(10), OutcomeUnknownError("lost")])
+def test_an_answer_that_says_nothing_of_a_host_is_asked_for_again_after_a_pause(error: Exception) -> None:
+    async def scenario(cluster: Cluster) -> None:
+        one, two = await cluster.join("one", "two")
+        errors = [error] * 20
+        one.spawn(Moody, errors, name="queue.tasks", metadata={"queue": "tasks", "epoch": 1})
+        await cluster.until(lambda: bool(two.find(capability=CAPABILITY)))
+        began = cluster.loop.time()
+        queue = two.queue("tasks", store="memory://")
+        with pytest.raises(QueueTakenError):
+            await queue.ready
+        assert cluster.loop.time() - began >= 20 * 0.5
+        assert errors == []
+
+    simulate(scenario)
+
+
+def test_a_worker_whose_address_is_none_is_refused_and_the_queue_goes_on() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        one, two = await cluster.join("one", "two")
+        queue = one.queue("tasks", store="memory://")
+        ref = await queue.put(Double(1))
+        for address in ("a/b/c/d", "", "x" * 1000, "\x00"):
+            with pytest.raises(AgentFailed, match="not a valid"):
+                await two.ref("one/queue.tasks").ask(Attach(address, "s", 10))
+        await serve(Hand(two, "one"), lambda message: message.number, 1)
+        assert await ref.result() == 1
+        assert not cluster.seen("one", AgentFailure)
+
+    simulate(scenario)
+
+
+def test_no_lease_runs_out_before_a_host_has_joined_its_bus() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        (bus,) = await cluster.join("one")
+        assert bus.joined
+        cluster.network.cut("one")
+        with cluster.network.refusing("one"):
+            await cluster.until(lambda: not bus.joined)
+            store = FaultyStore()
+            queue = bus.queue("tasks", store=store, options=QueueOptions(lease=30.0))
+            ref = await queue.put(Double(1))
+            hand = Hand(bus, "one")
+            await hand.attach(1)
+            job = await hand.leased.get()
+            await virtual_sleep(200)
+            assert (await hand.ack(job, 1)).refused == ()
+        assert await ref.result() == 1
+
+    simulate(scenario)
+
+
+def test_options_that_a_hosted_queue_has_not_are_refused() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        (bus,) = await cluster.join("one")
+        options = QueueOptions(max_attempts=2)
+        queue = bus.queue("tasks", store="memory://", options=options)
+        bus.queue("tasks", store="memory://", options=QueueOptions(max_attempts=2))
+        bus.queue("tasks", store="memory://")
+        with pytest.raises(QueueOptionsError) as caught:
+            bus.queue("tasks", store="memory://", options=QueueOptions(max_attempts=3))
+        assert caught.value.option == "max_attempts"
+        await queue.close()
+        await bus.queue("tasks", store="memory://", options=QueueOptions(max_attempts=3)).ready
+
+    simulate(scenario)
+
+
+def test_a_host_that_was_overtaken_does_not_wait_for_a_batch_that_nobody_writes() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        (bus,) = await cluster.join("one")
+        store = FaultyStore()
+        queue = bus.queue("tasks", store=store)
+        await queue.ready
+        store.fence()
+        began = cluster.loop.time()
+        queue.put(Double(1))
+        with pytest.raises(QueueFencedError):
+            await queue.ended
+        assert cluster.loop.time() - began < 1
+
+    simulate(scenario)
+
+
+def test_a_job_of_this_node_that_no_other_could_be_told_is_refused() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        (bus,) = await cluster.join("one")
+        queue = bus.queue("tasks", store="memory://")
+        with pytest.raises(BodyTooLargeError):
+            await queue.put(Note("x" * (8 << 20)))
+        assert await queue.put(Note("x" * (7 << 20)))
+
+    simulate(scenario)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
 import msgspec
 
+from agentbus.agents.address import Address
 from agentbus.agents.delivery import Body, Delivery
 from agentbus.agents.headers import Headers
 from agentbus.agents.processes.child import Child
-from agentbus.agents.processes.frames import EffectKept, KeepEffect
+from agentbus.agents.processes.frames import MAX_ENVELOPE_BYTES, EffectKept, KeepEffect
 from agentbus.agents.queues.attempt import Attempt
 from agentbus.agents.queues.core.job import Effect, LeasedJob
 from agentbus.agents.queues.job_process import JobProcess
@@ -22,6 +24,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.kept: Future[None] = Future()
+        self.over: list[tuple[str, Settlement | None]] = []
 
     def progress(self, token: str, done: float | None, note: str) -> None:
         pass
@@ -30,7 +33,7 @@ class Desk:
         return self.kept
 
     def ended(self, token: str, settlement: Settlement | None) -> None:
-        pass
+        self.over.append((token, settlement))
 
     def broke(self, token: str, settlement: Settlement) -> None:
         pass
@@ -43,6 +46,9 @@ class Process:
         self.told: list[object] = []
         self.loop = self
 
+    def number(self) -> int:
+        return 2
+
     def post(self, frame: object) -> None:
         self.told.append(frame)
 
@@ -53,13 +59,19 @@ class Process:
 class Agent(JobProcess):
     """The parent's side, between two processes of its agent."""
 
-    def __init__(self, desk: Desk, process: Process) -> None:
-        lease = LeasedJob("j", "t", "T", 1, msgspec.Raw(b"{}"), 1, "k", 60.0)
-        body = Body("T", 1, msgspec.Raw(b"{}"))
+    def __init__(self, desk: Desk, process: Process, body: bytes = b"{}") -> None:
+        lease = LeasedJob("j", "t", "T", 1, msgspec.Raw(body), 1, "k", 60.0)
         attempt = Attempt(lease, "q", desk)
         self._cell = cast("Any", process)
-        self._deliveries = {1: Delivery(cast("Any", None), body, Headers(None), attempt=attempt)}
+        self._address = Address("n", "n", "a")
+        self.delivery = Delivery(
+            cast("Any", None), Body("T", 1, msgspec.Raw(body)), Headers(None), attempt=attempt
+        )
+        self._deliveries = {1: self.delivery}
         self.lives_in(process)
+
+    def loses_its_process(self) -> None:
+        self._child = None
 
     def lives_in(self, process: Process) -> None:
         self._child = cast("Child", process)
@@ -82,3 +94,21 @@ def test_an_effect_that_a_dead_process_has_asked_for_is_not_told_to_the_next() -
     agent.lives_in(alive)
     desk.kept.set(None)
     assert (dead.told, alive.told) == ([], [])
+
+
+def test_a_job_that_comes_while_the_process_is_being_replaced_is_handed_back() -> None:
+    desk = Desk()
+    agent = Agent(desk, Process())
+    agent.loses_its_process()
+    asyncio.run(agent.on_message(agent.delivery))
+    assert desk.over == [("t", Settlement("t", "release"))]
+
+
+def test_a_job_that_its_process_could_not_be_told_is_a_dead_letter_at_once() -> None:
+    desk = Desk()
+    agent = Agent(desk, Process(), body=b'"' + b"x" * MAX_ENVELOPE_BYTES + b'"')
+    asyncio.run(agent.on_message(agent.delivery))
+    ((token, settlement),) = desk.over
+    assert settlement is not None
+    assert settlement.failure is not None
+    assert (token, settlement.outcome, settlement.failure.kind) == ("t", "reject", "BodyTooLargeError")

@@ -84,6 +84,20 @@ class Desk:
         return [(each.token, each.outcome) for each in self.core.take_settlements(self.now)]
 
 
+def test_what_was_lost_is_lost_and_what_was_cancelled_is_settled_as_that() -> None:
+    desk = Desk()
+    desk.join()
+    desk.lease("a", "b")
+    desk.core.revoked(Revoked("s", ("a",), "lost"), desk.now)
+    desk.core.revoked(Revoked("s", ("b",), "cancelled"), desk.now)
+    orders = desk.look()
+    assert [order.job.token for order in orders if isinstance(order, Lost)] == ["a"]
+    assert [order.token for order in orders if isinstance(order, Stop)] == ["a", "b"]
+    desk.end("a", None)
+    desk.end("b", None)
+    assert desk.settlements() == [("b", "cancel")]
+
+
 # -- attaching ----------------------------------------------------------------------------------------------
 
 

@@ -107,6 +107,12 @@ def test_totals_add_up_what_the_processes_say() -> None:
     )
 
 
+def test_what_was_done_by_a_process_that_is_gone_still_counts() -> None:
+    gone = PlaceReport(0, None, None, over=5, failed=2)
+    fresh = PlaceReport(1, WorkerProcess(1, 101, "n1"), report(over=1), over=7, failed=1)
+    assert (totals_of([gone, fresh]).over, totals_of([gone, fresh]).failed) == (13, 4)
+
+
 def test_probes_are_answered_over_http() -> None:
     server = HealthServer(("127.0.0.1", 0), lambda: [place(0, report(over=3))])
     try:

@@ -9,13 +9,15 @@ import msgspec
 import pytest
 
 from agentbus.agents.bus import Bus
-from agentbus.agents.events import AgentFailure, AgentRestarting, AgentStalled
+from agentbus.agents.events import AgentFailure, AgentProgress, AgentRestarting, AgentStalled
 from agentbus.agents.queues.core.job import Effect, LeasedJob
+from agentbus.agents.queues.holding import KILL_GRACE
 from agentbus.agents.queues.messages import Leased, Revoked, Settlement
 from agentbus.agents.queues.puller_messages import DrainWorker, GetWorker
 from agentbus.agents.queues.worker_events import (
     JobAttemptFailed,
     JobHandedBack,
+    JobHandlerStuck,
     JobLeaseLost,
     QueueAttached,
     QueueOutOfReach,
@@ -30,6 +32,7 @@ from tests.agents.queues.worker_agents import (
     Child,
     Double,
     Hold,
+    Mark,
     Nap,
     SyncWorker,
     Trouble,
@@ -127,14 +130,14 @@ def test_an_exception_is_the_failure_of_the_job_and_not_of_the_agent() -> None:
     simulate(scenario)
 
 
-def test_a_message_that_a_worker_does_not_know_fails_and_leaves_it_alone() -> None:
+def test_a_message_that_a_worker_does_not_know_is_a_dead_letter_and_leaves_it_alone() -> None:
     async def scenario(cluster: Cluster) -> None:
         scene = await Scene.set(cluster)
         scene.book.add(Unknown())
         scene.book.add(Double(4))
         scene.work()
         unknown, known = await scene.settled(2)
-        assert (unknown.outcome, known.outcome) == ("fail", "ack")
+        assert (unknown.outcome, known.outcome) == ("reject", "ack"), "no further attempt would help"
         assert unknown.failure is not None
         assert unknown.failure.kind == "UnhandledMessageError"
 
@@ -356,6 +359,7 @@ def test_an_effect_that_was_begun_is_in_doubt_until_the_handler_says_what_to_do(
         doubt, done = await scene.settled(2)
         assert doubt.failure is not None
         assert doubt.failure.kind == "EffectInDoubtError"
+        assert doubt.outcome == "reject", "it is in doubt in every further attempt, too"
         assert done.outcome == "ack"
         assert scene.log == ["charged in doubt"]
 
@@ -497,5 +501,54 @@ def test_a_job_that_is_revoked_before_its_handler_begins_leaves_its_slot_and_no_
         gc.collect()
         token = scene.put(Double(1))
         assert [each.token for each in await scene.settled(1)] == [token]
+
+    simulate(scenario)
+
+
+def test_a_note_of_half_characters_is_progress_like_any_other() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        scene = await Scene.set(cluster)
+        scene.book.add(Mark("file !"))
+        scene.work()
+        (settlement,) = await scene.settled(1)
+        assert settlement.outcome == "ack"
+        notes = [each.note for attach in scene.book.attached for each in attach.progress]
+        assert notes == ["file ?"]
+        assert cluster.seen("there", AgentProgress)[0].note == "file ?"
+        assert not cluster.seen("there", AgentFailure)
+
+    simulate(scenario)
+
+
+def test_a_handler_that_nothing_can_end_is_told_of_and_counted_until_it_ends() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        scene = await Scene.set(cluster)
+        scene.book.add(Hold(stubborn=60.0), hard_timeout=5.0)
+        worker = scene.work(concurrency=1)
+        await virtual_sleep(5.0 + KILL_GRACE - 1)
+        assert not cluster.seen("there", JobHandlerStuck)
+        await virtual_sleep(2.0)
+        assert cluster.seen("there", JobHandlerStuck) == [JobHandlerStuck("default/there/w", "q", "job-1", 1)]
+        assert (await worker.ask(GetWorker())).stuck == 1
+        await virtual_sleep(60.0)
+        assert (await worker.ask(GetWorker())).stuck == 0
+        assert len(cluster.seen("there", JobHandlerStuck)) == 1
+
+    simulate(scenario)
+
+
+def test_a_worker_without_a_hub_says_that_it_is_not_attached_unless_its_queue_is_here() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        scene = await Scene.set(cluster)
+        away = scene.work()
+        here = scene.here.spawn(Worker, [], queue="q", name="near")
+        await cluster.until(lambda: len(scene.book.workers) == 2)
+        await virtual_sleep(1.0)
+        assert (await away.ask(GetWorker())).attached
+        cluster.network.cut()
+        with cluster.network.refusing("here"), cluster.network.refusing("there"):
+            await virtual_sleep(1.0)
+            assert not (await away.ask(GetWorker())).attached
+            assert (await here.ask(GetWorker())).attached
 
     simulate(scenario)

@@ -47,12 +47,15 @@ class Payer(AsyncAgentActor):
 
 class Spend(Request[int], wire_name="queues.Spend"):
     tokens: int
+    hang: bool = False
 
 
 class Spender(AsyncAgentActor):
     @handles
     async def spend(self, message: Spend) -> int | None:
         self.budget.spend(tokens=message.tokens)
+        if message.hang and self.job.attempt == 1:
+            await asyncio.Event().wait()
         if self.job.attempt == 1:
             raise ValueError("the first attempt fails, and has cost what it has cost")
         return self.budget.left.tokens
@@ -136,6 +139,22 @@ def test_attempts_of_a_job_share_its_budget() -> None:
         job = await money.put(Spend(30), budget=Budget(tokens=100))
         assert await job.result() == 40
         del queue
+
+    simulate(scenario)
+
+
+def test_what_a_worker_has_said_of_an_attempts_spending_counts_when_it_dies() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        here, there = await cluster.join("here", "there")
+        money = here.queue("money", store="memory://")
+        await money.ready
+        there.spawn(Spender, queue="money", name="s")
+        job = await money.put(Spend(30, hang=True), budget=Budget(tokens=100))
+        await virtual_sleep(25.0)  # more than a third of a lease
+        cluster.network.cut("there")
+        here.certify_exit("there")
+        here.spawn(Spender, queue="money", name="s")
+        assert await job.result() == 40
 
     simulate(scenario)
 

@@ -38,6 +38,12 @@ class Hold(Message, wire_name="workers.Hold"):
     stubborn: float = 0.0
 
 
+class Mark(Message, wire_name="workers.Mark"):
+    """Say how it goes."""
+
+    note: str
+
+
 class Charge(Request[dict[str, int]], wire_name="workers.Charge"):
     """Do something once; fail before or after its result is recorded."""
 
@@ -96,6 +102,11 @@ class Worker(AsyncAgentActor):
             await virtual_sleep(message.stubborn)
             self.log.append("gave in")
         return "held"
+
+    @handles
+    async def mark(self, message: Mark) -> None:
+        self.progress(f"{message.note[:-1]}\udc80")
+        await virtual_sleep(2.0)
 
     @handles
     async def charge(self, message: Charge) -> Any:

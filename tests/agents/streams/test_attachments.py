@@ -258,9 +258,10 @@ def test_a_reply_can_be_streamed_while_the_request_still_is() -> None:
 
 def test_what_can_t_be_attached_is_refused_at_once() -> None:
     async def scenario(_cluster: Cluster, ref: AgentRef, _log: list[str]) -> None:
+        nonsense: Any
         for nonsense in ("text", 5):
             with pytest.raises(TypeError, match="attach="):
-                ref.ask(Total(), attach=nonsense)  # pyright: ignore[reportArgumentType, reportCallIssue]
+                ref.ask(Total(), attach=nonsense)
         with pytest.raises(AgentFailed, match="without attach="):
             await ref.ask(Total())
 

@@ -142,7 +142,7 @@ def test_a_node_that_sends_more_than_it_was_granted_is_not_listened_to() -> None
         stream = here.ref("there/agent").stream(Forever(), credit=2)
         await cluster.until(lambda: stream.received == 2)
         parts = cluster.parts(there)
-        (serving,) = parts.streams._served.values()  # pyright: ignore[reportPrivateUsage]
+        (serving,) = parts.streams._served.values()  # pyright: ignore[reportPrivateUsage] -- nobody else knows
         forged = Envelope("", Kind.CHUNK, correlation=serving.number, body=encode_body([1, 2, 3]))
         parts.streams.post(serving.stamp, forged)
         await cluster.until(lambda: stream.status is StreamStatus.FAILED)

@@ -111,7 +111,10 @@ def test_a_queue_that_nobody_hosts_is_1_and_those_that_are_there_are_named(
 ) -> None:
     code, out, err = command("queue", "stats", "taks")
     assert (code, out) == (1, "")
-    assert err == f"agentbus: nobody hosts a queue 'taks' in namespace 'cli'; there are: {tasks.name}\n"
+    assert err == (
+        "agentbus: nobody hosts a queue 'taks' in namespace 'cli'; "
+        f"is {tasks.name!r} meant? There are: {tasks.name}\n"
+    )
 
 
 def test_peek_shows_messages_and_reasons_and_tracebacks(bus: Bus, tasks: Queue, command: Run) -> None:

@@ -71,7 +71,7 @@ def mistake(text: str, environment: Mapping[str, str] | None = None) -> HubConfi
 def test_everything_that_the_page_lists_can_be_said() -> None:
     settings = parse(FULL)
     assert settings.server == ServerSettings(
-        host="0.0.0.0",  # noqa: S104 -- read, not bound
+        host="0.0.0.0",
         port=0,
         shutdown_grace=2.0,
         trusted_proxies=("10.0.0.1", "fd00::1"),

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agentbus.agents.budgets.wire import Spent
 from agentbus.agents.failures import Failure, describe
 from agentbus.agents.queues.core.book import Book
 from agentbus.agents.queues.core.ending import Ending
@@ -21,7 +20,6 @@ from agentbus.agents.queues.core.job import NewJob
 from agentbus.agents.queues.core.leases import Leases
 from agentbus.agents.queues.core.record import MAX_TRACEBACK, Job
 from agentbus.agents.queues.core.retries import retry_delay
-from agentbus.agents.queues.core.shares import less
 from agentbus.agents.queues.messages import Settlement
 from agentbus.errors import LeaseLostError
 from agentbus.runtime.supervision import RandomSource
@@ -72,11 +70,12 @@ class Attempts:
             counts = job is not None and self._is_again(job, settlement)
             self._leases.refused += not counts
             return counts
+        held = self._leases.held.get(job.number)
+        if held is not None and settlement.spent is not None:
+            held.spent = settlement.spent
         self._leases.let_go(job)
         details = job.more()
         details.settled, details.outcome = settlement.token, settlement.outcome
-        if settlement.spent is not None:
-            self._spend(job, settlement.spent)
         self._outcomes[settlement.outcome](job, settlement, at)
         return True
 
@@ -91,11 +90,6 @@ class Attempts:
         if details is None or details.settled != settlement.token:
             return False
         return details.outcome == settlement.outcome
-
-    def _spend(self, job: Job, spent: Spent) -> None:
-        details = job.more()
-        if details.budget is not None:
-            details.budget = less(details.budget, spent)
 
     def _ack(self, job: Job, settlement: Settlement, at: float) -> None:
         refusal = self._put_along(settlement.jobs, at) if settlement.jobs else None

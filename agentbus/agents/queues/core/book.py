@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterator
+
+import msgspec
 
 from agentbus.agents.queues.core.bodies import RecentBodies
 from agentbus.agents.queues.core.changes import Changes
@@ -13,6 +16,9 @@ from agentbus.agents.queues.core.ready import ReadyQueue
 from agentbus.agents.queues.core.record import DEAD, LIVE, STATES, Job, State
 from agentbus.agents.queues.core.timers import Timers
 from agentbus.errors import NoSuchJobError
+
+FORGOTTEN_NOTE = "forgotten"
+"""See `Book.forgotten`."""
 
 
 class Book:
@@ -40,6 +46,9 @@ class Book:
         changes: what is to be stored.
         recent: bodies that need not be read.
         last: the highest number so far.
+        ended: jobs that are over, in the order in which they ended.
+        last_end: when the last one did.
+        forgotten: when the last of those ended that were forgotten as too old or too many; 0 if none was.
     """
 
     def __init__(self, name: str, options: QueueOptions) -> None:
@@ -59,6 +68,9 @@ class Book:
         self.changes = Changes()
         self.recent = RecentBodies()
         self.last = 0
+        self.ended: dict[int, None] = {}
+        self.last_end = 0.0
+        self.forgotten = 0.0
 
     @property
     def live(self) -> int:
@@ -103,6 +115,7 @@ class Book:
         self.jobs[job.number] = job
         self.ids[job.id] = job
         self.last = max(self.last, job.number)
+        self.last_end = max(self.last_end, job.ended)
         self.bytes += job.size
         if job.parent:
             self.steps.setdefault(job.parent, []).append(job.number)
@@ -155,7 +168,9 @@ class Book:
             del self.unique[job.unique]
         if body is not None:
             self._replace(job, body)
-        job.state, job.ended, job.lease = state, at, None
+        self.last_end = max(at, math.nextafter(self.last_end, math.inf))
+        self.ended[job.number] = None
+        job.state, job.ended, job.lease = state, self.last_end, None
         self._index(job, at)
         self.touch(job)
 
@@ -171,6 +186,7 @@ class Book:
         """Take a job that is over out of where it waits to be forgotten, to be moved back."""
         self.dead.pop(job.number, None)
         self.results.pop(job.number, None)
+        self.ended.pop(job.number, None)
         job.ended = 0.0
         if job.unique is not None:
             self.unique.setdefault(job.unique, job.number)
@@ -238,6 +254,7 @@ class Book:
         self.bytes -= job.size
         self.dead.pop(job.number, None)
         self.results.pop(job.number, None)
+        self.ended.pop(job.number, None)
         self.recent.drop(job.number)
         self.changes.erase(job.number)
 
@@ -247,6 +264,13 @@ class Book:
             first = self.jobs[next(iter(self.results))]
             if len(self.results) <= self.options.max_results and first.ended + self.options.result_ttl > at:
                 break
-            self.forget(self.root(first))
+            self._forget_end(first)
         while len(self.dead) > self.options.max_dead:
-            self.forget(self.root(self.jobs[next(iter(self.dead))]))
+            self._forget_end(self.jobs[next(iter(self.dead))])
+
+    def _forget_end(self, job: Job) -> None:
+        """Forget a job, or the flow that it belongs to, and remember that a reader of ends may lack it."""
+        root = self.root(job)
+        self.forgotten = max(self.forgotten, root.ended)
+        self.changes.notes[FORGOTTEN_NOTE] = msgspec.json.encode(self.forgotten)
+        self.forget(root)

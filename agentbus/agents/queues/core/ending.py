@@ -51,7 +51,7 @@ class Ending:
     def cancel(self, job: Job, at: float) -> None:
         """End a job as cancelled, leased or not; its steps are over."""
         if job.lease is not None:
-            token, details = self._leases.revoke(job), job.more()
+            token, details = self._leases.revoke(job, cancelled=True), job.more()
             details.settled, details.outcome = token, "cancel"
         self.die(job, "cancelled", at, None)
 
@@ -74,5 +74,35 @@ class Ending:
         if job.state == "done" and details is not None:
             raw = msgspec.Raw(b"null" if body is None else body)
             value = Value(details.result_type, details.result_version, raw)
-            return JobEnd(job.id, job.state, value, None, job.attempts)
-        return JobEnd(job.id, job.state, None, None if details is None else details.failure, job.attempts)
+            return JobEnd(job.id, job.state, value, None, job.attempts, job.ended)
+        failure = None if details is None else details.failure
+        return JobEnd(job.id, job.state, None, failure, job.attempts, job.ended)
+
+    # -- for streams that go on ------------------------------------------------------------------------------
+
+    @property
+    def last(self) -> float:
+        """When the last end was; 0 without any."""
+        return self._book.last_end
+
+    @property
+    def forgotten(self) -> float:
+        """When the last of those ends was that were forgotten as too old or too many."""
+        return self._book.forgotten
+
+    def between(self, after: float, until: float) -> list[int]:
+        """Give the numbers of the jobs that ended between two times, the second included, in their order."""
+        jobs, numbers = self._book.jobs, list[int]()
+        for number in reversed(self._book.ended):
+            at = jobs[number].ended
+            if at <= after:
+                break
+            if at <= until:
+                numbers.append(number)
+        numbers.reverse()
+        return numbers
+
+    def of(self, number: int) -> Ended | None:
+        """Give how a job has ended; None if it was forgotten, or is not over any more."""
+        job = self._book.jobs.get(number)
+        return None if job is None else self.end_of(job)

@@ -85,9 +85,25 @@ class Fleet:
         self._workers.pop(address, None)
 
     def silent_since(self, time: float) -> Worker | None:
-        """Give a worker of whom there was no sign since; None if there is none."""
-        first = next(iter(self._workers.values()), None)
-        return first if first is not None and first.seen <= time else None
+        """Give a worker without jobs of whom there was no sign since; None if there is none.
+
+        One that has jobs keeps its place while their leases last, so that they count when it is back, but it
+        gets no more until then.
+        """
+        for worker in self._workers.values():
+            if worker.seen > time:
+                return None
+            if not worker.held:
+                return worker
+            worker.capacity = 0
+        return None
+
+    def touch(self, address: str, now: float) -> None:
+        """Take a sign of a worker that says nothing of its capacity."""
+        worker = self._workers.get(address)
+        if worker is not None:
+            worker.seen = now
+            self._workers.move_to_end(address)
 
     def see_all(self, now: float) -> None:
         """Count all as seen: time stood still."""

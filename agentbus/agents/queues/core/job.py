@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -12,6 +12,9 @@ from agentbus.agents.failures import Failure
 JobState = Literal["queued", "delayed", "leased", "waiting", "done", "failed", "rejected", "cancelled"]
 """`waiting` is a flow whose steps are under way; the last four are ends, and those that failed or
 were rejected are the dead-letter queue."""
+
+LISTED: tuple[str, ...] = (*get_args(JobState), "dead")
+"""By what jobs can be listed: their states, and `dead` for all of the dead-letter queue."""
 
 FlowKind = Literal["", "chain", "group", "map"]
 
@@ -173,6 +176,7 @@ class JobEnd(msgspec.Struct, frozen=True, omit_defaults=True):
         value: what it has given, if it is done.
         failure: why not.
         attempts: how many it took.
+        at: the queue's time of it, which no two ends have in common: a stream of ends goes on behind it.
     """
 
     job_id: str
@@ -180,6 +184,7 @@ class JobEnd(msgspec.Struct, frozen=True, omit_defaults=True):
     value: Value | None = None
     failure: Failure | None = None
     attempts: int = 0
+    at: float = 0.0
 
 
 class QueueStats(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -11,10 +11,12 @@ from collections.abc import Callable
 
 import msgspec
 
+from agentbus.agents.budgets.wire import Spent
 from agentbus.agents.queues.core.book import Book
 from agentbus.agents.queues.core.fleet import Fleet, Worker
 from agentbus.agents.queues.core.job import LeasedJob, Value
 from agentbus.agents.queues.core.record import Details, Job, Lease
+from agentbus.agents.queues.core.shares import less
 from agentbus.agents.queues.core.turn import UNREAD, Granted
 
 _NONE = Details()
@@ -29,15 +31,17 @@ class Held:
         ends: monotonic time at which the lease ends.
         done: how much of it is done, 0 to 1, as its handler has said.
         note: what its handler has said.
+        spent: what the attempt has used up of the job's budget, as far as its worker has said.
     """
 
-    __slots__ = ("done", "ends", "job", "note")
+    __slots__ = ("done", "ends", "job", "note", "spent")
 
     def __init__(self, job: Job, ends: float) -> None:
         self.job = job
         self.ends = ends
         self.done: float | None = None
         self.note = ""
+        self.spent: Spent | None = None
 
 
 class Leases:
@@ -53,6 +57,7 @@ class Leases:
         fleet: the workers.
         grants: since they were last taken, by address and session.
         revoked: tokens, likewise.
+        cancelled: those among them whose jobs somebody has cancelled; of the others the lease has ended.
         refused: settlements and renewals without a valid lease.
         unheard: numbers of jobs that the last host leased, by worker, until that says which of them it has.
     """
@@ -66,6 +71,7 @@ class Leases:
         self.fleet = Fleet()
         self.grants: dict[tuple[str, str], list[Granted]] = {}
         self.revoked: dict[tuple[str, str], list[str]] = {}
+        self.cancelled: set[str] = set()
         self.refused = 0
         self.unheard: dict[str, list[int]] = {}
 
@@ -154,22 +160,26 @@ class Leases:
         return held.job if held is not None and held.ends <= now else None
 
     def let_go(self, job: Job) -> str:
-        """End a lease: its token is not valid any more; gives the token."""
+        """End a lease: its token is not valid any more, and its spending is the job's; gives the token."""
         lease = job.lease
         if lease is None:
             return ""
         job.lease = None
-        self.held.pop(job.number, None)
+        held, details = self.held.pop(job.number, None), job.details
+        if held is not None and held.spent is not None and details is not None and details.budget is not None:
+            details.budget = less(details.budget, held.spent)
         worker = self.fleet.get(lease.worker)
         if worker is not None and worker.session == lease.session:
             worker.held.discard(job.number)
             self.fleet.offer(worker)
         return lease.token
 
-    def revoke(self, job: Job) -> str:
-        """End a lease and tell its worker; gives the token."""
+    def revoke(self, job: Job, *, cancelled: bool = False) -> str:
+        """End a lease and tell its worker why; gives the token."""
         lease = job.lease
         token = self.let_go(job)
         if lease is not None:
             self.revoked.setdefault((lease.worker, lease.session), []).append(token)
+            if cancelled:
+                self.cancelled.add(token)
         return token

@@ -8,7 +8,7 @@ from agentbus.agents.queues.core.book import Book
 from agentbus.agents.queues.core.flows import Flows
 from agentbus.agents.queues.core.job import NewJob
 from agentbus.agents.queues.core.record import Details, Job
-from agentbus.errors import QueueFullError
+from agentbus.errors import BodyTooLargeError, QueueFullError
 
 MAX_DEPTH = 50
 """Flows within flows."""
@@ -40,6 +40,7 @@ class Putting:
 
         Raises:
             QueueFullError: they are too many; none was taken.
+            BodyTooLargeError: one is larger than a worker could be told; none was taken.
         """
         jobs = tuple(jobs)
         self._check_room([new for new in jobs if new.id not in self._book.ids], beyond=beyond)
@@ -61,11 +62,11 @@ class Putting:
     def _measure(self, new: NewJob) -> tuple[int, int]:
         """Count a job with all its steps, and the bytes of their messages."""
         if not new.steps:
-            return 1, _size(new)
+            return 1, self._fitting(new)
         count, size, level, depth = 0, 0, [new], 0
         while level:
             count += len(level)
-            size += sum(map(_size, level))
+            size += sum(map(self._fitting, level))
             depth += 1
             if count > self._book.options.max_steps:
                 raise QueueFullError(self._book.name, "jobs of one flow", self._book.options.max_steps)
@@ -73,6 +74,14 @@ class Putting:
                 raise QueueFullError(self._book.name, "levels of flows", MAX_DEPTH)
             level = [step for each in level for step in each.steps]
         return count, size
+
+    def _fitting(self, new: NewJob) -> int:
+        """Count the bytes of a job's message, which has to go into one to its worker."""
+        size, cap = _size(new), self._book.options.max_job_bytes
+        told = size + text_bytes(new.id, new.type, new.tenant, new.key)
+        if told > cap:
+            raise BodyTooLargeError(told, cap)
+        return size
 
     def _put(self, new: NewJob, at: float) -> str:
         if new.id in self._book.ids:
@@ -113,6 +122,11 @@ class Putting:
         self._book.enter(job, at)
         self._book.touch(job)
         self.count += 1
+
+
+def text_bytes(*texts: str | None) -> int:
+    """Give the bytes of texts in JSON, at most."""
+    return sum(6 * len(text) for text in texts if text)
 
 
 def _size(new: NewJob) -> int:

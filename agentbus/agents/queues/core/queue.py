@@ -14,12 +14,12 @@ from agentbus.agents.queues.core.clock import QueueClock
 from agentbus.agents.queues.core.effects import add_effect
 from agentbus.agents.queues.core.ending import Ending
 from agentbus.agents.queues.core.flows import Flows
-from agentbus.agents.queues.core.job import Effect, JobStatus, NewJob, QueueStats
+from agentbus.agents.queues.core.job import LISTED, Effect, JobStatus, NewJob, QueueStats
 from agentbus.agents.queues.core.leases import Leases
-from agentbus.agents.queues.core.opening import restore
+from agentbus.agents.queues.core.matching import Matching
+from agentbus.agents.queues.core.opening import restoring
 from agentbus.agents.queues.core.options import QueueOptions
 from agentbus.agents.queues.core.putting import Putting
-from agentbus.agents.queues.core.rate import TokenBucket
 from agentbus.agents.queues.core.schedules import NextTick, Schedules
 from agentbus.agents.queues.core.steering import PAUSED_NOTE, Steering
 from agentbus.agents.queues.core.turn import Ended, Stored, Turn
@@ -34,7 +34,7 @@ from agentbus.agents.queues.messages import (
     Settlement,
 )
 from agentbus.agents.queues.stores.store import Opened
-from agentbus.errors import LeaseLostError, QueueFullError
+from agentbus.errors import BodyTooLargeError, LeaseLostError, NoSuchJobStateError, QueueFullError
 from agentbus.runtime.supervision import RandomSource
 
 MAX_IDLE = 60.0
@@ -60,12 +60,16 @@ class QueueCore:
         now: monotonic seconds.
         wall: seconds since 1970.
         next_tick: the calendar of schedules.
+        at_once: take over what the store holds before this returns; else `restoring` has to be exhausted
+            before anything else is done.
 
     Attributes:
         name: see above.
         options: see above.
         epoch: of the host's claim.
         watched: whether turns say what has changed in which job.
+        ends: how jobs have ended.
+        restoring: takes over what the store holds, a slice of it with each `next`.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class QueueCore:
         now: float,
         wall: float,
         next_tick: NextTick = next_tick,
+        at_once: bool = True,
     ) -> None:
         self.name = name
         self.options = options
@@ -87,18 +92,22 @@ class QueueCore:
         self._noted = self._clock.at(now)
         self._book = Book(name, options)
         self._leases = Leases(self._book, new_token)
-        self._ending = Ending(self._book, self._leases)
+        self._ending = self.ends = Ending(self._book, self._leases)
         self._flows = Flows(self._book, self._ending)
         self._putting = Putting(self._book, self._flows)
         self._steering = Steering(self._book, self._flows, paused=PAUSED_NOTE in opened.notes)
         self._attempts = Attempts(self._book, self._leases, self._ending, self._put_along, random)
         self._schedules = Schedules(self._book, self._putting, next_tick, opened.notes, wall)
         self._views = Views(self._book, self._leases)
-        self._bucket = None if options.rate is None else TokenBucket(options.rate, options.rate_period, now)
+        at, notes = self._noted, opened.notes
+        self._matching = Matching(self._book, self._leases, self._ending, self._steering, notes, now, at)
         self._ticked, self._ticked_wall = now, wall
         self._stood = False
         self.watched = False
-        restore(opened, self._book, self._leases, self._flows, now, self._clock.at(now))
+        self.restoring = restoring(opened, self._book, self._leases, self._flows, now, at)
+        if at_once:
+            for _slice in self.restoring:
+                pass
 
     # -- who puts jobs ---------------------------------------------------------------------------------------
 
@@ -107,6 +116,7 @@ class QueueCore:
 
         Raises:
             QueueFullError: they are too many.
+            BodyTooLargeError: one is too large.
         """
         return self._putting.put(jobs, self._clock.at(now))
 
@@ -121,7 +131,7 @@ class QueueCore:
     def _put_along(self, jobs: tuple[NewJob, ...], at: float) -> Failure | None:
         try:
             self._putting.put(jobs, at, beyond=True)
-        except QueueFullError as error:
+        except (BodyTooLargeError, QueueFullError) as error:
             return describe(error)
         return None
 
@@ -142,6 +152,10 @@ class QueueCore:
             held = self._leases.find(progress.token)
             if held is not None:
                 held.done, held.note = progress.done, progress.note
+        for token, spent in attach.spent.items():
+            held = self._leases.find(token)
+            if held is not None:
+                held.spent = spent
         attached = self._renew(attach, now)
         if attach.worker in self._leases.unheard:
             self._take_back_unheard(attach, self._clock.at(now))
@@ -194,6 +208,8 @@ class QueueCore:
             raise LeaseLostError(self.name, "" if job is None else job.id)
         add_effect(self._book, held.job, effect)
         self._leases.renew(held, now)
+        if held.job.lease is not None:
+            self._leases.fleet.touch(held.job.lease.worker, now)
 
     def worker_gone(self, worker: str, session: str | None, now: float) -> None:
         """Redeliver at once what a worker had that is certainly dead.
@@ -249,8 +265,9 @@ class QueueCore:
             due = min(due, self._clock.when(delayed))
         if len(self._leases.fleet) or self._leases.held:
             due = min(due, now + self.options.tick)
-        if self._bucket is not None and self._may_begin and self._leases.fleet.has_free:
-            due = min(due, now + self._bucket.wait(now))
+        wait = self._matching.wait(now)
+        if wait is not None:
+            due = min(due, now + wait)
         scheduled = self._schedules.next_due()
         if scheduled is not None:
             ahead = scheduled - self._ticked_wall
@@ -274,18 +291,25 @@ class QueueCore:
         """List the schedules by name."""
         return self._schedules.statuses(wall)
 
+    @property
+    def held_up(self) -> dict[str, str]:
+        """The names of schedules whose jobs wait for room in the queue, and why."""
+        return self._schedules.held_up
+
     # -- turns -----------------------------------------------------------------------------------------------
 
     def take(self, now: float) -> Turn | None:
         """Give jobs to workers, and give what the turn has brought; None if that is nothing."""
-        self._match(now)
+        self._matching.match(now, self._clock.at(now))
         book, leases, ended, gather = self._book, self._leases, self._ending.ended, self._flows.gather
         if not (book.changes or leases.grants or leases.revoked or ended or gather):
             return None
         self._note_clock(now)
         changed = self._changed(now) if self.watched else []
-        turn = Turn(book.changes.take(book.jobs), leases.grants, leases.revoked, ended, changed, gather)
-        leases.grants, leases.revoked, self._ending.ended, self._flows.gather = {}, {}, [], {}
+        batch, revoked = book.changes.take(book.jobs), leases.revoked
+        turn = Turn(batch, leases.grants, revoked, ended, changed, gather, leases.cancelled)
+        leases.grants, leases.revoked, leases.cancelled = {}, {}, set()
+        self._ending.ended, self._flows.gather = [], {}
         return turn
 
     def _changed(self, now: float) -> list[JobStatus]:
@@ -301,25 +325,6 @@ class QueueCore:
             now: monotonic seconds.
         """
         self._flows.gathered(flow, bodies, self._clock.at(now))
-
-    @property
-    def _may_begin(self) -> bool:
-        """Whether a job would begin if there was a worker, and the rate allowed it."""
-        most = self.options.concurrency
-        room = most is None or len(self._leases.held) < most
-        return room and len(self._book.ready) > 0 and not self._steering.paused
-
-    def _match(self, now: float) -> None:
-        while self._may_begin:
-            if self._bucket is not None and self._bucket.wait(now):
-                return
-            worker = self._leases.fleet.next_free()
-            job = None if worker is None else self._book.begin()
-            if worker is None or job is None:
-                return
-            if self._bucket is not None:
-                self._bucket.take(now)
-            self._leases.grant(job, worker, now)
 
     def _note_clock(self, now: float) -> None:
         at = self._clock.at(now)
@@ -350,7 +355,13 @@ class QueueCore:
         return self._views.body(self._book.find(job_id))
 
     def page(self, wanted: ListJobs, now: float) -> JobPage:
-        """List some jobs."""
+        """List some jobs.
+
+        Raises:
+            NoSuchJobStateError: no job is ever in that state.
+        """
+        if wanted.state and wanted.state not in LISTED:
+            raise NoSuchJobStateError(self.name, wanted.state, LISTED)
         at = self._clock.at(now)
         statuses, after = self._views.page(wanted.state, wanted.limit, wanted.after, now, at)
         return JobPage(tuple(statuses), after)

@@ -23,6 +23,15 @@ class TokenBucket:
         self._per_second = rate / period
         self._last = now
 
+    @property
+    def tokens(self) -> float:
+        """How many may begin now, parts of one included."""
+        return self._tokens
+
+    def resume(self, tokens: float, elapsed: float) -> None:
+        """Go on with what a bucket held so many seconds ago."""
+        self._tokens = min(self._cap, max(0.0, tokens) + elapsed * self._per_second)
+
     def wait(self, now: float) -> float:
         """Give seconds until one may begin; 0 if one may now."""
         self._fill(now)

@@ -10,6 +10,8 @@ A tick is missed when nobody looked for `GRACE` seconds after it. Of several tha
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -18,7 +20,9 @@ import msgspec
 from agentbus.agents.queues.core.book import Book
 from agentbus.agents.queues.core.putting import Putting
 from agentbus.agents.queues.messages import Schedule, ScheduleStatus
-from agentbus.errors import QueueFullError, ScheduleError
+from agentbus.errors import BodyTooLargeError, QueueFullError, ScheduleError
+
+_log = logging.getLogger("agentbus.agents")
 
 GRACE = 60.0
 """Seconds after which a tick that was not put counts as missed."""
@@ -45,13 +49,20 @@ class ScheduleNote(msgspec.Struct, frozen=True):
 
 
 class _Kept:
-    """A schedule. Attributes: its note; when it is due next."""
+    """A schedule. Attributes: its note; when it is due next; what keeps it from being due ever again."""
 
-    __slots__ = ("due", "note")
+    __slots__ = ("due", "note", "problem")
 
     def __init__(self, note: ScheduleNote, due: float) -> None:
         self.note = note
         self.due = due
+        self.problem = ""
+
+    def stand_still(self, error: ScheduleError) -> None:
+        """Be due no more, until a host can read it: the queue goes on without it."""
+        if not self.problem:
+            _log.error("a schedule stands still: %s", error)
+        self.problem, self.due = str(error), math.inf
 
 
 class Schedules:
@@ -63,6 +74,9 @@ class Schedules:
         next_tick: the calendar.
         notes: all notes of the store.
         wall: seconds since 1970.
+
+    Attributes:
+        held_up: the names of those whose tick waits for room in the queue, and why.
     """
 
     def __init__(
@@ -73,11 +87,19 @@ class Schedules:
         self._next_tick = next_tick
         self._kept: dict[str, _Kept] = {}
         self._wall = wall
+        self.held_up: dict[str, str] = {}
         for name, text in notes.items():
             if name.startswith(_PREFIX):
                 note = msgspec.json.decode(text, type=ScheduleNote)
-                last = note.since if note.last is None else note.last
-                self._kept[note.schedule.name] = _Kept(note, self._after(note.schedule, last))
+                kept = self._kept[note.schedule.name] = _Kept(note, math.inf)
+                self._set_due(kept, note.since if note.last is None else note.last)
+
+    def _set_due(self, kept: _Kept, after: float) -> None:
+        """Find out when a schedule is due; one that can't be read here stands still."""
+        try:
+            kept.due = self._after(kept.note.schedule, after)
+        except ScheduleError as error:
+            kept.stand_still(error)
 
     def put(self, schedule: Schedule, wall: float) -> ScheduleStatus:
         """Keep a schedule, in the place of one of the same name; a tick that it has put stays put.
@@ -88,7 +110,10 @@ class Schedules:
         old = self._kept.get(schedule.name)
         if old is None and len(self._kept) >= self._book.options.max_schedules:
             raise self._error(schedule, f"there are {len(self._kept)} schedules, and no more are kept")
-        if old is None or old.note.schedule != schedule:
+        size, cap = len(memoryview(schedule.job.body)), self._book.options.max_job_bytes
+        if size > cap:
+            raise self._error(schedule, f"its job has {size} bytes, and {cap} are allowed")
+        if old is None or old.note.schedule != schedule or old.problem:
             last = None if old is None else old.note.last
             due = self._after(schedule, wall if last is None else max(last, wall))
             self._keep(ScheduleNote(schedule, wall, last), due)
@@ -98,6 +123,7 @@ class Schedules:
         """Forget a schedule; whether it was there."""
         if self._kept.pop(name, None) is None:
             return False
+        self.held_up.pop(name, None)
         self._book.changes.notes[_PREFIX + name] = None
         return True
 
@@ -107,7 +133,8 @@ class Schedules:
 
     def next_due(self) -> float | None:
         """Give the time of the next tick, in seconds since 1970."""
-        return min((kept.due for kept in self._kept.values()), default=None)
+        due = min((kept.due for kept in self._kept.values()), default=math.inf)
+        return None if due == math.inf else due
 
     def fire(self, wall: float, at: float) -> None:
         """Put the jobs of ticks that are due.
@@ -119,11 +146,14 @@ class Schedules:
         went_back = wall < self._wall - _JUMP
         self._wall = wall
         for kept in self._kept.values():
-            if went_back:
+            if went_back and not kept.problem:
                 last = kept.note.last
-                kept.due = self._after(kept.note.schedule, wall if last is None else max(last, wall))
+                self._set_due(kept, wall if last is None else max(last, wall))
             if kept.due <= wall:
-                self._fire(kept, wall, at)
+                try:
+                    self._fire(kept, wall, at)
+                except ScheduleError as error:
+                    kept.stand_still(error)
 
     def _fire(self, kept: _Kept, wall: float, at: float) -> None:
         schedule, tick = kept.note.schedule, self._chosen(kept, wall)
@@ -134,8 +164,10 @@ class Schedules:
         job = msgspec.structs.replace(schedule.job, id=f"{schedule.name}@{_text(tick)}")
         try:
             self._putting.put([job], at)
-        except QueueFullError:
+        except (QueueFullError, BodyTooLargeError) as error:
+            self.held_up[schedule.name] = str(error)
             return  # it is tried again at the next tick of the queue
+        self.held_up.pop(schedule.name, None)
         self._keep(msgspec.structs.replace(kept.note, last=tick), due)
 
     def _chosen(self, kept: _Kept, wall: float) -> float | None:
@@ -156,7 +188,7 @@ class Schedules:
         if kept is None:
             self._kept[name] = _Kept(note, due)
         else:
-            kept.note, kept.due = note, due
+            kept.note, kept.due, kept.problem = note, due, ""
         self._book.changes.notes[_PREFIX + name] = msgspec.json.encode(note)
 
     def _after(self, schedule: Schedule, time: float) -> float:
@@ -172,9 +204,8 @@ class Schedules:
 
     def _status(self, kept: _Kept, wall: float) -> ScheduleStatus:
         last = kept.note.last
-        return ScheduleStatus(
-            kept.note.schedule, max(0.0, kept.due - wall), "" if last is None else _text(last)
-        )
+        next_in = 0.0 if kept.problem else max(0.0, kept.due - wall)
+        return ScheduleStatus(kept.note.schedule, next_in, "" if last is None else _text(last), kept.problem)
 
 
 def _text(time: float) -> str:

@@ -64,10 +64,14 @@ class Steering:
             self._book.move(job, "queued", at)
             return True
         root = self._book.root(job)
-        if root.state not in DEAD or job.state in LIVE:
+        if root.state not in DEAD or job.state in LIVE or self._has_twin(root):
             return False
         self._flows.revive(root, at)
         return True
+
+    def _has_twin(self, root: Job) -> bool:
+        """Whether another job of the same unique text is not over: it is the one, and this one stays dead."""
+        return root.unique is not None and self._book.unique.get(root.unique, root.number) != root.number
 
     def _drop(self, ids: Sequence[str], at: float) -> int:
         chosen = self._known(ids) if ids else list(self._book.jobs.values())

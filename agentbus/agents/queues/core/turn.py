@@ -86,6 +86,7 @@ class Turn(msgspec.Struct):
         batch: what is to be written.
         grants: jobs for workers, by address and session.
         revoked: tokens that are not valid any more, by the same.
+        cancelled: those among them whose jobs somebody has cancelled.
         ended: jobs that are over.
         changed: jobs in which anything changed, if somebody watches.
         gather: numbers of the steps whose bodies are a flow's value, in their order, by the flow's number.
@@ -97,6 +98,7 @@ class Turn(msgspec.Struct):
     ended: list[JobEnd]
     changed: list[JobStatus]
     gather: dict[int, tuple[int, ...]]
+    cancelled: set[str] = msgspec.field(default_factory=set[str])
 
     @property
     def unread(self) -> list[int]:

@@ -13,6 +13,15 @@ from agentbus.errors import QueueFencedError
 BUSY_TIMEOUT = 10.0
 """Seconds to wait for another process that is writing to the same file."""
 
+CHECKPOINT_BYTES = 4 << 20
+"""Of the journal, about: what SQLite itself has as its default. Then it is copied into the file by `tidy`."""
+
+LATE = 4
+"""Times as much, with which the copying waits no longer for a moment in which nobody waits for a write."""
+
+_COMMIT_BYTES, _ROW_BYTES = 9_000, 64
+"""What a transaction and a row add to the journal beside their bytes, about: whole pages are written."""
+
 _NUMBER_BITS = 40
 """A row's id is the number of its queue in the file, then that of its record: one range of rows per queue."""
 
@@ -48,9 +57,15 @@ class SqliteFile:
         self._queue = queue
         self._base = 0
         self._epoch = 0
+        self._journal = 0
         self._file = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
         try:
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "journal_size_limit=67108864"):
+            for pragma in (
+                "journal_mode=WAL",
+                "synchronous=FULL",
+                "wal_autocheckpoint=0",
+                "journal_size_limit=67108864",
+            ):
                 self._file.execute(f"PRAGMA {pragma}")
             self._file.executescript(_SCHEMA)
             if max_bytes is not None:
@@ -90,9 +105,31 @@ class SqliteFile:
                 raise QueueFencedError(self._queue, self._epoch)
             for batch in batches:
                 self._write(batch)
+        self._journal += _COMMIT_BYTES
+
+    @property
+    def wants_tidying(self) -> bool:
+        """Whether there is enough in the journal for `tidy` to be worth its time."""
+        return self._journal >= CHECKPOINT_BYTES
+
+    @property
+    def needs_tidying(self) -> bool:
+        """Whether the journal is so large that writers should wait for `tidy`."""
+        return self._journal >= LATE * CHECKPOINT_BYTES
+
+    def tidy(self) -> None:
+        """Copy the journal into the file: some syncs of the disk, for which no write should have to wait.
+
+        Raises:
+            sqlite3.Error: it stays in the journal, and is as durable there.
+        """
+        self._journal = 0
+        self._file.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _write(self, batch: Batch) -> None:
         file, base = self._file, self._base
+        texts = (batch.heads.values(), batch.bodies.values())
+        self._journal += sum(len(text) + _ROW_BYTES for some in texts for text in some)
         if batch.heads:
             file.executemany(_PUT_HEAD, [(base + number, head) for number, head in batch.heads.items()])
         if batch.bodies:

@@ -81,6 +81,18 @@ class QueueStore(Protocol):
         """What it is, for people; no secrets."""
         ...
 
+    def claim(self, owner: str) -> Future[str]:
+        """Take the claim, and read nothing yet: `open` begins a new epoch, this does not.
+
+        Args:
+            owner: who claims it.
+
+        Returns:
+            The future of who had claimed it before and died without letting go of it; empty where nobody did,
+            or where that can't be known. It fails as that of `open`.
+        """
+        ...
+
     def open(self, owner: str) -> Future[Opened]:
         """Claim the queue and read it.
 

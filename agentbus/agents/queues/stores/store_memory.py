@@ -21,8 +21,14 @@ class MemoryQueueStore:
         self._epoch = 0
         self._closed = False
 
-    def open(self, owner: str) -> Future[Opened]:  # noqa: ARG002 -- nobody else can ask for it
+    def claim(self, owner: str) -> Future[str]:
+        """Claim the queue; nobody has before."""
+        del owner  # nobody else can ask for it
+        return Future.completed("")
+
+    def open(self, owner: str) -> Future[Opened]:
         """Claim the queue and read it. It fails with `StoreError` once it is closed."""
+        del owner  # likewise
         if self._closed:
             return _closed()
         self._epoch += 1

@@ -64,6 +64,10 @@ class SqliteQueueStore:
 
     # -- from any thread -------------------------------------------------------------------------------------
 
+    def claim(self, owner: str) -> Future[str]:
+        """Take the claim; the future is of who had it and died with it. See `open`."""
+        return self._order(_Order(Future[Any]().quiet(), work=lambda: self._claim.take(owner)))
+
     def open(self, owner: str) -> Future[Opened]:
         """Claim the queue and read it; may be called again, and begins a new epoch then.
 
@@ -126,6 +130,7 @@ class SqliteQueueStore:
             self._write(group)
             if order is not None and order.work is not None:
                 self._work(order)
+            self._tidy()
             return order is not None
 
     def _write(self, group: list[_Order]) -> None:
@@ -139,6 +144,14 @@ class SqliteQueueStore:
         else:
             for order in group:
                 order.done.try_set(None)
+
+    def _tidy(self) -> None:
+        """Do in a pause what a write would have to wait for: everybody has been answered."""
+        file = self._file
+        if file is None or not file.wants_tidying or not (self._orders.empty() or file.needs_tidying):
+            return
+        with contextlib.suppress(sqlite3.Error):  # a disk that is full: what was reported is in the journal
+            file.tidy()
 
     def _work(self, order: _Order) -> None:
         try:

@@ -35,7 +35,8 @@ class _HtmlReader(HTMLParser):
         self._heading = False
         self._silenced: list[str] = []
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 -- stdlib's
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        del attrs  # of no interest
         if tag in _SILENT:
             self._silenced.append(tag)
         if tag in _BLOCKS:

@@ -92,6 +92,19 @@ class Disk:
         records = [Record(number, head) for number, head in sorted(self.heads.items())]
         return Opened(self.epoch, records, dict(self._notes))
 
+    def died_with(self, store: DiskStore) -> str:
+        """Give who died with the lock; empty if nobody did, or there are no locks.
+
+        Raises:
+            QueueTakenError: a process that lives holds it.
+        """
+        holder = self._holder
+        if holder is None or holder is store or not self._locks:
+            return ""
+        if holder.open_still:
+            raise QueueTakenError(self.queue, holder.owner)
+        return "" if holder.closed else holder.owner
+
     def apply(self, batch: Batch, epoch: int) -> None:
         """Make a batch durable."""
         self.heads.update(batch.heads)
@@ -134,6 +147,19 @@ class DiskStore:
     def open_still(self) -> bool:
         """Whether its process has it open."""
         return self._epoch > 0 and not self._closed and not self._process.killed
+
+    def claim(self, owner: str) -> Future[str]:
+        """See `QueueStore.claim`; the lock itself is taken by `open`, which looks again."""
+        del owner
+        try:
+            return Future.completed(self._disk.died_with(self))
+        except QueueTakenError as error:
+            return Future.failed(error)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed in good order."""
+        return self._closed
 
     def open(self, owner: str) -> Future[Opened]:
         """See `QueueStore.open`."""

@@ -379,3 +379,31 @@ def test_a_budget_goes_down_through_flows_and_survives_restarts() -> None:
     spend(host, c, 10)
     host.turn()
     assert budgets(host.got()) == [60]
+
+
+def test_what_a_lost_attempt_had_used_up_is_taken_from_its_job_and_its_flow() -> None:
+    host = Host()
+    host.attach(capacity=1)
+    host.put(chain("c", *jobs("a", "b"), budget=Grant(tokens=100)))
+    lost = host.one()
+    spent = {lost.token: Spent(tokens=30), "1.unknown": Spent(tokens=1)}
+    host.attach(capacity=1, holding=(lost.token,), spent=spent)
+    host.core.worker_gone("w", None, host.now)
+    host.turn()
+    host.attach("other", session="t")
+    again = host.one("other")
+    assert budgets([again]) == [70]
+    host.settle(Settlement(again.token, "ack", spent=Spent(tokens=10)))
+    assert budgets(host.got("other")) == [60], "the next step has what both have left"
+
+
+def test_what_was_used_up_counts_however_an_attempt_ends_and_once() -> None:
+    host = Host()
+    host.attach(capacity=2)
+    host.put(job("a", budget=Grant(tokens=100)), job("b", budget=Grant(tokens=100)))
+    a, b = host.got()
+    spent = {a.token: Spent(tokens=30), b.token: Spent(tokens=30)}
+    host.attach(capacity=2, holding=(a.token, b.token), spent=spent)
+    host.settle(Settlement(a.token, "release"))
+    host.settle(Settlement(b.token, "fail", retry_in=0.0, spent=Spent(tokens=40)))
+    assert sorted(budgets(host.got()), key=str) == [60, 70]

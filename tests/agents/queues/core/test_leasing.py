@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from agentbus.agents.queues.core.job import Effect
 from agentbus.agents.queues.messages import Progress, Settlement
-from agentbus.errors import NoSuchJobError, QueueFullError
+from agentbus.errors import BodyTooLargeError, NoSuchJobError, QueueFullError
 from tests.agents.queues.core.host import Host, ids_of, job, plain
 
 
@@ -256,3 +257,73 @@ def test_what_a_host_leased_and_did_not_live_to_tell_is_taken_back_from_who_has_
     assert host.ack(a)
     host.attach(capacity=2)
     assert host.core.job("b", host.now).state == "leased", "what this host has leased may be on its way"
+
+
+# -- credit, reasons, sizes ----------------------------------------------------------------------------------
+
+
+def test_a_silent_worker_that_has_a_job_gets_no_more_than_it_can_take_when_it_is_back() -> None:
+    host = Host(lease=60.0)
+    host.attach(capacity=1)
+    host.pass_time(50.0)
+    host.put(job("a"), job("b"))
+    leased = host.one()
+    host.pass_time(20.0)  # no sign for longer than a lease; that of the job has not ended
+    host.attach(capacity=1, holding=(leased.token,))
+    assert host.got() == [], "its one place is taken"
+    host.ack(leased)
+    assert host.one().id == "b"
+
+
+def test_a_recorded_effect_is_a_sign_of_its_worker() -> None:
+    host = Host(lease=60.0)
+    host.attach(capacity=2)
+    host.put(job("a"))
+    leased = host.one()
+    for number in range(4):
+        host.pass_time(40.0)
+        host.core.record_effect(leased.token, Effect(f"step {number}"), host.now)
+    host.put(job("b"))
+    assert host.one().id == "b", "who records effects is there"
+
+
+def test_a_revoked_token_says_why() -> None:
+    host = Host(lease=60.0)
+    host.attach(capacity=2)
+    host.put(job("a"), job("b"))
+    first, second = host.got()
+    host.core.steer("cancel", ["a"], host.now)
+    turn = host.turn()
+    assert turn is not None
+    assert turn.cancelled == {first.token}
+    host.core.worker_gone("w", None, host.now)
+    turn = host.turn()
+    assert turn is not None
+    assert (turn.revoked, turn.cancelled) == ({("w", "s"): [second.token]}, set())
+
+
+def test_a_job_that_no_worker_could_be_told_is_refused_and_takes_none_with_it() -> None:
+    host = Host(max_job_bytes=1000)
+    with pytest.raises(BodyTooLargeError) as caught:
+        host.put(job("small"), job("large", "x" * 1000))
+    assert caught.value.cap == 1000
+    with pytest.raises(BodyTooLargeError):
+        host.put(job("name", key="k" * 1000))
+    with pytest.raises(BodyTooLargeError):
+        host.put(job("flow", flow="group", steps=(job("s", "x" * 1000),)))
+    host.attach()
+    assert host.got() == []
+
+
+def test_a_step_whose_inputs_are_too_large_is_a_dead_letter_with_its_reason_and_costs_no_attempt() -> None:
+    host = Host(max_job_bytes=1000)
+    host.attach(capacity=1)
+    host.put(job("c", flow="chain", steps=(job("1", 1), job("2", 2))), job("next"))
+    host.ack(host.one(), "x" * 1000)
+    end = host.end_of("2")
+    assert end is not None
+    assert (end.state, end.attempts) == ("rejected", 0)
+    assert end.failure is not None
+    assert (end.failure.kind, end.failure.fields["cap"]) == ("BodyTooLargeError", 1000)
+    assert host.ends()["c"] == "rejected"
+    assert host.one().id == "next", "its worker has the next job"

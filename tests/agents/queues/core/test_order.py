@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentbus.agents.queues.core.queue import QueueCore
 from agentbus.agents.queues.core.ready import ReadyQueue
 from agentbus.agents.queues.core.timers import Timers
-from agentbus.agents.queues.messages import ListJobs
+from agentbus.agents.queues.messages import ListJobs, Settlement
 from agentbus.errors import QueueFullError
-from tests.agents.queues.core.host import Host, job
+from tests.agents.queues.core.host import WAIT, Host, job
 
 
 def test_a_higher_priority_goes_first_and_equals_in_the_order_in_which_they_were_put() -> None:
@@ -289,3 +291,46 @@ def test_a_queue_that_may_begin_nothing_does_not_look_at_the_clock_all_the_time(
     host.core.steer("pause", (), host.now)
     host.ack(host.one())
     assert host.core.next_due(host.now) == pytest.approx(host.now + host.options.tick)
+
+
+def test_a_restart_allows_no_fresh_burst() -> None:
+    host = Host(rate=10, rate_period=10.0)
+    host.attach(capacity=100)
+    host.put(*(job(str(number)) for number in range(100)))
+    assert len(host.got()) == 10
+    for _ in range(3):
+        host.restart()
+        host.attach(capacity=100)
+        assert host.got() == []
+    host.restart(down=5.0)
+    host.attach(capacity=100)
+    assert len(host.got()) == 5, "time in which nobody hosts the queue counts"
+    host.restart(down=1000.0)
+    host.attach(capacity=100)
+    assert len(host.got()) == 10
+
+
+def test_a_queue_is_taken_over_in_slices() -> None:
+    host = Host(max_attempts=1)
+    host.attach(capacity=2000)
+    host.put(*(job(str(number)) for number in range(3000)))
+    leased = host.got()
+    host.settle(*(Settlement(each.token, "ack") for each in leased[:1500]))
+    host.put(job("flow", flow="group", steps=(job("1"), job("2"))))
+    core = QueueCore(
+        "q",
+        host.options,
+        host.store.open("test").get(timeout=WAIT),
+        random=random.Random(1),
+        new_token=lambda: "token",
+        now=host.now,
+        wall=host.wall,
+        at_once=False,
+    )
+    slices = 0
+    for _ in core.restoring:
+        slices += 1
+    assert slices >= 4
+    assert core.stats(host.now) == msgspec.structs.replace(
+        host.core.stats(host.now), epoch=2, workers=1, put=0, acked=0
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import islice
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -20,8 +21,8 @@ from tests.agents.queues.core.host import Host, job
 HOURLY = "0 * * * *"
 
 
-def scheduled(host: Host, **options: object) -> Schedule:
-    schedule = Schedule("s", job("ignored", {"n": 1}), **options)  # type: ignore[arg-type]
+def scheduled(host: Host, **options: Any) -> Schedule:
+    schedule = Schedule("s", job("ignored", {"n": 1}), **options)
     host.core.put_schedule(schedule, host.wall)
     host.turn()
     return schedule
@@ -204,10 +205,14 @@ def test_a_full_queue_gets_the_job_when_there_is_room() -> None:
     host = Host(max_jobs=1)
     host.put(job("a"))
     scheduled(host, every=600.0)
+    assert host.core.held_up == {}
     host.pass_time(605.0, step=5.0)
+    assert list(host.core.held_up) == ["s"]
+    assert "it holds 1 jobs at most and is full" in host.core.held_up["s"]
     host.attach()
     assert host.work() == ["a"]
     host.pass_time(10.0)
+    assert host.core.held_up == {}
     assert ticks(host) == ["2025-01-01T00:10:00Z"]
 
 
@@ -263,3 +268,45 @@ def test_a_full_queue_is_asked_for_room_for_a_tick_now_and_then() -> None:
     scheduled(host, every=30.0)
     host.pass_time(31.0)
     assert host.core.next_due(host.now) == pytest.approx(host.now + host.options.tick)
+
+
+def _no_calendar(_schedule: Schedule, _after: datetime) -> datetime:
+    raise ModuleNotFoundError("No module named 'cronsim'")
+
+
+def test_a_stored_schedule_that_cannot_be_read_here_stands_still_and_the_queue_goes_on() -> None:
+    host = Host()
+    scheduled(host, cron=HOURLY)
+    broken = Host(host.store, next_tick=_no_calendar)
+    broken.pass_time(2 * 3600.0, step=60.0)
+    assert broken.put(job("other")) == ("other",)
+    (status,) = broken.core.schedules(broken.wall)
+    assert (status.next_in, status.schedule.cron) == (0.0, HOURLY)
+    assert "agentbus[cron]" in status.problem
+    whole = Host(host.store)
+    (status,) = whole.core.schedules(whole.wall)
+    assert (status.problem, status.next_in) == ("", 3600.0), "it was kept"
+
+
+def test_a_schedule_that_cannot_be_read_any_more_stands_still_and_goes_on_when_it_is_put_again() -> None:
+    readable = True
+
+    def tick(schedule: Schedule, after: datetime) -> datetime:
+        return next_tick(schedule, after) if readable else _no_calendar(schedule, after)
+
+    host = Host(next_tick=tick)
+    schedule = scheduled(host, every=60.0)
+    readable = False
+    host.pass_time(300.0)
+    assert "agentbus[cron]" in host.core.schedules(host.wall)[0].problem
+    readable = True
+    assert host.core.put_schedule(schedule, host.wall).problem == ""
+    host.pass_time(61.0)
+    assert len(ticks(host)) == 1
+
+
+def test_a_schedule_of_a_job_that_no_worker_could_be_told_is_refused() -> None:
+    host = Host(max_job_bytes=100)
+    schedule = Schedule("s", job("ignored", "x" * 200), every=60.0)
+    with pytest.raises(ScheduleError, match="202"):
+        host.core.put_schedule(schedule, host.wall)

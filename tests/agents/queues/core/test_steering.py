@@ -7,7 +7,7 @@ import pytest
 
 from agentbus.agents.queues.core.job import JobStatus
 from agentbus.agents.queues.messages import ListJobs, Progress
-from agentbus.errors import NoSuchJobError
+from agentbus.errors import NoSuchJobError, NoSuchJobStateError
 from tests.agents.queues.core.host import WAIT, Host, job, plain
 
 
@@ -35,7 +35,8 @@ def test_jobs_are_listed_page_by_page() -> None:
     assert all_pages(host, "leased", 10) == [["0"]]
     assert all_pages(host, "delayed", 10) == [["4"]]
     assert all_pages(host, "dead", 10) == [[]]
-    assert all_pages(host, "no state", 10) == [[]]
+    with pytest.raises(NoSuchJobStateError, match=r"'no state'; the states are queued, delayed, .*, dead"):
+        all_pages(host, "no state", 10)
     assert host.core.page(ListJobs("", 50, "not a number"), host.now).after == ""
 
 
@@ -144,3 +145,19 @@ def test_numbers_add_up() -> None:
     assert {name: stats[name] for name in expected} == expected
     assert (stats["epoch"], stats["workers"], stats["bytes"]) == (1, 1, 9 * 4 + 3)
     assert stats["oldest"] == pytest.approx(3.0)
+
+
+def test_a_dead_letter_stays_one_while_another_job_has_its_unique_text() -> None:
+    host = Host(max_attempts=1)
+    host.attach()
+    host.put(job("a", unique="u"))
+    host.fail(host.one())
+    host.put(job("b", unique="u"))
+    assert host.core.steer("retry", ["a"], host.now) == 0
+    assert host.core.steer("retry", [], host.now) == 0
+    host.turn()
+    assert (status(host, "a").state, status(host, "b").state) == ("failed", "leased")
+    host.ack(host.one())
+    assert host.core.steer("retry", ["a"], host.now) == 1
+    host.turn()
+    assert host.one().id == "a"

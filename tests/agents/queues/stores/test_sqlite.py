@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from agentbus.agents.queues.stores.claim import FileClaim
 from agentbus.agents.queues.stores.sqlite_file import SqliteFile
 from agentbus.agents.queues.stores.store import Batch
 from agentbus.agents.queues.stores.store_sqlite import SqliteQueueStore
@@ -35,6 +37,16 @@ def test_a_second_host_is_refused_and_told_who_has_it(stores: list[SqliteQueueSt
     assert (refusal.value.queue, refusal.value.holder) == ("tasks", "node one")
     first.close().get(timeout=WAIT)
     assert second.open("node two").get(timeout=WAIT).epoch == 2
+
+
+def test_who_let_go_of_a_claim_is_not_said_to_have_died_with_it(stores: list[SqliteQueueStore]) -> None:
+    first, second, _ = stores
+    assert first.claim("node one").get(timeout=WAIT) == ""
+    with pytest.raises(QueueTakenError, match="node one"):
+        second.claim("node two").get(timeout=WAIT)
+    first.close().get(timeout=WAIT)
+    assert second.claim("node two").get(timeout=WAIT) == ""
+    assert second.open("node two").get(timeout=WAIT).epoch == 1, "a claim alone begins no epoch"
 
 
 def test_queues_in_one_file_have_nothing_to_do_with_each_other(stores: list[SqliteQueueStore]) -> None:
@@ -179,6 +191,7 @@ def test_a_forked_child_does_not_hold_the_claim_of_a_parent_that_was_killed(tmp_
         writer.kill()
         writer.wait(timeout=WAIT)
         store = SqliteQueueStore(tmp_path / "q.db", "tasks")
+        assert store.claim("the next").get(timeout=WAIT) == "a child", "it has died with it"
         assert store.open("the next").get(timeout=WAIT).epoch == 2
         store.close().get(timeout=WAIT)
         assert writer.stdin is not None
@@ -196,3 +209,65 @@ def test_a_batch_that_can_not_be_written_at_all_fails_and_the_store_lives_on(
             store.write(Batch(notes={"\udcff": b"1"})).get(timeout=WAIT)
     store.write(Batch(notes={"n": b"1"})).get(timeout=WAIT)
     assert store.open("me").get(timeout=WAIT).notes == {"n": b"1"}
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_claim_that_fails_leaves_no_file_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(_file: int, _how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("agentbus.agents.queues.stores.claim.fcntl.flock", no_locks)
+    claim = FileClaim(tmp_path / "q.db", "tasks")
+    before = open_files()
+    for _ in range(5):
+        with pytest.raises(OSError, match="No locks"):
+            claim.take("me")
+    assert open_files() == before
+
+
+def test_a_link_to_the_same_file_is_the_same_claim(tmp_path: Path) -> None:
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link" / "other.db").symlink_to(tmp_path / "q.db")
+    first = SqliteQueueStore(tmp_path / "q.db", "tasks")
+    second = SqliteQueueStore(tmp_path / "link" / "other.db", "tasks")
+    first.open("node one").get(timeout=WAIT)
+    with pytest.raises(QueueTakenError, match="node one"):
+        second.open("node two").get(timeout=WAIT)
+    for store in (first, second):
+        store.close().get(timeout=WAIT)
+
+
+def test_a_link_in_the_place_of_a_claim_is_refused_and_what_it_leads_to_is_left_alone(tmp_path: Path) -> None:
+    store = SqliteQueueStore(tmp_path / "q.db", "tasks")
+    store.open("me").get(timeout=WAIT)
+    store.close().get(timeout=WAIT)
+    (lock,) = tmp_path.glob("*.lock")
+    lock.unlink()
+    precious = tmp_path / "precious"
+    precious.write_text("keep this")
+    lock.symlink_to(precious)
+    again = SqliteQueueStore(tmp_path / "q.db", "tasks")
+    with pytest.raises(StoreError):
+        again.open("me").get(timeout=WAIT)
+    again.close().get(timeout=WAIT)
+    assert precious.read_text() == "keep this"
+
+
+@pytest.mark.parametrize("together", [1, 40])
+def test_the_journal_is_copied_into_the_file_before_it_grows_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    monkeypatch.setattr("agentbus.agents.queues.stores.sqlite_file.CHECKPOINT_BYTES", 1 << 16)
+    store = SqliteQueueStore(tmp_path / "q.db", "tasks")
+    store.open("me").get(timeout=WAIT)
+    for begin in range(0, 400, together):
+        written = [store.write(Batch({n: b"x"}, {n: bytes(16_000)})) for n in range(begin, begin + together)]
+        for each in written:
+            each.get(timeout=WAIT)
+    assert (tmp_path / "q.db-wal").stat().st_size < 3_000_000, "400 bodies have 6 400 000 bytes"
+    assert (tmp_path / "q.db").stat().st_size > 3_000_000
+    assert len(store.bodies(list(range(400))).get(timeout=WAIT)) == 400
+    store.close().get(timeout=WAIT)

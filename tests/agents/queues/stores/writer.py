@@ -33,7 +33,7 @@ def write_for_ever(store: SqliteQueueStore, first: int) -> None:
         if len(under_way) >= 5:
             done, future = under_way.popleft()
             future.get(timeout=WAIT)
-            print(done, flush=True)  # noqa: T201 -- it is how it reports
+            print(done, flush=True)
 
 
 def fill_up(store: SqliteQueueStore) -> None:
@@ -47,18 +47,18 @@ def fill_up(store: SqliteQueueStore) -> None:
             store.write(batch(number)).get(timeout=WAIT)
             number += 1
     except StoreError:
-        print(number, flush=True)  # noqa: T201
+        print(number, flush=True)
     resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     store.write(batch(number)).get(timeout=WAIT)
-    print("went on", flush=True)  # noqa: T201
+    print("went on", flush=True)
 
 
 def leave_a_child() -> None:
     """Fork a child that lives until the input ends, and wait to be killed."""
     if os.fork() == 0:
-        print("the child is there", flush=True)  # noqa: T201
+        print("the child is there", flush=True)
         sys.stdin.read()
-        print("the child has ended", flush=True)  # noqa: T201
+        print("the child has ended", flush=True)
         os._exit(0)
     signal.pause()
 
@@ -66,7 +66,7 @@ def leave_a_child() -> None:
 def main(path: str, mode: str) -> None:
     store = SqliteQueueStore(path, "tasks")
     opened = store.open("a child").get(timeout=WAIT)
-    print("open", flush=True)  # noqa: T201
+    print("open", flush=True)
     if mode == "fill":
         fill_up(store)
     elif mode == "fork":
