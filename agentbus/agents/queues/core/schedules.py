@@ -23,7 +23,9 @@ from agentbus.errors import QueueFullError, ScheduleError
 GRACE = 60.0
 """Seconds after which a tick that was not put counts as missed."""
 
-_PREFIX = "schedule:"
+SCHEDULE_NOTE = "schedule:"
+"""What the names of notes of schedules begin with."""
+
 _JUMP = 1.0
 
 NextTick = Callable[[Schedule, datetime], datetime]
@@ -74,7 +76,7 @@ class Schedules:
         self._kept: dict[str, _Kept] = {}
         self._wall = wall
         for name, text in notes.items():
-            if name.startswith(_PREFIX):
+            if name.startswith(SCHEDULE_NOTE):
                 note = msgspec.json.decode(text, type=ScheduleNote)
                 last = note.since if note.last is None else note.last
                 self._kept[note.schedule.name] = _Kept(note, self._after(note.schedule, last))
@@ -98,7 +100,7 @@ class Schedules:
         """Forget a schedule; whether it was there."""
         if self._kept.pop(name, None) is None:
             return False
-        self._book.changes.notes[_PREFIX + name] = None
+        self._book.changes.notes[SCHEDULE_NOTE + name] = None
         return True
 
     def statuses(self, wall: float) -> list[ScheduleStatus]:
@@ -157,7 +159,7 @@ class Schedules:
             self._kept[name] = _Kept(note, due)
         else:
             kept.note, kept.due = note, due
-        self._book.changes.notes[_PREFIX + name] = msgspec.json.encode(note)
+        self._book.changes.notes[SCHEDULE_NOTE + name] = msgspec.json.encode(note)
 
     def _after(self, schedule: Schedule, time: float) -> float:
         try:

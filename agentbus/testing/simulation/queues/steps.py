@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -56,7 +56,7 @@ class PutJobs(PartStep, frozen=True, kw_only=True):
             self.act(stage, partial(self._put, task))
 
     def _put(self, task: Task, part: QueuePart) -> None:
-        part.put(task, self.options)
+        part.put(task, (task.name,), self.options)
 
 
 class CancelJob(PartStep, frozen=True, kw_only=True):
@@ -65,6 +65,22 @@ class CancelJob(PartStep, frozen=True, kw_only=True):
     def run(self, stage: Stage) -> None:
         """Do it."""
         self.act(stage, lambda part: part.cancel_last())
+
+
+class SteerJobs(PartStep, frozen=True, kw_only=True):
+    """Put dead jobs back, or forget jobs that are over or have not begun.
+
+    Attributes:
+        action: what of it.
+        last: how many of those that the node has put last; None for all of the queue.
+    """
+
+    action: Literal["retry", "drop"]
+    last: int | None = None
+
+    def run(self, stage: Stage) -> None:
+        """Do it."""
+        self.act(stage, lambda part: part.steer(self.action, self.last))
 
 
 class HoldQueue(PartStep, frozen=True, kw_only=True):
