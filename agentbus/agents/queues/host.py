@@ -148,7 +148,11 @@ class QueueHost:
             StoreError: its value can't be read.
             QueueFullError: too many wait.
         """
-        ended = self.core.end_of(job_id)
+        try:
+            ended = self.core.end_of(job_id)
+        except NoSuchJobError:
+            await self._commits.durable()  # it may have been dropped in this very turn
+            raise
         if ended is None:
             return await self.waiters.wait(job_id)
         await self._commits.durable()  # it may have ended in this very turn

@@ -60,6 +60,8 @@ def redeliveries_have_a_reason(evidence: Evidence) -> Iterator[str]:
             lease = None if change.before is None else change.before.lease
             if lease is None or not change.lost or _has_gone(evidence, history, story, change):
                 continue
+            if _was_unheard(history, story, lease.token, change.at):
+                continue
             node, held = lease.worker.split("/")[-2], change.at - (story.granted_at(lease.token) or 0.0)
             if held < spec.lease - max(WRITE_DELAYS) - MOMENT:  # it runs since before it was durable
                 yield f"{story} was taken from {node} at {change.at:.3f} after {held:.3f} s, and it lived"
@@ -80,6 +82,13 @@ def _has_gone(evidence: Evidence, history: History, story: Story, change: Change
     ends = [end for life in lives for end in _ends(life)]
     drains = [drain.at for drain in history.drains if drain.life in lives and drain.worker == worker]
     return any(at <= change.at for at in ends + drains)
+
+
+def _was_unheard(history: History, story: Story, token: str, at: float) -> bool:
+    """Tell whether a host did not live to tell a worker of its lease, which so never began."""
+    granted = story.granted_at(token) or 0.0
+    begun = any(attempt.token == token for attempt in history.attempts)
+    return not begun and any(granted <= claim.at <= at for claim in history.claims)
 
 
 def _lives_of(history: History, session: str) -> list[LifeLog]:

@@ -100,7 +100,7 @@ def stories(history: History) -> dict[int, Story]:
             story = found.get(number)
             body = written.bodies.get(number)
             if story is None:
-                story = found[number] = Story("" if job.flow else msgspec.json.decode(body or b"{}")["name"])
+                story = found[number] = Story("" if job.flow else _name_in(body or b"{}"))
             before = story.changes[-1].after if story.changes else None
             story.changes.append(Change(written.at, before, job))
             if body is not None:
@@ -109,6 +109,12 @@ def stories(history: History) -> dict[int, Story]:
             if number in found:
                 found[number].erased_at = written.at
     return found
+
+
+def _name_in(body: bytes) -> str:
+    """Give the name of a task; "?" if it is none, as its message was lost."""
+    task = msgspec.json.decode(body)
+    return task["name"] if isinstance(task, dict) and "name" in task else "?"
 
 
 def by_id(history: History) -> dict[str, Story]:

@@ -91,7 +91,9 @@ def test_a_wall_clock_that_jumps_changes_no_delay(jump: float) -> None:
 
 
 @pytest.mark.parametrize("after", [0.0, 5.0])
-def test_a_wall_clock_that_went_back_during_a_restart_holds_up_nothing_that_was_just_put(after: float) -> None:
+def test_a_wall_clock_that_went_back_during_a_restart_holds_up_nothing(
+    after: float,
+) -> None:
     host = Host()
     host.put(job("first"))
     host.pass_time(after)
