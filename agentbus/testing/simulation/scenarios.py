@@ -76,6 +76,7 @@ SCHEDULED: Final[Weights] = MappingProxyType(
         rich_chance.jump_clock: 2,
     }
 )
+BUSY: Final[Weights] = MappingProxyType({**QUEUES, queue_chance.put_many: 8})
 LONG: Final[Weights] = MappingProxyType({**QUEUES, rich_chance.put_work: 12})
 """What they do in the others."""
 
@@ -162,7 +163,7 @@ def _queue(
     return Scenario(faults, share=share, tokens=tokens, steps=40, buses=True, queues=dict(program))
 
 
-LATE: Final[dict[Draw, float]] = {rich_chance.pause_long: 2, rich_chance.part_long: 1}
+LATE: Final[dict[Draw, float]] = {rich_chance.pause_worker: 4, rich_chance.part_long: 1}
 CLOCKS: Final[dict[Draw, float]] = {**KILLS, queue_chance.fill_disk: 1}
 
 
@@ -176,7 +177,8 @@ QUEUE_SCENARIOS: Final[dict[str, Scenario]] = {
     "queue-restarts": _queue({**RESTARTS, **BUS_CODES}, 0.1),
     "queue-disk": _queue(DISK, 0.1),
     "queue-storm": _queue({**NETWORK, **SLOW, **RESTARTS, **PAUSES, **KILLS, **DRAINS, **DISK}, 0.3),
-    "queue-late": _queue(LATE, 0.2, LONG),
+    "queue-hosts": _queue({rich_chance.kill_host: 4, chance.cut: 2}, 0.25, BUSY),
+    "queue-late": _queue(LATE, 0.3, LONG),
     "queue-flows": _queue({**KILLS, **DRAINS, chance.cut: 2}, 0.1, FLOWS),
     "queue-steered": _queue({**KILLS, **DISK, chance.cut: 1}, 0.07, STEERED),
     "queue-clocks": _queue(CLOCKS, 0.15, SCHEDULED, tokens=0.0),

@@ -55,6 +55,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     queues.attempts_hold_a_lease,
     queues.jobs_go_their_way,
     queues.jobs_are_acked_once,
+    queues.settlements_are_the_workers_own,
     redelivery.redeliveries_have_a_reason,
     queues.jobs_start_in_order,
     queues.nothing_begins_while_paused,

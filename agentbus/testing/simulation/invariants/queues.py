@@ -37,6 +37,12 @@ from agentbus.testing.simulation.queues.ledger import (
 
 FORGOTTEN: Final = (JobCancelled, NoSuchJobError)
 """What a program is told of a job that somebody has dropped before it was over, or before it was told."""
+OUTCOMES: Final = {
+    "ack": {"returned"},
+    "reject": {"rejected"},
+    "fail": {"raised", "cancelled", "rejected"},
+}
+"""How an attempt may have ended, by what it was settled with: to reject is to fail if the lease was lost."""
 ENDS: Final[dict[str, type[AgentError]]] = {
     "failed": JobFailed,
     "rejected": JobRejected,
@@ -229,6 +235,23 @@ def jobs_are_acked_once(evidence: Evidence) -> Iterator[str]:
             yield f"{attempt} was acked, and its worker was told that its lease was lost"
         elif attempt.outcome == "returned" and not acked and not _may_be_unheard(story, attempt):
             yield f"{attempt} returned, and was not acked: {story} is {story.job.state}"
+
+
+def settlements_are_the_workers_own(evidence: Evidence) -> Iterator[str]:
+    """What an attempt was settled with is what has become of it, and of no other. agents.md, *Leases*."""
+    history = evidence.queue
+    if history is None:
+        return
+    attempts = {attempt.token: attempt for attempt in history.attempts}
+    for story in stories(history).values():
+        for change in story.changes:
+            token, outcome = settled(change.after)
+            if change.before is not None and settled(change.before) == (token, outcome):
+                continue
+            attempt = attempts.get(token)
+            fits = OUTCOMES.get(outcome)
+            if fits is not None and (attempt is None or attempt.outcome_at(change.at) not in fits):
+                yield f"{story} was settled at {change.at:.3f} with {outcome} by {attempt or 'nobody'}"
 
 
 def _was_told_lost(attempt: AttemptLog) -> bool:

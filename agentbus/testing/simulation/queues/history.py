@@ -78,6 +78,15 @@ class AttemptLog:
     outcome: str = ""
     value: str = ""
 
+    def outcome_at(self, at: float) -> str:
+        """Give how it had ended by then; empty if it had not."""
+        return self.outcome if self.ended_at is not None and self.ended_at <= at else ""
+
+    @property
+    def at_work(self) -> bool:
+        """Whether its handler goes on, as far as anybody can tell."""
+        return self.ended_at is None and not self.life.over
+
     def __str__(self) -> str:
         return f"attempt {self.number} at {self.job_id} on {self.life} at {self.began_at:.3f}"
 

@@ -8,9 +8,9 @@ from typing import Any, Final
 from agentbus.testing.simulation.chance import Cast
 from agentbus.testing.simulation.plan import Step
 from agentbus.testing.simulation.queues.flow_steps import FlowSpec, PutFlow
-from agentbus.testing.simulation.queues.steps import PutJobs, SteerJobs
+from agentbus.testing.simulation.queues.steps import KillHost, PauseWorker, PutJobs, SteerJobs
 from agentbus.testing.simulation.queues.time_steps import DropSchedule, JumpClock, KeepSchedule
-from agentbus.testing.simulation.troubles import Partition, Pause
+from agentbus.testing.simulation.troubles import Partition
 
 SCHEDULES: Final = ("early", "late")
 HOUR: Final = 3600.0
@@ -76,12 +76,17 @@ def jump_clock(cast: Cast, at: float) -> Step:
 
 def put_work(cast: Cast, at: float) -> Step:
     """Put work that takes about as long as a lease."""
-    return PutJobs(at=at, who=cast.one(), count=cast.random.choice((2, 4)), takes=cast.some(2, 15))
+    return PutJobs(at=at, who=cast.one(), count=cast.random.choice((2, 4)), takes=cast.some(4, 15))
 
 
-def pause_long(cast: Cast, at: float) -> Step:
-    """Stop a node for about as long as a lease, and for less than others take for death."""
-    return Pause(at=at, who=cast.one(), lasts=cast.some(3, 25))
+def pause_worker(cast: Cast, at: float) -> Step:
+    """Stop somebody who works for about as long as a lease, and for less than others take for death."""
+    return PauseWorker(at=at, lasts=cast.some(3, 25))
+
+
+def kill_host(cast: Cast, at: float) -> Step:
+    """Kill the host, mostly for a moment."""
+    return KillHost(at=at, down=cast.some(0.1, 30), silently=cast.random.random() < 0.3)
 
 
 def part_long(cast: Cast, at: float) -> Step:

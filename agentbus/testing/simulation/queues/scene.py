@@ -94,6 +94,15 @@ class QueueScene:
         for name in self.history.schedules:
             self._with_any(partial(_drop_schedule, name))
 
+    def busy_node(self) -> str | None:
+        """Give a node that has been at work on a job for longest, the host's only if there is no other."""
+        busy = [each.life.node for each in self.history.attempts if each.at_work]
+        return next((node for node in busy if node != self.host_node()), busy[0] if busy else None)
+
+    def host_node(self) -> str | None:
+        """Give the node that has claimed the queue last, if one has."""
+        return self.history.claims[-1].node if self.history.claims else None
+
     def at_rest(self) -> bool:
         """Tell whether all jobs are over, whoever waited knows it, and no more are put."""
         return all(put.answered or put.life.over for put in self.history.puts) and self.disk.at_rest()

@@ -119,6 +119,42 @@ def _start_worker(part: QueuePart) -> None:
     part.start_worker()
 
 
+class PauseWorker(Step, frozen=True, kw_only=True):
+    """Stop the process of a node that is at work on a job, if there is one; rather not that of the host.
+
+    Attributes:
+        lasts: seconds.
+    """
+
+    lasts: float
+
+    def run(self, stage: Stage) -> None:
+        """Do it."""
+        node = None if stage.queue is None else stage.queue.busy_node()
+        process = None if node is None else stage.nodes[node].process
+        if node is not None and process is not None:
+            stage.pause(process, node, self.lasts)
+
+
+class KillHost(Step, frozen=True, kw_only=True):
+    """Kill the process that hosts the queue, and start another one.
+
+    Attributes:
+        down: seconds until then.
+        silently: nobody hears of it, as in a power cut.
+    """
+
+    down: float
+    silently: bool = False
+
+    def run(self, stage: Stage) -> None:
+        """Do it."""
+        host = None if stage.queue is None else stage.queue.host_node()
+        if host is not None:
+            stage.nodes[host].with_life(lambda life: life.kill(silently=self.silently))
+            stage.later(self.down, stage.nodes[host].start)
+
+
 class FillDisk(Step, frozen=True, kw_only=True):
     """Let writes of the queue's host fail for some seconds."""
 
