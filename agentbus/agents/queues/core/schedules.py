@@ -78,7 +78,7 @@ class Schedules:
         for name, text in notes.items():
             if name.startswith(SCHEDULE_NOTE):
                 note = msgspec.json.decode(text, type=ScheduleNote)
-                last = note.since if note.last is None else note.last
+                last = min(note.since, wall) if note.last is None else note.last  # the clock may be put back
                 self._kept[note.schedule.name] = _Kept(note, self._after(note.schedule, last))
 
     def put(self, schedule: Schedule, wall: float) -> ScheduleStatus:

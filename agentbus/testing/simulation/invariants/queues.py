@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from agentbus.agents.queues.core.record import LIVE
 from agentbus.agents.queues.core.steering import PAUSED_NOTE
@@ -151,8 +151,17 @@ def _problem_of_result(history: History, put: PutLog, story: Story | None) -> st
 
 
 def _was_given(history: History, put: PutLog) -> bool:
-    """Tell whether an attempt has given what the program got: its ack may be in the batch of the drop."""
-    return any(put.value == each.value for each in history.attempts if each.job_id == put.job_id)
+    """Tell whether attempts have given what the program got: their acks may be in the batch of the drop."""
+    given = {each.value for each in history.attempts}
+    return put.value is not None and all(value in given for value in _texts(put.value))
+
+
+def _texts(value: Any) -> Iterator[Any]:
+    if isinstance(value, list):
+        for each in value:  # pyright: ignore[reportUnknownVariableType]  # it is JSON
+            yield from _texts(each)
+    else:
+        yield value
 
 
 def _fits(put: PutLog, story: Story, state: str) -> bool:

@@ -111,10 +111,16 @@ def stories(history: History) -> dict[int, Story]:
     return found
 
 
+class _Named(msgspec.Struct):
+    name: str
+
+
 def _name_in(body: bytes) -> str:
     """Give the name of a task; "?" if it is none, as its message was lost."""
-    task = msgspec.json.decode(body)
-    return task["name"] if isinstance(task, dict) and "name" in task else "?"
+    try:
+        return msgspec.json.decode(body, type=_Named).name
+    except msgspec.ValidationError:
+        return "?"
 
 
 def by_id(history: History) -> dict[str, Story]:
