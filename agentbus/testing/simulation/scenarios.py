@@ -14,7 +14,7 @@ from agentbus.testing.simulation.bus import chance as bus_chance
 from agentbus.testing.simulation.bus.steps import StartNode
 from agentbus.testing.simulation.chance import Cast, Draw
 from agentbus.testing.simulation.operations import Connect
-from agentbus.testing.simulation.plan import ClientSpec, HubSpec, NodeSpec, Plan, Step
+from agentbus.testing.simulation.plan import ClientSpec, HubSpec, NodeSpec, Plan, QueueSpec, Step
 from agentbus.testing.simulation.queues import chance as queue_chance
 from agentbus.testing.simulation.queues import rich_chance
 
@@ -66,7 +66,9 @@ QUEUES: Final[Weights] = MappingProxyType(
 """What nodes do with a queue, and how often, in the plainer scenarios that have one."""
 
 FLOWS: Final[Weights] = MappingProxyType({**QUEUES, rich_chance.put_flow: 8})
-STEERED: Final[Weights] = MappingProxyType({**FLOWS, rich_chance.retry: 2, rich_chance.drop: 2})
+STEERED: Final[Weights] = MappingProxyType(
+    {**FLOWS, rich_chance.retry: 2, rich_chance.drop: 2, queue_chance.hold: 2}
+)
 SCHEDULED: Final[Weights] = MappingProxyType(
     {
         queue_chance.put: 3,
@@ -101,6 +103,7 @@ class Scenario(msgspec.Struct, frozen=True):
         steps: about how many.
         buses: whether the cast are nodes of a bus, and no clients.
         queues: what those do with a queue; None if they have none.
+        lease: of the queue, in seconds; None for any.
     """
 
     faults: dict[Draw, float]
@@ -110,6 +113,7 @@ class Scenario(msgspec.Struct, frozen=True):
     steps: int = 50
     buses: bool = False
     queues: dict[Draw, float] | None = None
+    lease: float | None = None
 
 
 NETWORK: Final[dict[Draw, float]] = {
@@ -178,7 +182,7 @@ QUEUE_SCENARIOS: Final[dict[str, Scenario]] = {
     "queue-disk": _queue(DISK, 0.1),
     "queue-storm": _queue({**NETWORK, **SLOW, **RESTARTS, **PAUSES, **KILLS, **DRAINS, **DISK}, 0.3),
     "queue-hosts": _queue({rich_chance.kill_host: 4, chance.cut: 2}, 0.25, BUSY),
-    "queue-late": _queue(LATE, 0.3, LONG),
+    "queue-late": msgspec.structs.replace(_queue(LATE, 0.3, LONG), lease=3.0),
     "queue-flows": _queue({**KILLS, **DRAINS, chance.cut: 2}, 0.1, FLOWS),
     "queue-steered": _queue({**KILLS, **DISK, chance.cut: 1}, 0.07, STEERED),
     "queue-clocks": _queue(CLOCKS, 0.15, SCHEDULED, tokens=0.0),
@@ -207,15 +211,20 @@ def draw_plan(seed: int, scenario: str | None = None) -> Plan:
         scenario=name,
         clients=clients,
         nodes=nodes,
-        queue=None
-        if family.queues is None
-        else queue_chance.draw_queue(Random(f"queue {seed} {name}"), names),
+        queue=_queue_spec(seed, name, family, names),
         hub=_hub(random) if family.tight else random.choice(BUS_HUBS) if family.buses else HubSpec(),
         latency=random.choice((0.0, 0.0, 0.001, 0.05)),
         jitter=random.choice((0.0, 0.0, 0.02)),
         splitting=random.random() < 0.1,
         steps=tuple(_steps(random, family, clients, nodes)),
     )
+
+
+def _queue_spec(seed: int, scenario: str, family: Scenario, names: tuple[str, ...]) -> QueueSpec | None:
+    if family.queues is None:
+        return None
+    spec = queue_chance.draw_queue(Random(f"queue {seed} {scenario}"), names)
+    return spec if family.lease is None else msgspec.structs.replace(spec, lease=family.lease)
 
 
 def draw_queue_plan(seed: int) -> Plan:

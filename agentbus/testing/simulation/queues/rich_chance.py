@@ -76,12 +76,12 @@ def jump_clock(cast: Cast, at: float) -> Step:
 
 def put_work(cast: Cast, at: float) -> Step:
     """Put work that takes about as long as a lease."""
-    return PutJobs(at=at, who=cast.one(), count=cast.random.choice((2, 4)), takes=cast.some(4, 15))
+    return PutJobs(at=at, who=cast.one(), count=cast.random.choice((2, 4)), takes=cast.some(3, 9))
 
 
 def pause_worker(cast: Cast, at: float) -> Step:
     """Stop somebody who works for about as long as a lease, and for less than others take for death."""
-    return PauseWorker(at=at, lasts=cast.some(3, 25))
+    return PauseWorker(at=at, lasts=cast.some(4, 12))
 
 
 def kill_host(cast: Cast, at: float) -> Step:
