@@ -11,9 +11,9 @@ import pytest
 
 from agentbus.testing.simulation import QUEUE_SCENARIOS, describe_failure, draw_plan, draw_queue_plan, play
 
-SEEDS = 2 * len(QUEUE_SCENARIOS)
+SEEDS = len(QUEUE_SCENARIOS)
 CHUNK = 7
-MANY, LARGE_CHUNK = 200, 20
+MANY, LARGE_CHUNK = 214, 20
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
