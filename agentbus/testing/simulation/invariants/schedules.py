@@ -52,7 +52,8 @@ def ticks_put_one_job_each(evidence: Evidence) -> Iterator[str]:
 def _problem_of(history: History, written: Written, note: ScheduleNote | None, tick: float) -> str | None:
     if note is None or SCHEDULE_NOTE + note.schedule.name not in written.notes or (note.last or 0.0) < tick:
         return "without a note of it"
-    if round(tick, 3) % note.schedule.every:
+    wanted = history.schedules[note.schedule.name]  # the note may be of one that has replaced it since
+    if all(round(tick, 3) % every for every in wanted):
         return f"though it is every {note.schedule.every:g} s"
     walls = _walls(history, written)
     if tick > max(walls):

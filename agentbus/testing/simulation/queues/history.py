@@ -137,7 +137,7 @@ class History:
         payments: effects, in that order.
         drains: of workers, in that order.
         orders: what was steered, in that order.
-        schedules: names of those that somebody wanted to be kept.
+        schedules: the seconds between ticks that somebody wanted, by the name of the schedule.
         jumps: of clocks, in that order.
         written: what became durable.
         claims: who could write, in that order.
@@ -149,7 +149,7 @@ class History:
     payments: list[Payment] = field(default_factory=list[Payment])
     drains: list[Drain] = field(default_factory=list[Drain])
     orders: list[Order] = field(default_factory=list[Order])
-    schedules: dict[str, None] = field(default_factory=dict[str, None])
+    schedules: dict[str, set[float]] = field(default_factory=dict[str, set[float]])
     jumps: list[Jump] = field(default_factory=list[Jump])
     written: list[Written] = field(default_factory=list[Written])
     claims: list[Claim] = field(default_factory=list[Claim])

@@ -193,7 +193,7 @@ class QueuePart:
         if self._log.over:
             return
         self._note(f"has {name} put every {every:g} s")
-        self._scene.history.schedules[name] = None
+        self._scene.history.schedules.setdefault(name, set()).add(every)
         kept = self.queue.schedule(
             Task(name, takes), name=name, every=every, misfire="once" if once else "skip"
         )
