@@ -240,7 +240,7 @@ def jobs_are_acked_once(evidence: Evidence) -> Iterator[str]:
         acked = settled(story.job) == (attempt.token, "ack")
         if acked and (attempt.outcome != "returned" or story.value != attempt.value):
             yield f"{attempt} {attempt.outcome or 'never ended'}, and was acked with {story.value}"
-        elif acked and _was_told_lost(attempt):
+        elif acked and _was_told_lost(attempt) and story.erased_at is None:  # else nobody knows it any more
             yield f"{attempt} was acked, and its worker was told that its lease was lost"
         elif attempt.outcome == "returned" and not acked and not _may_be_unheard(story, attempt):
             yield f"{attempt} returned, and was not acked: {story} is {story.job.state}"
