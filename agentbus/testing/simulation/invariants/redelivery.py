@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from agentbus.agents.events import BusConnected, BusDisconnected
+from agentbus.agents.events import BusConnected, BusDisconnected, NodeReborn
 from agentbus.testing.simulation.bus.letters import LifeLog
 from agentbus.testing.simulation.evidence import Evidence
 from agentbus.testing.simulation.hub import ORIGIN
@@ -150,5 +150,7 @@ def _cut_off(life: LifeLog) -> Iterator[Trouble]:
         elif isinstance(event, BusConnected) and since is not None:
             yield Trouble(since, at, life.node)
             since = None
+        elif isinstance(event, NodeReborn):  # what was on its way to the life before is lost
+            yield Trouble(at, at, life.node)
     if since is not None:
         yield Trouble(since, min(_ends(life), default=float("inf")), life.node)
