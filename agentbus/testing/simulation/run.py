@@ -27,8 +27,8 @@ SETTLE: Final = 130.0
 """Seconds in which a healed world comes to rest: a watchdog (60 s), a backoff (36 s), a welcome (10 s)"""
 WORK: Final = 150.0
 """Seconds in which workers do what is left on a queue, and its leases end."""
-LEAST_REST: Final = 40.0
-"""Seconds that a world with a queue is left alone at least; it may be at rest long before the end."""
+LEAST_REST: Final = 65.0
+"""Seconds that a world with a queue is left alone at least: who was killed is back in a minute."""
 LOOK: Final = 10.0
 """Seconds between two looks whether it is."""
 EXPECTED: Final = (StoreError, QueueTakenError, QueueFencedError)
