@@ -44,7 +44,8 @@ def ticks_put_one_job_each(evidence: Evidence) -> Iterator[str]:
             name, _, text = job.id.partition("@")
             if text and job.id not in put:
                 put.add(job.id)
-                problem = _problem_of(history, written, notes.get(name), _time(text))
+                dropped = written.notes.get(SCHEDULE_NOTE + name, b"") is None  # in that very batch
+                problem = None if dropped else _problem_of(history, written, notes.get(name), _time(text))
                 if problem is not None:
                     yield f"{job.id} was put at {written.at:.3f} {problem}"
 
