@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -13,8 +14,10 @@ from agentbus.agents.directory import AgentEntry
 from agentbus.agents.finder import Waiter
 from agentbus.agents.message import Message
 from agentbus.agents.node_core import NodeCore
+from agentbus.agents.outcome import Outcome
 from agentbus.agents.topics import Listener
 from agentbus.agents.watching import AgentDown
+from agentbus.errors import BusClosedError
 from agentbus.runtime import Future, receives
 
 
@@ -184,3 +187,25 @@ class NodeActor(NodeCore):
     def on_leave(self, _message: Leave) -> None:
         """Say goodbye, and end."""
         self.end(None)
+
+    def on_stop(self) -> None:
+        """Leave nobody waiting, nor those who were as late as the end itself."""
+        super().on_stop()
+        for item in list(self.actor_ref.actor_inbox.items):
+            _turn_away(item)
+
+
+def _turn_away(item: Any) -> None:
+    """Tell whoever sent something to a node that has ended."""
+    match item:
+        case Parcel(call=call) if call is not None:
+            call.fail(BusClosedError(), Outcome.DEAD_LETTERED)
+        case (
+            NodeActor.WaitFor(waiter=Waiter(future=late))
+            | NodeActor.Settle(quiet=late)
+            | NodeActor.Broadcast(sent=late)
+            | NodeActor.Listen(ready=late)
+        ):
+            late.try_set_exception(BusClosedError())
+        case _:
+            pass

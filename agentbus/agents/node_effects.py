@@ -85,10 +85,11 @@ class NodeEffects:
     def _joined(self) -> None:
         """Begin to work; the bus has started once the hub has passed on our introduction."""
         self._parts.exchange.joined()
-        if self._said is None:
-            self._announced()
+        said = self._said
+        if said is None or (said.done() and said.exception() is not None):
+            self._announced()  # there is nobody to be told; what failed was said on a connection before this
         else:
-            self._said.add_done_callback(self._announced)
+            said.add_done_callback(self._announced)
 
     def _announced(self, said: Future[None] | None = None) -> None:
         error = None if said is None else said.exception()

@@ -10,6 +10,7 @@ import msgspec
 from agentbus.agents.address import Address
 from agentbus.agents.calls import Parcel
 from agentbus.agents.envelope import NOTHING, Kind
+from agentbus.agents.events import DeathReason
 from agentbus.agents.hosted import Hosted
 from agentbus.agents.outcome import Outcome
 from agentbus.errors import RuntimeFault
@@ -22,10 +23,18 @@ class AgentDown(msgspec.Struct, frozen=True):
     Attributes:
         address: which, as text.
         reason: "ended", "no_such_agent", or what made its node dead: see `DeathReason`.
+        certain: whether it certainly does no more work: its node has said so, or has said goodbye, or its
+            process has exited. A node that is silent or unknown may be at work, and one that is replaced may
+            be the same process, which goes on as a new life.
     """
 
     address: str
     reason: str
+    certain: bool = True
+
+
+NOBODY = "no_such_agent"
+_CERTAIN = frozenset({DeathReason.GOODBYE, DeathReason.EXITED})
 
 
 Callback = Callable[[AgentDown], object]
@@ -55,28 +64,28 @@ class Watches:
         del self._watches[address]
         return True
 
-    def agent_down(self, address: Address, reason: str) -> None:
+    def agent_down(self, address: Address, reason: str, *, certain: bool = True) -> None:
         """Tell those who watch an agent; each is told once."""
         for callback in self._watches.pop(address, {}).values():
-            callback(AgentDown(str(address), reason))
+            callback(AgentDown(str(address), reason, certain))
 
     def node_down(self, node: str, reason: str) -> None:
         """Tell those who watch any agent of a node."""
         for address in [address for address in self._watches if address.node == node]:
-            self.agent_down(address, reason)
+            self.agent_down(address, reason, certain=reason in _CERTAIN)
 
 
 class WatchCall:
     """What becomes of a request to watch: only its failure matters, which means that the agent is not there.
 
     Args:
-        down: told of a failure.
+        nobody: told that there is no such agent, and whether its node has said so.
     """
 
     over = False
 
-    def __init__(self, down: Callable[[str], object]) -> None:
-        self._down = down
+    def __init__(self, nobody: Callable[[bool], object]) -> None:
+        self._nobody = nobody
 
     def withdrawn(self) -> None:
         """Nobody gives it up."""
@@ -84,12 +93,12 @@ class WatchCall:
     def settle(self, outcome: Outcome) -> None:
         """Take the link's word."""
         if outcome is Outcome.DEAD_LETTERED:
-            self._down("no_such_agent")
+            self._nobody(True)  # noqa: FBT003 -- a value
 
     def fail(self, error: Exception, outcome: Outcome) -> None:
         """It never left."""
         del error, outcome
-        self._down("no_such_agent")
+        self._nobody(False)  # noqa: FBT003 -- a value
 
 
 class Watching:
@@ -106,13 +115,13 @@ class Watching:
     def watch(self, address: Address, key: object, callback: Callback) -> None:
         """Call back once the agent is dead."""
         if self._watches.add(address, key, callback):
-            call = WatchCall(lambda reason: self.agent_down(address, reason))
+            call = WatchCall(lambda certain: self._watches.agent_down(address, NOBODY, certain=certain))
             self._send(Parcel(address, Kind.WATCH, NOTHING, call=call))
 
     def unwatch(self, address: Address, key: object) -> None:
         """Watch no more."""
         if self._watches.remove(address, key):
-            self._send(Parcel(address, Kind.UNWATCH, NOTHING, call=WatchCall(lambda _reason: None)))
+            self._send(Parcel(address, Kind.UNWATCH, NOTHING, call=WatchCall(lambda _certain: None)))
 
     def agent_down(self, address: Address, reason: str) -> None:
         """Tell those who watch an agent."""

@@ -62,6 +62,27 @@ def test_a_close_says_nothing_of_futures_that_nobody_looks_at(caplog: pytest.Log
     assert caplog.text == ""
 
 
+def test_what_is_sent_behind_the_last_word_of_a_node_has_its_end() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        one, two = await cluster.join("one", "two")
+        two.spawn(Worker, name="worker")
+        await one.ref("two/worker").ask(Echo("x"), timeout=5)
+        late: list[Future[Any]] = []
+
+        def send_late() -> None:
+            late.extend([one.ref("two/worker").ask(Echo("y")).quiet(), one.wait_for(name="nobody").quiet()])
+            late.extend([one.broadcast("topic", Note(1)).quiet()])
+            late.extend([one.listen("topic", Note, lambda _note: None).ready.quiet()])
+
+        node_ended = one._node.ended  # pyright: ignore[reportPrivateUsage]  # the bus's own comes later
+        node_ended.add_done_callback(lambda _ended: cluster.loop.call_soon(send_late))
+        await one.close()
+        await virtual_sleep(1)
+        assert [type(each.exception()) for each in late if each.done()] == [BusClosedError] * 4
+
+    simulate(scenario)
+
+
 class Tidy(AsyncAgentActor):
     tidied: ClassVar[list[str]] = []
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from agentbus.testing.simulation import ClientSpec, NodeSpec, Plan, play
+from agentbus.testing.simulation import ClientSpec, NodeSpec, Plan, QueueSpec, play
 from agentbus.testing.simulation.bus.steps import SendLetters, StartNode
 from agentbus.testing.simulation.operations import Connect, Subscribe
 from agentbus.testing.simulation.scenarios import DEFAULT_HUB
-from agentbus.testing.simulation.troubles import CutAfter, Delaying, Partition
+from agentbus.testing.simulation.troubles import CutAfter, Delaying, Dropping, Partition, Pause
 
 NODES = (NodeSpec(name="alice"), NodeSpec(name="bob"))
 
@@ -69,6 +69,27 @@ def test_a_node_whose_introduction_is_acked_too_late_has_started(at: float) -> N
         steps=(
             *(StartNode(at=0.0, who=node.name) for node in NODES),
             Partition(at=at, who=None, lasts=24.5, toward="client"),
+        ),
+    )
+    assert play(plan).violations == []
+
+
+def test_a_node_whose_introduction_was_cut_off_has_started_although_it_is_alone_then() -> None:
+    plan = Plan(
+        seed=359,
+        scenario="queue-storm",
+        nodes=(*NODES, NodeSpec(name="carol")),
+        queue=QueueSpec(hosts=("alice",), workers=("alice", "bob", "carol"), lease=20.0),
+        hub=DEFAULT_HUB,
+        latency=0.05,
+        steps=(
+            StartNode(at=0.068, who="alice"),
+            StartNode(at=0.548, who="carol"),
+            StartNode(at=0.908, who="bob"),
+            Dropping(at=1.0, who="carol", lasts=2.118, probability=0.03),
+            Partition(at=1.0, who=None, lasts=0.519),
+            Pause(at=2.008, who="alice", lasts=0.277),
+            Dropping(at=2.013, who=None, lasts=1.167, probability=0.1),
         ),
     )
     assert play(plan).violations == []

@@ -60,7 +60,14 @@ def test_a_process_is_its_own_running_loop(town: Town) -> None:
     town.loop.call_soon(lambda: seen.append(asyncio.get_running_loop()))
     town.host.run_until_idle()
     assert seen == [town.loop]
-    assert town.process.home.clock is town.host.clock
+    assert town.process.home.clock is town.loop.clock
+
+
+def test_a_process_has_the_time_of_its_world_and_its_own_idea_of_the_hour(town: Town) -> None:
+    clock, world = town.process.home.clock, town.host.clock
+    town.loop.clock.ahead = 3600.0
+    town.host.advance(5.0)
+    assert (clock.monotonic(), clock.wall()) == (world.monotonic(), world.wall() + 3600.0)
 
 
 def test_tasks_sleep_on_virtual_time(town: Town) -> None:

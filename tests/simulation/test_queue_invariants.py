@@ -15,7 +15,7 @@ from agentbus.agents.queues.core.leases import Leases
 from agentbus.agents.queues.core.queue import QueueCore
 from agentbus.agents.queues.core.ready import ReadyQueue
 from agentbus.agents.queues.effects import JobEffect
-from agentbus.testing.simulation import NodeSpec, Plan, QueueSpec, draw_plan, play
+from agentbus.testing.simulation import NodeSpec, Plan, QueueSpec, play
 from agentbus.testing.simulation.bus.steps import KillNode, StartNode
 from agentbus.testing.simulation.queues.steps import CancelJob, DrainWorker, FillDisk, HoldQueue, PutJobs
 from agentbus.testing.simulation.troubles import Partition, Pause
@@ -111,15 +111,6 @@ def refuse_the_acked(patch: Patch) -> None:
     patch.setattr(QueueCore, "settle", wrong)
 
 
-def never_renew(patch: Patch) -> None:
-    """Let every lease end."""
-
-    def wrong(_self: Leases, _held: Any, _now: float) -> None:
-        """Renew nothing."""
-
-    patch.setattr(Leases, "renew", wrong)
-
-
 def end_leases_early(patch: Patch) -> None:
     """Take jobs away at the next tick."""
 
@@ -185,17 +176,3 @@ def test_nothing_is_violated_where_nothing_is_broken() -> None:
 def test_an_invariant_catches(invariant: str, monkeypatch: Patch) -> None:
     SABOTAGE[invariant](monkeypatch)
     assert invariant in violated(PLAN)
-
-
-BROKEN: dict[str, Callable[[Patch], None]] = {
-    "queue-kills": lease_twice,
-    "queue-cuts": lose_the_acked,
-    "queue-disk": answer_too_early,
-    "queue-calm": never_renew,
-}
-
-
-@pytest.mark.parametrize("scenario", BROKEN)
-def test_a_broken_queue_is_found_within_a_few_seeds(scenario: str, monkeypatch: Patch) -> None:
-    BROKEN[scenario](monkeypatch)
-    assert any(violated(draw_plan(seed, scenario)) for seed in range(6))

@@ -1,6 +1,6 @@
 """Queues in simulated worlds: what producers, workers and the disk saw, held against the promise.
 
-More of them: `make simulate SEEDS=10000`.
+A thousand of them: `make simulate`.
 """
 
 from __future__ import annotations
@@ -9,23 +9,34 @@ import gc
 
 import pytest
 
-from agentbus.testing.simulation import QUEUE_SCENARIOS, describe_failure, draw_queue_plan, play
+from agentbus.testing.simulation import QUEUE_SCENARIOS, describe_failure, draw_plan, draw_queue_plan, play
 
-SEEDS = 18
-CHUNK = 6
+SEEDS = len(QUEUE_SCENARIOS)
+CHUNK = 7
+MANY, LARGE_CHUNK = 214, 20
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_a_queue_keeps_its_promise(first: int) -> None:
-    for seed in range(first, first + CHUNK):
+    _play_all(range(first, min(first + CHUNK, SEEDS)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(SEEDS, MANY, LARGE_CHUNK))
+def test_a_queue_keeps_its_promise_in_many_worlds(first: int) -> None:
+    _play_all(range(first, first + LARGE_CHUNK))
+
+
+def _play_all(seeds: range) -> None:
+    for seed in seeds:
         run = play(draw_queue_plan(seed))
+        gc.collect()
         assert not run.violations, "\n" + describe_failure(run)
-    gc.collect()
 
 
 @pytest.mark.parametrize("seed", [28, 64])
 def test_a_bus_that_hosted_a_queue_leaves_no_call_open(seed: int) -> None:
-    assert not play(draw_queue_plan(seed)).violations
+    assert not play(draw_plan(seed, "queue-drains")).violations
 
 
 def test_the_seeds_take_every_scenario_in_turn() -> None:
@@ -34,4 +45,5 @@ def test_the_seeds_take_every_scenario_in_turn() -> None:
 
 
 def test_the_same_seed_gives_the_same_trace() -> None:
-    assert play(draw_queue_plan(4)).digest == play(draw_queue_plan(4)).digest
+    plan = draw_plan(4, "queue-clocks")
+    assert play(plan).digest == play(plan).digest

@@ -1,8 +1,10 @@
 """`Attendance`: which lives of workers are watched, and whose death is certain. On the agents' loop.
 
 A queue gives a job to somebody else before its lease ends only where it is certain that nobody works on it:
-the worker has ended, its node has said goodbye or has a new life, or its parent process saw it exit. Silence
-is no certificate: whoever is silent may be at work.
+the worker has ended, its node has said goodbye, its parent process saw it exit, or the new life of its node
+does not know it. Silence is no certificate: whoever is silent may be at work. Nor is a new life alone: a node
+that others gave up for dead goes on as one, with its workers and what they do. A worker that was started anew
+says so itself: it has another session.
 """
 
 from __future__ import annotations
@@ -15,8 +17,6 @@ from agentbus.agents.watching import AgentDown
 
 if TYPE_CHECKING:
     from agentbus.runtime import Loop, Subscription
-
-NO_CERTIFICATE = DeathReason.SILENT
 
 
 class Attendance:
@@ -54,19 +54,23 @@ class Attendance:
             return
         if known is not None:
             known[1].cancel()
+        self._begin(worker, session)
 
+    def _begin(self, worker: str, session: str) -> None:
         def down(news: AgentDown) -> None:
-            self._loop.call_soon(self._down, worker, session, news.reason)
+            self._loop.call_soon(self._down, worker, session, news)
 
         self._watched[worker] = session, self._watch(worker, down)
 
-    def _down(self, worker: str, session: str, reason: str) -> None:
+    def _down(self, worker: str, session: str, news: AgentDown) -> None:
         known = self._watched.get(worker)
         if known is None or known[0] != session:
             return  # it is about an earlier life, whose leases ended when this one came
         del self._watched[worker]
-        if reason != NO_CERTIFICATE:
+        if news.certain:
             self._gone(worker, session)
+        elif news.reason == DeathReason.REPLACED:
+            self._begin(worker, session)  # if the new life does not know the worker, it says so at once
 
     def close(self) -> None:
         """Watch nobody any more."""

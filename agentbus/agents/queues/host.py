@@ -30,7 +30,7 @@ from agentbus.agents.queues.messages import (
 )
 from agentbus.agents.queues.outbox import Outbox
 from agentbus.agents.queues.stores.store import Opened, QueueStore
-from agentbus.errors import StoreError
+from agentbus.errors import NoSuchJobError, StoreError
 
 if TYPE_CHECKING:
     from agentbus.agents.watching import AgentDown
@@ -154,15 +154,19 @@ class QueueHost:
         """Wait for the end of a job.
 
         Raises:
-            NoSuchJobError: there is none.
+            NoSuchJobError: there is none, or not any more.
             StoreError: its value can't be read.
             QueueFullError: too many wait.
         """
-        ended = self.core.end_of(job_id)
+        try:
+            ended = self.core.end_of(job_id)
+        except NoSuchJobError:
+            await self._commits.durable()  # it may have been dropped in this very turn
+            raise
         if ended is None:
             return await self.waiters.wait(job_id)
         await self._commits.durable()  # it may have ended in this very turn
-        return ended.filled(await self._store.bodies([ended.number]) if ended.number else {})
+        return ended.filled(await self._read(job_id, ended.number) if ended.number else {})
 
     # -- workers ---------------------------------------------------------------------------------------------
 
@@ -235,11 +239,18 @@ class QueueHost:
         """Give a job's message.
 
         Raises:
-            NoSuchJobError: there is none.
+            NoSuchJobError: there is none, or not any more.
             StoreError: it can't be read.
         """
         stored = await self._seen(self.core.body(job_id))
-        return stored.filled(await self._store.bodies([stored.number]) if stored.number else {})
+        return stored.filled(await self._read(job_id, stored.number) if stored.number else {})
+
+    async def _read(self, job_id: str, number: int) -> dict[int, bytes]:
+        """Read a job's body, which may have been dropped while others were waited for."""
+        bodies = await self._store.bodies([number])
+        if number not in bodies:
+            raise NoSuchJobError(self.name, job_id)
+        return bodies
 
     async def _seen(self, seen: T) -> T:
         """Give what was seen once it is durable; a store that can't be written keeps nobody from looking."""

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from agentbus.testing.simulation.stage import Stage
 
 
+FOR_GOOD = 1e6
+"""Seconds that clocks which jump an hour at a time do not come near to."""
+
 PLENTY_OF_CONNECTS = 30
 """Connects per minute that nobody's backoff comes near to."""
 
@@ -131,6 +134,7 @@ class QueueSpec(msgspec.Struct, frozen=True, kw_only=True):
             max_retry_delay=4.0,
             max_jobs=self.max_jobs,
             rate=self.rate,
+            result_ttl=FOR_GOOD,
             concurrency=self.leased_at_once,
         )
 

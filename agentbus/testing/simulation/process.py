@@ -20,7 +20,7 @@ from random import Random
 from types import CoroutineType
 from typing import Any, TypeVar, TypeVarTuple
 
-from agentbus.runtime import HostedLoop, Runtime, Subscription, VirtualLoop
+from agentbus.runtime import Clock, HostedLoop, Runtime, Subscription, VirtualClock, VirtualLoop
 from agentbus.runtime.runtime import Closer
 
 T = TypeVar("T")
@@ -51,15 +51,45 @@ class _Call(asyncio.TimerHandle):
         return f"{name} at {self.when():.3f}"
 
 
+class ProcessClock(VirtualClock):
+    """The clock of a process: time passes for all alike, but each machine has its own idea of the hour.
+
+    Args:
+        host: the world's clock.
+        ahead: seconds by which the wall time of this one is ahead of that.
+
+    Attributes:
+        ahead: see above.
+    """
+
+    __slots__ = ("_host", "ahead")
+
+    def __init__(self, host: Clock, ahead: float = 0.0) -> None:
+        super().__init__()
+        self._host = host
+        self.ahead = ahead
+
+    def monotonic(self) -> float:
+        """Give virtual seconds since the beginning of the world."""
+        return self._host.monotonic()
+
+    def wall(self) -> float:
+        """Give what this machine takes for the time, in seconds since 1970."""
+        return self._host.wall() + self.ahead
+
+
 class ProcessLoop(VirtualLoop):
     """The event loop of one process: a virtual loop that another one runs.
 
     Args:
         host: runs the calls, and has the time.
         name: of the process.
+        ahead: see `ProcessClock`.
     """
 
-    def __init__(self, host: VirtualLoop, name: str) -> None:
+    clock: ProcessClock
+
+    def __init__(self, host: VirtualLoop, name: str, ahead: float = 0.0) -> None:
         self.host = host
         self.name = name
         self.paused = False
@@ -69,8 +99,8 @@ class ProcessLoop(VirtualLoop):
         self._timers_set: dict[_Call, None] = {}
         self._named = 0
         self._waited = 0
-        self.clock = host.clock
-        super().__init__(host.clock)  # last, for it calls the methods below
+        self.clock = ProcessClock(host.clock, ahead)
+        super().__init__(self.clock)  # last, for it calls the methods below
 
     def __repr__(self) -> str:
         return f"<ProcessLoop {self.name}>"
@@ -138,6 +168,10 @@ class ProcessLoop(VirtualLoop):
         ]
 
     # -- what asyncio asks of a loop -----------------------------------------------------------------------
+
+    def time(self) -> float:
+        """Give virtual seconds since the beginning."""
+        return self.host.time()
 
     def is_running(self) -> bool:
         """Whether anything runs at all."""
@@ -243,11 +277,12 @@ class Process:
         host: runs it.
         name: as traces show it.
         seed: of all its chance and ids.
+        ahead: seconds by which its wall clock is ahead of the world's.
     """
 
-    def __init__(self, host: VirtualLoop, name: str, seed: str) -> None:
+    def __init__(self, host: VirtualLoop, name: str, seed: str, ahead: float = 0.0) -> None:
         self.name = name
-        self.loop = ProcessLoop(host, name)
+        self.loop = ProcessLoop(host, name, ahead)
         self.home = HostedLoop(self.loop, name=name)
         self.random = Random(seed)
         self.runtime = ProcessRuntime(loop=self.home, random=self.random, inline_callbacks=True)

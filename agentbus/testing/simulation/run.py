@@ -27,6 +27,10 @@ SETTLE: Final = 130.0
 """Seconds in which a healed world comes to rest: a watchdog (60 s), a backoff (36 s), a welcome (10 s)"""
 WORK: Final = 150.0
 """Seconds in which workers do what is left on a queue, and its leases end."""
+LEAST_REST: Final = 65.0
+"""Seconds that a world with a queue is left alone at least: who was killed is back in a minute."""
+LOOK: Final = 10.0
+"""Seconds between two looks whether it is."""
 EXPECTED: Final = (StoreError, QueueTakenError, QueueFencedError)
 """What is logged of a full disk, and of a second host."""
 END: Final = 45.0
@@ -66,10 +70,9 @@ def _play(plan: Plan, stage: Stage, errors: list[str]) -> Evidence:
     healed_at = max(stage.loop.time(), plan.steps[-1].at if plan.steps else 0.0) + 1.0
     stage.advance_to(healed_at)
     stage.heal()
-    settled_at = healed_at + SETTLE + (0.0 if stage.queue is None else WORK)
-    stage.advance_to(settled_at)
+    _come_to_rest(stage, healed_at)
     stage.roll_call()
-    quiet_at = settled_at + 2 * ROLL_CALL
+    quiet_at = stage.loop.time() + 2 * ROLL_CALL
     stage.advance_to(quiet_at)
     quiet_clients, quiet_hub, quiet_nodes = look_at_clients(stage), look_at_hub(stage), look_at_nodes(stage)
     stage.dispose()
@@ -94,6 +97,15 @@ def _play(plan: Plan, stage: Stage, errors: list[str]) -> Evidence:
         leftovers=look_for_leftovers(stage),
         failures=[*errors, *(repr(error) for error in stage.loop.exceptions)],
     )
+
+
+def _come_to_rest(stage: Stage, healed_at: float) -> None:
+    if stage.queue is None:
+        stage.advance_to(healed_at + SETTLE)
+        return
+    stage.advance_to(healed_at + LEAST_REST)
+    while stage.loop.time() < healed_at + SETTLE + WORK and not stage.at_rest():
+        stage.advance_to(stage.loop.time() + LOOK)
 
 
 class _Errors(logging.Handler):

@@ -14,8 +14,9 @@ from agentbus.testing.simulation.bus import chance as bus_chance
 from agentbus.testing.simulation.bus.steps import StartNode
 from agentbus.testing.simulation.chance import Cast, Draw
 from agentbus.testing.simulation.operations import Connect
-from agentbus.testing.simulation.plan import ClientSpec, HubSpec, NodeSpec, Plan, Step
+from agentbus.testing.simulation.plan import ClientSpec, HubSpec, NodeSpec, Plan, QueueSpec, Step
 from agentbus.testing.simulation.queues import chance as queue_chance
+from agentbus.testing.simulation.queues import rich_chance
 
 Weights = Mapping[Draw, float]
 
@@ -62,7 +63,24 @@ QUEUES: Final[Weights] = MappingProxyType(
         bus_chance.start_node: 1,
     }
 )
-"""What nodes do with a queue, and how often, in every scenario that has one."""
+"""What nodes do with a queue, and how often, in the plainer scenarios that have one."""
+
+FLOWS: Final[Weights] = MappingProxyType({**QUEUES, rich_chance.put_flow: 8})
+STEERED: Final[Weights] = MappingProxyType(
+    {**FLOWS, rich_chance.retry: 2, rich_chance.drop: 2, queue_chance.hold: 2}
+)
+SCHEDULED: Final[Weights] = MappingProxyType(
+    {
+        queue_chance.put: 3,
+        bus_chance.start_node: 1,
+        rich_chance.keep_schedule: 3,
+        rich_chance.drop_schedule: 0.5,
+        rich_chance.jump_clock: 2,
+    }
+)
+BUSY: Final[Weights] = MappingProxyType({**QUEUES, queue_chance.put_many: 8})
+LONG: Final[Weights] = MappingProxyType({**QUEUES, rich_chance.put_work: 12})
+"""What they do in the others."""
 
 NAMES: Final = ("alice", "bob", "carol", "dave")
 
@@ -84,7 +102,8 @@ class Scenario(msgspec.Struct, frozen=True):
         tight: whether the hub's limits are drawn too.
         steps: about how many.
         buses: whether the cast are nodes of a bus, and no clients.
-        queues: whether those have a queue.
+        queues: what those do with a queue; None if they have none.
+        lease: of the queue, in seconds; None for any.
     """
 
     faults: dict[Draw, float]
@@ -93,7 +112,8 @@ class Scenario(msgspec.Struct, frozen=True):
     tight: bool = False
     steps: int = 50
     buses: bool = False
-    queues: bool = False
+    queues: dict[Draw, float] | None = None
+    lease: float | None = None
 
 
 NETWORK: Final[dict[Draw, float]] = {
@@ -141,8 +161,14 @@ SCENARIOS: Final[dict[str, Scenario]] = {
 }
 
 
-def _queue(faults: dict[Draw, float], share: float) -> Scenario:
-    return Scenario(faults, share=share, steps=40, buses=True, queues=True)
+def _queue(
+    faults: dict[Draw, float], share: float, program: Weights = QUEUES, tokens: float = 0.3
+) -> Scenario:
+    return Scenario(faults, share=share, tokens=tokens, steps=40, buses=True, queues=dict(program))
+
+
+LATE: Final[dict[Draw, float]] = {rich_chance.pause_worker: 4, rich_chance.part_long: 1}
+CLOCKS: Final[dict[Draw, float]] = {**KILLS, queue_chance.fill_disk: 1}
 
 
 QUEUE_SCENARIOS: Final[dict[str, Scenario]] = {
@@ -155,6 +181,11 @@ QUEUE_SCENARIOS: Final[dict[str, Scenario]] = {
     "queue-restarts": _queue({**RESTARTS, **BUS_CODES}, 0.1),
     "queue-disk": _queue(DISK, 0.1),
     "queue-storm": _queue({**NETWORK, **SLOW, **RESTARTS, **PAUSES, **KILLS, **DRAINS, **DISK}, 0.3),
+    "queue-hosts": _queue({rich_chance.kill_host: 4, chance.cut: 2}, 0.25, BUSY),
+    "queue-late": msgspec.structs.replace(_queue(LATE, 0.3, LONG), lease=3.0),
+    "queue-flows": _queue({**KILLS, **DRAINS, chance.cut: 2}, 0.1, FLOWS),
+    "queue-steered": _queue({**KILLS, **DISK, chance.cut: 1}, 0.07, STEERED),
+    "queue-clocks": _queue(CLOCKS, 0.15, SCHEDULED, tokens=0.0),
 }
 
 
@@ -180,13 +211,20 @@ def draw_plan(seed: int, scenario: str | None = None) -> Plan:
         scenario=name,
         clients=clients,
         nodes=nodes,
-        queue=queue_chance.draw_queue(Random(f"queue {seed} {name}"), names) if family.queues else None,
+        queue=_queue_spec(seed, name, family, names),
         hub=_hub(random) if family.tight else random.choice(BUS_HUBS) if family.buses else HubSpec(),
         latency=random.choice((0.0, 0.0, 0.001, 0.05)),
         jitter=random.choice((0.0, 0.0, 0.02)),
         splitting=random.random() < 0.1,
         steps=tuple(_steps(random, family, clients, nodes)),
     )
+
+
+def _queue_spec(seed: int, scenario: str, family: Scenario, names: tuple[str, ...]) -> QueueSpec | None:
+    if family.queues is None:
+        return None
+    spec = queue_chance.draw_queue(Random(f"queue {seed} {scenario}"), names)
+    return spec if family.lease is None else msgspec.structs.replace(spec, lease=family.lease)
 
 
 def draw_queue_plan(seed: int) -> Plan:
@@ -237,7 +275,7 @@ def _steps(
     cast = Cast(random, names, tuple(client.name for client in clients if client.peer is not None))
     begin = StartNode if nodes else Connect
     steps: list[Step] = [begin(at=round(random.random(), 3), who=name) for name in names]
-    program = QUEUES if family.queues else AGENTS if nodes else PROGRAM
+    program = family.queues or (AGENTS if nodes else PROGRAM)
     at = 1.0
     for _ in range(random.randint(family.steps // 2, family.steps * 3 // 2)):
         if random.random() > 0.25:  # else at the very moment of the last one

@@ -26,6 +26,9 @@ Args = TypeVarTuple("Args")
 FAREWELL = 10.0
 """Seconds after which a node that was saying goodbye has ended."""
 
+SCHEDULES_REST = 100.0
+"""Seconds of a healed world in which schedules go on; then the queue comes to rest."""
+
 ROLL_CALL = 5.0
 """Seconds in which a node of a healthy world answers."""
 
@@ -173,6 +176,15 @@ class Stage:
             self.later(FAREWELL, node.start)
         if self.queue is not None:
             self.later(2 * FAREWELL, self.queue.resume)
+            self.later(SCHEDULES_REST, self.queue.drop_schedules)
+
+    def at_rest(self) -> bool:
+        """Tell whether every node knows all others and has one connection, and nothing is left to be done."""
+        names = sorted(self.nodes)
+        known = [life.known() for node in self.nodes.values() if (life := node.life) is not None]
+        everybody = len(known) == len(names) and all(sorted(each) == names for each in known)
+        alone = self.hub.up and self.hub.shell.core.connections() == len(names)
+        return everybody and alone and (self.queue is None or self.queue.at_rest())
 
     def roll_call(self) -> None:
         """Have every node ask every other for a sign of life."""

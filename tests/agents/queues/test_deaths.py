@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from agentbus import Bus
+from agentbus.agents.events import BusConnected, DeathReason, NodeDead, NodeReborn, NodeSuspect
 from agentbus.agents.queues.core.job import LeasedJob
 from agentbus.agents.queues.core.options import QueueOptions
 from agentbus.runtime import virtual_sleep
@@ -102,6 +103,43 @@ def test_a_new_session_of_a_worker_ends_what_the_last_one_had() -> None:
         assert third is not None, "its second life is watched, too"
 
     simulate(scenario)
+
+
+def test_a_worker_whose_node_goes_on_as_a_new_life_keeps_its_job() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        host, other, _third = await cluster.join("host", "other", "third")
+        hand, job = await _leased(cluster, host, other)
+        with cluster.network.refusing("other"):
+            with cluster.network.refusing("host"):  # so it is the third that takes the other one for dead
+                cluster.network.cut("host")
+                cluster.network.cut("other")
+                await virtual_sleep(22)
+            await cluster.until(lambda: len(cluster.seen("host", BusConnected)) == 2, within=40)
+        await cluster.until(lambda: bool(cluster.seen("other", NodeReborn)), within=40)
+        assert [dead.reason for dead in cluster.seen("host", NodeDead)] == [DeathReason.REPLACED]
+        assert await _next_within(host, 5) is None
+        assert (await hand.ack(job, 2)).refused == ()
+
+    simulate(scenario)
+
+
+def test_a_new_process_of_its_node_gives_the_job_to_the_next_at_once() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        host, other = await cluster.join("host", "other")
+        _hand, job = await _leased(cluster, host, other)
+        with cluster.network.refusing("other"):
+            cluster.network.cut("other")
+            await cluster.until(lambda: "other" in _suspects(cluster), within=5)
+            cluster.make("other", client="other again").start().quiet()
+            again = await _next_within(host, 5)
+        assert again is not None
+        assert (again.id, again.attempt) == (job.id, 2)
+
+    simulate(scenario)
+
+
+def _suspects(cluster: Cluster) -> set[str]:
+    return {event.node for event in cluster.seen("host", NodeSuspect)}
 
 
 def test_leases_stand_still_while_the_host_is_cut_off() -> None:

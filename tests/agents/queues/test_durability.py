@@ -48,6 +48,33 @@ def test_nothing_is_answered_leased_or_told_before_it_is_durable() -> None:
     simulate(scenario)
 
 
+def test_who_asks_for_the_end_of_a_job_that_is_dropped_meanwhile_is_told_that_it_is_not_known() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        (bus,) = await cluster.join("one")
+        store = FaultyStore()
+        queue = bus.queue("tasks", store=store)
+        hand = Hand(bus, "one")
+        ref = await queue.put(Double(1))
+        await hand.attach(1)
+        await hand.ack(await hand.leased.get(), 2)
+
+        store.hold()
+        other = queue.put(Double(2))
+        await virtual_sleep(1)
+        result, body, dropped = ref.result(), ref.body(), queue.drop([ref.id])
+        await virtual_sleep(1)
+        late = ref.result()
+        await virtual_sleep(1)
+        assert (state_of(dropped), state_of(late)) == ("waiting", "waiting"), "that is not durable yet"
+        store.release()
+        assert await dropped == 1
+        await other
+        await virtual_sleep(1)
+        assert {state_of(future) for future in (result, body, late)} == {"NoSuchJobError"}
+
+    simulate(scenario)
+
+
 def test_jobs_that_are_put_in_one_turn_share_a_commit() -> None:
     async def scenario(cluster: Cluster) -> None:
         one, two = await cluster.join("one", "two")

@@ -207,7 +207,7 @@ class Book:
         kept.update(dict.fromkeys(self.tree(root.number)))
 
     def _place(self, job: Job, at: float) -> None:
-        if job.due > at:
+        if job.due > max(at, job.put):  # a clock that was put back holds up nothing that was due already
             self.delayed.push(job.number, job.due)
         else:
             self.ready.push(job.number, job.priority, job.tenant)

@@ -89,7 +89,7 @@ class QueueCore:
         self.options = options
         self.epoch = opened.epoch
         self._clock = QueueClock(_stored_clock(opened), now, wall)
-        self._noted = self._clock.at(now)
+        self._noted = _stored_clock(opened)  # so the first batch has the time
         self._book = Book(name, options)
         self._leases = Leases(self._book, new_token)
         self._ending = self.ends = Ending(self._book, self._leases)

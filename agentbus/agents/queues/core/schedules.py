@@ -27,7 +27,9 @@ _log = logging.getLogger("agentbus.agents")
 GRACE = 60.0
 """Seconds after which a tick that was not put counts as missed."""
 
-_PREFIX = "schedule:"
+SCHEDULE_NOTE = "schedule:"
+"""What the names of notes of schedules begin with."""
+
 _JUMP = 1.0
 
 NextTick = Callable[[Schedule, datetime], datetime]
@@ -89,10 +91,11 @@ class Schedules:
         self._wall = wall
         self.held_up: dict[str, str] = {}
         for name, text in notes.items():
-            if name.startswith(_PREFIX):
+            if name.startswith(SCHEDULE_NOTE):
                 note = msgspec.json.decode(text, type=ScheduleNote)
                 kept = self._kept[note.schedule.name] = _Kept(note, math.inf)
-                self._set_due(kept, note.since if note.last is None else note.last)
+                # the clock may be put back
+                self._set_due(kept, min(note.since, wall) if note.last is None else note.last)
 
     def _set_due(self, kept: _Kept, after: float) -> None:
         """Find out when a schedule is due; one that can't be read here stands still."""
@@ -124,7 +127,7 @@ class Schedules:
         if self._kept.pop(name, None) is None:
             return False
         self.held_up.pop(name, None)
-        self._book.changes.notes[_PREFIX + name] = None
+        self._book.changes.notes[SCHEDULE_NOTE + name] = None
         return True
 
     def statuses(self, wall: float) -> list[ScheduleStatus]:
@@ -189,7 +192,7 @@ class Schedules:
             self._kept[name] = _Kept(note, due)
         else:
             kept.note, kept.due, kept.problem = note, due, ""
-        self._book.changes.notes[_PREFIX + name] = msgspec.json.encode(note)
+        self._book.changes.notes[SCHEDULE_NOTE + name] = msgspec.json.encode(note)
 
     def _after(self, schedule: Schedule, time: float) -> float:
         try:

@@ -23,6 +23,7 @@ class LifeLog:
         closing_at: when its program closed the bus, if it did.
         closed_at: when that was done.
         ended_with: what ended the bus against its program's will, if anything did.
+        ended_at: when that was.
         events: what the bus reported, with the time.
         buried: names of the letters that the bus published as dead letters.
     """
@@ -35,6 +36,7 @@ class LifeLog:
     closing_at: float | None = None
     closed_at: float | None = None
     ended_with: BaseException | None = None
+    ended_at: float | None = None
     events: list[tuple[float, BusEvent]] = field(default_factory=list[tuple[float, BusEvent]])
     buried: list[str] = field(default_factory=list[str])
 

@@ -42,17 +42,19 @@ class NodeLife:
         stage: the world around it.
         spec: whose life.
         number: which one.
+        ahead: seconds by which the clock of its machine is ahead.
 
     Attributes:
         bus: its bus.
         part: what it does for the plan's queue, if there is one.
     """
 
-    def __init__(self, stage: Stage, spec: NodeSpec, number: int) -> None:
+    def __init__(self, stage: Stage, spec: NodeSpec, number: int, ahead: float = 0.0) -> None:
         self._stage = stage
         self._spec = spec
         self.log = LifeLog(spec.name, number, stage.loop.time())
-        self.process = Process(stage.loop, str(self.log), f"{stage.seed} node {spec.name} {number}")
+        seed = f"{stage.seed} node {spec.name} {number}"
+        self.process = Process(stage.loop, str(self.log), seed, ahead)
         self._dial = stage.network.dialler(spec.name)
         self._letters = 0
         self._tickets = 0
@@ -126,7 +128,7 @@ class NodeLife:
         error = future.exception()
         self._note("is over" if error is None else f"is over: {type(error).__name__}: {error}")
         if error is not None and self.log.closing_at is None:
-            self.log.ended_with = error
+            self.log.ended_with, self.log.ended_at = error, self._now()
 
     # -- letters -------------------------------------------------------------------------------------------
 
@@ -266,11 +268,15 @@ class SimulatedNode:
     Args:
         stage: the world around it.
         spec: its options.
+
+    Attributes:
+        ahead: seconds by which the clock of its machine is ahead of the world's.
     """
 
     def __init__(self, stage: Stage, spec: NodeSpec) -> None:
         self._stage = stage
         self.spec = spec
+        self.ahead = 0.0
         self.name = spec.name
         self.lives: list[NodeLife] = []
 
@@ -289,7 +295,13 @@ class SimulatedNode:
         last = self.lives[-1].log if self.lives else None
         leaving = last is not None and last.closing_at is not None
         if self.life is None and not (leaving and last is not None and last.closed_at is None):
-            self.lives.append(NodeLife(self._stage, self.spec, len(self.lives) + 1))
+            self.lives.append(NodeLife(self._stage, self.spec, len(self.lives) + 1, self.ahead))
+
+    def jump_clock(self, seconds: float) -> None:
+        """Set the clock of its machine forward, or back."""
+        self.ahead += seconds
+        if self.life is not None:
+            self.life.process.loop.clock.ahead = self.ahead
 
     def with_life(self, act: Callable[[NodeLife], object]) -> None:
         """Do something with the life that goes on, if one does."""

@@ -10,7 +10,17 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from agentbus.testing.simulation.evidence import Evidence
-from agentbus.testing.simulation.invariants import books, buses, delivery, ends, lives, queues
+from agentbus.testing.simulation.invariants import (
+    books,
+    buses,
+    delivery,
+    ends,
+    flows,
+    lives,
+    queues,
+    redelivery,
+    schedules,
+)
 
 Invariant = Callable[[Evidence], Iterator[str]]
 
@@ -45,9 +55,15 @@ INVARIANTS: tuple[Invariant, ...] = (
     queues.attempts_hold_a_lease,
     queues.jobs_go_their_way,
     queues.jobs_are_acked_once,
-    queues.redeliveries_have_a_reason,
+    queues.settlements_are_the_workers_own,
+    redelivery.redeliveries_have_a_reason,
     queues.jobs_start_in_order,
+    queues.nothing_begins_while_paused,
     queues.payments_happen_once,
+    flows.flows_take_their_course,
+    flows.flows_hand_on_what_steps_gave,
+    schedules.ticks_put_one_job_each,
+    schedules.no_tick_is_left_out,
     queues.the_numbers_add_up,
     ends.every_future_resolves,
     ends.everybody_comes_to_rest,

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from agentbus.agents.queues.core.record import LIVE
+from agentbus.agents.queues.core.steering import PAUSED_NOTE
 from agentbus.agents.queues.worker_events import JobLeaseLost
 from agentbus.errors import (
     AgentError,
@@ -18,15 +19,30 @@ from agentbus.errors import (
     JobCancelled,
     JobFailed,
     JobRejected,
+    NoSuchJobError,
     QueueFullError,
     StoreError,
 )
 from agentbus.testing.simulation.evidence import Evidence
-from agentbus.testing.simulation.queues.disk import WRITE_DELAYS
 from agentbus.testing.simulation.queues.history import AttemptLog, History, PutLog
-from agentbus.testing.simulation.queues.ledger import Story, by_id, by_token, settled, stories
+from agentbus.testing.simulation.queues.ledger import (
+    Change,
+    Story,
+    by_id,
+    by_token,
+    root_of,
+    settled,
+    stories,
+)
 
-MOMENT: Final = 0.01
+FORGOTTEN: Final = (JobCancelled, NoSuchJobError)
+"""What a program is told of a job that somebody has dropped before it was over, or before it was told."""
+OUTCOMES: Final = {
+    "ack": {"returned"},
+    "reject": {"rejected"},
+    "fail": {"raised", "cancelled", "rejected"},
+}
+"""How an attempt may have ended, by what it was settled with: to reject is to fail if the lease was lost."""
 ENDS: Final[dict[str, type[AgentError]]] = {
     "failed": JobFailed,
     "rejected": JobRejected,
@@ -42,20 +58,49 @@ def no_job_is_lost(evidence: Evidence) -> Iterator[str]:
         return
     known = by_id(history)
     for put in history.puts:
-        if put.done_at is not None and put.error is None:
-            story = known.get(put.job_id)
-            if story is None or story.changes[0].at > put.done_at:
-                yield f"{put} was said to be durable at {put.done_at:.3f}, and was not"
-        elif isinstance(put.error, QueueFullError) and any(put.name == each.name for each in known.values()):
-            yield f"{put} was refused by a full queue, which has it"
+        problem = _problem_of_durability(history, put, known)
+        if problem is not None:
+            yield f"{put} {problem}"
     for story in stories(history).values():
         if story.erased_at is not None:
-            yield f"{story} was erased at {story.erased_at:.3f}"
+            if not _may_be_dropped(history, story, story.erased_at):
+                yield f"{story} was erased at {story.erased_at:.3f}, when it was {story.job.state}"
         elif not story.over:
             yield f"{story} is still {story.job.state}"
-    twice = [name for name, count in Counter(each.name for each in known.values()).items() if count > 1]
-    for name in twice:
-        yield f"{name} is there twice"
+    there = [each.name for each in stories(history).values() if each.erased_at is None]
+    for name, count in Counter(there).items():
+        if count > 1 and name and name not in history.schedules:
+            yield f"{name} is there {count} times"
+
+
+def _problem_of_durability(history: History, put: PutLog, known: dict[str, Story]) -> str | None:
+    if put.done_at is not None and put.error is None:
+        story = known.get(put.job_id)
+        late = story is None or story.changes[0].at > put.done_at
+        dropped = story is None and _was_ordered(history, "drop", {put.job_id}, put.done_at)
+        if late and not dropped:
+            return f"was said to be durable at {put.done_at:.3f}, and was not"
+    elif isinstance(put.error, QueueFullError) and any(each.name in put.names for each in known.values()):
+        return "was refused by a full queue, which has it"
+    return None
+
+
+def _may_be_dropped(history: History, story: Story, at: float) -> bool:
+    """Tell whether somebody wanted it to be forgotten, and it was over or had not begun."""
+    root = root_of(history, story)
+    if root is not story:
+        return root.erased_at == at
+    ended = all(each.ended_at is not None for each in history.attempts if each.job_id == story.job.id)
+    begun = story.job.state == "leased" and not ended
+    return not begun and _was_ordered(history, "drop", {story.job.id}, at)
+
+
+def _was_ordered(history: History, action: str, ids: set[str], at: float) -> bool:
+    """Tell whether somebody had steered some of these jobs, or all there are, by then."""
+    return any(
+        order.action == action and order.at <= at and (order.job_ids is None or order.job_ids & ids)
+        for order in history.orders
+    )
 
 
 def puts_and_results_are_answered(evidence: Evidence) -> Iterator[str]:
@@ -67,7 +112,7 @@ def puts_and_results_are_answered(evidence: Evidence) -> Iterator[str]:
     for put in history.puts:
         problem = _problem_of_put(put)
         if problem is None and put.result_at is not None:
-            problem = _problem_of_result(put, known.get(put.job_id))
+            problem = _problem_of_result(history, put, known.get(put.job_id))
         if problem is not None:
             yield f"{put}: {problem}"
 
@@ -84,18 +129,46 @@ def _problem_of_put(put: PutLog) -> str | None:
     return None if known else f"failed with {put.error!r}"
 
 
-def _problem_of_result(put: PutLog, story: Story | None) -> str | None:
+def _problem_of_result(history: History, put: PutLog, story: Story | None) -> str | None:
     if isinstance(put.result_error, BusClosedError) and put.life.over:
         return None
-    if story is None or put.result_at is None or not story.over:
-        return f"had a result, {put.value or put.result_error!r}, and is not over"
-    if story.changes[-1].at > put.result_at:
-        return f"had a result at {put.result_at:.3f}, before that was durable"
-    expected = ENDS.get(story.job.state)
+    at = put.result_at or 0.0
+    told = put.value or repr(put.result_error)
+    erased = story is None or (story.erased_at is not None and story.erased_at <= at)
+    dropped = erased and _was_ordered(history, "drop", {put.job_id}, at)
+    if dropped and (isinstance(put.result_error, FORGOTTEN) or _was_given(history, put)):
+        return None  # that it was allowed to be is another rule
+    if story is None:
+        return f"had a result, {told}, and is not there"
+    ends = [change for change in story.changes if change.ends]
+    if not ends:
+        return f"had a result, {told}, and is not over"
+    if ends[0].at > at:
+        return f"had a result at {at:.3f}, before that was durable"
+    if any(_fits(put, story, change.after.state) for change in ends if change.at <= at):
+        return None
+    return f"is {story.job.state} with {story.value}, and its program got {told}"
+
+
+def _was_given(history: History, put: PutLog) -> bool:
+    """Tell whether attempts have given what the program got: their acks may be in the batch of the drop."""
+    given = {each.value for each in history.attempts}
+    return put.value is not None and all(value in given for value in _texts(put.value))
+
+
+def _texts(value: Any) -> Iterator[Any]:
+    if isinstance(value, list):
+        for each in value:  # pyright: ignore[reportUnknownVariableType]  # it is JSON
+            yield from _texts(each)
+    else:
+        yield value
+
+
+def _fits(put: PutLog, story: Story, state: str) -> bool:
+    expected = ENDS.get(state)
     if expected is not None:
-        return None if isinstance(put.result_error, expected) else f"is {story.job.state}: {put.result_error}"
-    fits = put.result_error is None and put.value == story.value
-    return None if fits else f"gave {story.value}, and its program got {put.value or put.result_error!r}"
+        return isinstance(put.result_error, expected)
+    return put.result_error is None and put.value == story.value
 
 
 def attempts_hold_a_lease(evidence: Evidence) -> Iterator[str]:
@@ -136,13 +209,22 @@ def jobs_go_their_way(evidence: Evidence) -> Iterator[str]:
                 yield f"{story} had {after.attempts} attempts of {allowed}"
             if before is None:
                 continue
-            if before.state not in LIVE:
+            if before.state not in LIVE and not _may_be_retried(history, story, change):
                 yield f"{story} was {before.state}, and changed at {change.at:.3f} to {after.state}"
             token = None if before.lease is None else before.lease.token
             if settled(before) != settled(after) and settled(after)[0] != token:
                 yield f"{story} was settled at {change.at:.3f} under a token that was not valid"
-            if after.state == "done" and settled(after) != (token, "ack"):
+            if after.state == "done" and not after.flow and settled(after) != (token, "ack"):
                 yield f"{story} was done at {change.at:.3f} without an ack under its token"
+
+
+def _may_be_retried(history: History, story: Story, change: Change) -> bool:
+    """Tell whether somebody wanted a dead job, or the dead flow that it is in, to be tried again."""
+    root = root_of(history, story)
+    ids = {each.job.id for each in stories(history).values() if root_of(history, each) is root}
+    fresh = change.after.attempts == (change.after.state == "leased")
+    ended = change.before is not None and change.before.state != "done"
+    return fresh and ended and _was_ordered(history, "retry", ids, change.at)
 
 
 def jobs_are_acked_once(evidence: Evidence) -> Iterator[str]:
@@ -158,10 +240,27 @@ def jobs_are_acked_once(evidence: Evidence) -> Iterator[str]:
         acked = settled(story.job) == (attempt.token, "ack")
         if acked and (attempt.outcome != "returned" or story.value != attempt.value):
             yield f"{attempt} {attempt.outcome or 'never ended'}, and was acked with {story.value}"
-        elif acked and _was_told_lost(attempt):
+        elif acked and _was_told_lost(attempt) and story.erased_at is None:  # else nobody knows it any more
             yield f"{attempt} was acked, and its worker was told that its lease was lost"
         elif attempt.outcome == "returned" and not acked and not _may_be_unheard(story, attempt):
             yield f"{attempt} returned, and was not acked: {story} is {story.job.state}"
+
+
+def settlements_are_the_workers_own(evidence: Evidence) -> Iterator[str]:
+    """What an attempt was settled with is what has become of it, and of no other. agents.md, *Leases*."""
+    history = evidence.queue
+    if history is None:
+        return
+    attempts = {attempt.token: attempt for attempt in history.attempts}
+    for story in stories(history).values():
+        for change in story.changes:
+            token, outcome = settled(change.after)
+            if change.before is not None and settled(change.before) == (token, outcome):
+                continue
+            attempt = attempts.get(token)
+            fits = OUTCOMES.get(outcome)
+            if fits is not None and (attempt is None or attempt.outcome_at(change.at) not in fits):
+                yield f"{story} was settled at {change.at:.3f} with {outcome} by {attempt or 'nobody'}"
 
 
 def _was_told_lost(attempt: AttemptLog) -> bool:
@@ -174,51 +273,8 @@ def _was_told_lost(attempt: AttemptLog) -> bool:
 
 
 def _may_be_unheard(story: Story, attempt: AttemptLog) -> bool:
-    return attempt.life.over or _was_told_lost(attempt) or story.job.state == "cancelled"
-
-
-def redeliveries_have_a_reason(evidence: Evidence) -> Iterator[str]:
-    """A job runs again if it failed, was handed back, its worker died, or its lease ended in trouble.
-
-    agents.md, *Leases*: silence redelivers when the lease is over, a certified death at once.
-    """
-    history, spec = evidence.queue, evidence.plan.queue
-    if history is None or spec is None:
-        return
-    attempts = {attempt.token: attempt for attempt in history.attempts}
-    for story in stories(history).values():
-        for change in story.changes:
-            lease = None if change.before is None else change.before.lease
-            if not change.lost or lease is None:
-                continue
-            granted = story.granted_at(lease.token) or 0.0
-            node = lease.worker.split("/")[-2]
-            if _has_gone(evidence, history, node, attempts.get(lease.token), change.at):
-                continue
-            if (
-                change.at - granted < spec.lease - max(WRITE_DELAYS) - MOMENT
-            ):  # it runs since before it was durable
-                yield f"{story} was taken from {node} after {change.at - granted:.3f} s, and it lived"
-            elif not _was_in_trouble(evidence, history, change.at):
-                yield f"{story} was taken from {node} at {change.at:.3f} though nothing was wrong"
-
-
-def _has_gone(evidence: Evidence, history: History, node: str, attempt: AttemptLog | None, at: float) -> bool:
-    """Tell whether it can be certain that the worker does not work on the job."""
-    lives = [life for life in evidence.lives if life.node == node] if attempt is None else [attempt.life]
-    ends = [end for life in lives for end in (life.killed_at, life.closing_at) if end is not None]
-    drains = [when for when, life in history.drains if life in lives]
-    return any(when <= at for when in ends + drains) or any(life.ended_with is not None for life in lives)
-
-
-def _was_in_trouble(evidence: Evidence, history: History, at: float) -> bool:
-    """Tell whether anything has gone wrong by then, or the queue has had another host."""
-    faults = any(not _is_program(step) and step.at <= at for step in evidence.plan.steps)
-    return faults or len({written.epoch for written in history.written if written.at <= at}) > 1
-
-
-def _is_program(step: object) -> bool:
-    return type(step).__name__ in {"PutJobs", "StartNode", "CancelJob", "HoldQueue"}
+    cancelled = any(change.after.state == "cancelled" for change in story.changes)
+    return attempt.life.over or _was_told_lost(attempt) or cancelled or story.erased_at is not None
 
 
 def jobs_start_in_order(evidence: Evidence) -> Iterator[str]:
@@ -232,6 +288,8 @@ def jobs_start_in_order(evidence: Evidence) -> Iterator[str]:
         for number in written.jobs:
             waiting_one = waiting.pop(number, None)
             begun = begun if waiting_one is not None else [job for job in begun if job.number != number]
+        for number in written.erased:
+            waiting.pop(number, None)
         for job in begun:
             for number, (priority, tenant) in waiting.items():
                 older = priority == job.priority and tenant == job.tenant and number < job.number
@@ -240,6 +298,23 @@ def jobs_start_in_order(evidence: Evidence) -> Iterator[str]:
         for number, job in written.jobs.items():
             if job.state == "queued" and job.attempts == 0 and job.due <= job.put:
                 waiting[number] = job.priority, job.tenant
+
+
+def nothing_begins_while_paused(evidence: Evidence) -> Iterator[str]:
+    """No attempt begins from the moment at which a pause is durable, over restarts too. Issue: steering."""
+    history = evidence.queue
+    if history is None:
+        return
+    tokens: dict[int, str] = {}
+    paused = False
+    for written in history.written:
+        if PAUSED_NOTE in written.notes:
+            paused = written.notes[PAUSED_NOTE] is not None
+        for number, job in written.jobs.items():
+            token = "" if job.lease is None else job.lease.token
+            if paused and token and token != tokens.get(number):
+                yield f"{job.id} began at {written.at:.3f}, while the queue was paused"
+            tokens[number] = token
 
 
 def payments_happen_once(evidence: Evidence) -> Iterator[str]:

@@ -66,7 +66,7 @@ class QueueWorker(AsyncAgentActor):
     def _begin(self) -> AttemptLog:
         job = self.job
         token = job._attempt.lease.token  # pyright: ignore[reportPrivateUsage]  # the witness
-        return self._part.began(job.id, token, job.attempt)
+        return self._part.began(job.id, token, job.attempt, job.inputs)
 
     async def _work(self, task: Task) -> None:
         if task.takes:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
-from agentbus.agents.queues.core.record import Job, decode_head
+from agentbus.agents.queues.core.record import LIVE, Job, decode_head
+from agentbus.agents.queues.core.schedules import SCHEDULE_NOTE
 from agentbus.agents.queues.stores.store import Batch, Opened, Record
 from agentbus.errors import QueueFencedError, QueueTakenError, StoreError
 from agentbus.runtime import Future, VirtualLoop
@@ -30,6 +31,7 @@ class Written:
         jobs: the records as they are since then, by number.
         bodies: those that changed.
         erased: numbers of records that went.
+        notes: those that changed; None for one that went.
     """
 
     at: float
@@ -37,6 +39,16 @@ class Written:
     jobs: dict[int, Job]
     bodies: dict[int, bytes]
     erased: frozenset[int]
+    notes: dict[str, bytes | None]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Somebody became the only one who writes. Attributes: virtual time; the epoch; the node."""
+
+    at: float
+    epoch: int
+    node: str
 
 
 class Disk:
@@ -52,6 +64,7 @@ class Disk:
 
     Attributes:
         log: what became durable, in order.
+        claims: in order.
         full: whether nothing can be written.
     """
 
@@ -60,6 +73,7 @@ class Disk:
     ) -> None:
         self.queue = queue
         self.log: list[Written] = []
+        self.claims: list[Claim] = []
         self.full = False
         self.heads: dict[int, bytes] = {}
         self.bodies: dict[int, bytes] = {}
@@ -71,9 +85,14 @@ class Disk:
         self._locks = locks
         self._holder: DiskStore | None = None
 
-    def store(self, process: ProcessLoop) -> DiskStore:
-        """Give a process the way to it."""
-        return DiskStore(self, process)
+    def at_rest(self) -> bool:
+        """Tell whether all jobs that it has are over, and no schedule puts more."""
+        live = any(decode_head(head).state in LIVE for head in self.heads.values())
+        return not live and not any(name.startswith(SCHEDULE_NOTE) for name in self._notes)
+
+    def store(self, process: ProcessLoop, node: str) -> DiskStore:
+        """Give a process of a node the way to it."""
+        return DiskStore(self, process, node)
 
     def claim(self, store: DiskStore, owner: str) -> Opened:
         """Let somebody be the only one who writes.
@@ -88,6 +107,7 @@ class Disk:
                 raise QueueTakenError(self.queue, holder.owner)
         self._holder = store
         self.epoch += 1
+        self.claims.append(Claim(self.host.time(), self.epoch, store.node))
         self.note(f"is claimed by {owner}, epoch {self.epoch}")
         records = [Record(number, head) for number, head in sorted(self.heads.items())]
         return Opened(self.epoch, records, dict(self._notes))
@@ -118,7 +138,10 @@ class Disk:
             else:
                 self._notes[name] = value
         jobs = {number: decode_head(head) for number, head in batch.heads.items()}
-        self.log.append(Written(self.host.time(), epoch, jobs, dict(batch.bodies), frozenset(batch.erased)))
+        written = Written(
+            self.host.time(), epoch, jobs, dict(batch.bodies), frozenset(batch.erased), dict(batch.notes)
+        )
+        self.log.append(written)
 
 
 class DiskStore:
@@ -127,15 +150,18 @@ class DiskStore:
     Args:
         disk: which.
         process: whose.
+        node: on which node that is.
 
     Attributes:
         owner: who has claimed it.
+        node: see above.
     """
 
     text = "disk://"
 
-    def __init__(self, disk: Disk, process: ProcessLoop) -> None:
+    def __init__(self, disk: Disk, process: ProcessLoop, node: str) -> None:
         self.owner = ""
+        self.node = node
         self._disk = disk
         self._process = process
         self._epoch = 0

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from agentbus.agents.queues.core.job import QueueStats
 from agentbus.testing.simulation.bus.letters import LifeLog
-from agentbus.testing.simulation.queues.disk import Written
+from agentbus.testing.simulation.queues.disk import Claim, Written
 
 
 @dataclass(eq=False)
 class PutLog:
-    """A job that a program has put, and what it was told of it.
+    """A job or a flow that a program has put, and what it was told of it.
 
     Attributes:
-        name: of the task; unique in the world.
+        names: of its tasks; each is unique in the world.
         life: who has put it.
         at: virtual time.
-        max_attempts: as it was put.
-        delay: as it was put, as is the rest.
-        unique: text that only one job at a time may have.
         timeout: seconds that the program waits.
         done_at: when the put was said to be durable, or to have failed.
         job_id: the job's; empty before that.
@@ -27,15 +25,11 @@ class PutLog:
         result_at: when the program knew how the job had ended.
         value: what it has given.
         result_error: why it has given nothing.
-        attempts: that it took.
     """
 
-    name: str
+    names: tuple[str, ...]
     life: LifeLog
     at: float
-    max_attempts: int | None
-    delay: float
-    unique: str | None
     timeout: float | None
     done_at: float | None = None
     job_id: str = ""
@@ -43,7 +37,16 @@ class PutLog:
     result_at: float | None = None
     value: object = None
     result_error: BaseException | None = None
-    attempts: int = 0
+
+    @property
+    def name(self) -> str:
+        """Its name in the trace."""
+        return self.names[0] if len(self.names) == 1 else f"flow {self.names[0]}…{self.names[-1]}"
+
+    @property
+    def answered(self) -> bool:
+        """Whether its program knows what has become of it."""
+        return self.error is not None or self.result_at is not None
 
     def __str__(self) -> str:
         return f"{self.name} of {self.life}, put at {self.at:.3f}"
@@ -57,6 +60,7 @@ class AttemptLog:
         job_id: which.
         token: of its lease.
         number: of the attempt, as the handler was told.
+        inputs: what the steps before it in its flow have given.
         life: where.
         began_at: virtual time.
         ended_at: when the handler ended; None if it never did.
@@ -67,11 +71,21 @@ class AttemptLog:
     job_id: str
     token: str
     number: int
+    inputs: list[Any]
     life: LifeLog
     began_at: float
     ended_at: float | None = None
     outcome: str = ""
     value: str = ""
+
+    def outcome_at(self, at: float) -> str:
+        """Give how it had ended by then; empty if it had not."""
+        return self.outcome if self.ended_at is not None and self.ended_at <= at else ""
+
+    @property
+    def at_work(self) -> bool:
+        """Whether its handler goes on, as far as anybody can tell."""
+        return self.ended_at is None and not self.life.over
 
     def __str__(self) -> str:
         return f"attempt {self.number} at {self.job_id} on {self.life} at {self.began_at:.3f}"
@@ -86,6 +100,33 @@ class Payment:
     at: float
 
 
+@dataclass(frozen=True)
+class Drain:
+    """A worker was told to stop. Attributes: when; in which life; its name there."""
+
+    at: float
+    life: LifeLog
+    worker: str
+
+
+@dataclass(frozen=True)
+class Order:
+    """Somebody steered. Attributes: when; what; the ids of the jobs that it concerns, None for all."""
+
+    at: float
+    action: str
+    job_ids: frozenset[str] | None
+
+
+@dataclass(frozen=True)
+class Jump:
+    """The clock of a node was set. Attributes: when; whose; the seconds that it is ahead from then on."""
+
+    at: float
+    node: str
+    ahead: float
+
+
 @dataclass(eq=False)
 class History:
     """All that is told of a queue.
@@ -94,17 +135,26 @@ class History:
         puts: what programs have put, in that order.
         attempts: what handlers took up, in that order.
         payments: effects, in that order.
-        drains: when a worker of a life was told to stop, by that life.
-        troubles: from when to when something was in the way of renewing leases.
+        drains: of workers, in that order.
+        orders: what was steered, in that order.
+        schedules: the seconds between ticks that somebody wanted, by the name of the schedule.
+        jumps: of clocks, in that order.
         written: what became durable.
-        heads: numbers of the jobs that were on the disk at the end.
+        claims: who could write, in that order.
         stats: what the host said at rest; None if nobody could ask it.
     """
 
     puts: list[PutLog] = field(default_factory=list[PutLog])
     attempts: list[AttemptLog] = field(default_factory=list[AttemptLog])
     payments: list[Payment] = field(default_factory=list[Payment])
-    drains: list[tuple[float, LifeLog]] = field(default_factory=list[tuple[float, LifeLog]])
-    troubles: list[float] = field(default_factory=list[float])
+    drains: list[Drain] = field(default_factory=list[Drain])
+    orders: list[Order] = field(default_factory=list[Order])
+    schedules: dict[str, set[float]] = field(default_factory=dict[str, set[float]])
+    jumps: list[Jump] = field(default_factory=list[Jump])
     written: list[Written] = field(default_factory=list[Written])
+    claims: list[Claim] = field(default_factory=list[Claim])
     stats: QueueStats | None = None
+
+    def ahead(self, node: str, at: float) -> float:
+        """Give the seconds by which the clock of a node was ahead at a time."""
+        return next((each.ahead for each in reversed(self.jumps) if each.node == node and each.at <= at), 0.0)

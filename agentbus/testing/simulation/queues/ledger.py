@@ -33,18 +33,17 @@ class Change:
         return settled(after)[0] != before.lease.token
 
     @property
-    def first_lease(self) -> bool:
-        """Whether its first attempt began."""
-        fresh = self.before is None or (self.before.state == "queued" and self.before.attempts == 0)
-        return fresh and self.after.state == "leased"
+    def ends(self) -> bool:
+        """Whether it is over since then."""
+        return self.after.state not in LIVE and (self.before is None or self.before.state in LIVE)
 
 
 @dataclass
 class Story:
-    """What became of one job.
+    """What became of one job or flow.
 
     Attributes:
-        name: of its task.
+        name: of its task; empty for a flow.
         changes: in order.
         bodies: that it had, in order: its message, then perhaps its value.
         erased_at: when its record went; None if it is there.
@@ -56,7 +55,13 @@ class Story:
     erased_at: float | None = None
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.job.id})"
+        return f"{self.name or self.job.flow} ({self.job.id})"
+
+    @property
+    def of_schedule(self) -> str:
+        """The schedule that has put it; empty if none has."""
+        name, _, tick = self.job.id.partition("@")
+        return name if tick else ""
 
     @property
     def job(self) -> Job:
@@ -95,7 +100,7 @@ def stories(history: History) -> dict[int, Story]:
             story = found.get(number)
             body = written.bodies.get(number)
             if story is None:
-                story = found[number] = Story(msgspec.json.decode(body or b"{}").get("name", "?"))
+                story = found[number] = Story("" if job.flow else _name_in(body or b"{}"))
             before = story.changes[-1].after if story.changes else None
             story.changes.append(Change(written.at, before, job))
             if body is not None:
@@ -106,9 +111,37 @@ def stories(history: History) -> dict[int, Story]:
     return found
 
 
+class _Named(msgspec.Struct):
+    name: str
+
+
+def _name_in(body: bytes) -> str:
+    """Give the name of a task; "?" if it is none, as its message was lost."""
+    try:
+        return msgspec.json.decode(body, type=_Named).name
+    except msgspec.ValidationError:
+        return "?"
+
+
 def by_id(history: History) -> dict[str, Story]:
     """Give what became of each job, by its id."""
     return {story.job.id: story for story in stories(history).values()}
+
+
+def root_of(history: History, story: Story) -> Story:
+    """Give the flow that a job is in the end a step of; itself if it is none."""
+    while story.job.parent:
+        story = stories(history)[story.job.parent]
+    return story
+
+
+def steps_of(history: History) -> dict[int, list[Story]]:
+    """Give the steps of flows, in their order, by the number of the flow."""
+    steps: dict[int, list[Story]] = {}
+    for story in stories(history).values():
+        if story.job.parent:
+            steps.setdefault(story.job.parent, []).append(story)
+    return steps
 
 
 def by_token(history: History) -> dict[str, Story]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from agentbus.agents.bus import Bus
 from agentbus.agents.queues.core.job import QueueStats
 from agentbus.agents.queues.handle import Queue
 from agentbus.agents.queues.job_ref import JobRef
+from agentbus.agents.queues.messages import ScheduleStatus
+from agentbus.agents.queues.new_jobs import Flow
 from agentbus.agents.queues.results import JobResult
 from agentbus.agents.ref import AgentRef
 from agentbus.errors import AgentBusError
 from agentbus.runtime import Future
 from agentbus.testing.simulation.queues.agents import QueueWorker, Task
-from agentbus.testing.simulation.queues.history import AttemptLog, Payment, PutLog
+from agentbus.testing.simulation.queues.history import AttemptLog, Drain, Order, Payment, PutLog
 
 if TYPE_CHECKING:
     from agentbus.testing.simulation.bus.letters import LifeLog
@@ -44,7 +46,7 @@ class QueuePart:
         self._process = process
         self._worker: AgentRef | None = None
         self._workers = 0
-        self._refs: list[JobRef[str]] = []
+        self._refs: list[JobRef[Any]] = []
         self.queue: Queue = bus.queue(QUEUE)
         spec = scene.spec
         if log.node in spec.hosts:
@@ -60,7 +62,7 @@ class QueuePart:
     def _host(self) -> None:
         if self._log.over:
             return
-        store = self._scene.disk.store(self._process.loop)
+        store = self._scene.disk.store(self._process.loop, self._log.node)
         self._note("is to host the queue")
         hosted = self._bus.queue(QUEUE, store=store, options=self._scene.spec.options())
         hosted.ready.add_done_callback(self._hosts)
@@ -98,7 +100,8 @@ class QueuePart:
         if worker is None or self._log.over:
             return
         self._note(f"drains its worker within {timeout:g} s")
-        self._scene.history.drains.append((self._scene.now(), self._log))
+        drain = Drain(self._scene.now(), self._log, worker.address.agent)
+        self._scene.history.drains.append(drain)
         worker.ask(DrainWorker(timeout)).add_done_callback(partial(self._drained, worker))
 
     def _drained(self, worker: AgentRef, drained: Future[bool]) -> None:
@@ -106,10 +109,10 @@ class QueuePart:
         if not self._log.over:
             worker.stop()
 
-    def began(self, job_id: str, token: str, number: int) -> AttemptLog:
+    def began(self, job_id: str, token: str, number: int, inputs: list[Any]) -> AttemptLog:
         """Hear from a worker that it takes up a job."""
         attempts = self._scene.history.attempts
-        attempt = AttemptLog(job_id, token, number, self._log, self._scene.now())
+        attempt = AttemptLog(job_id, token, number, inputs, self._log, self._scene.now())
         attempt.value = f"{job_id} {number} {self._log} {len(attempts)}"
         attempts.append(attempt)
         self._note(f"takes up {attempt}")
@@ -127,27 +130,19 @@ class QueuePart:
 
     # -- putting -------------------------------------------------------------------------------------------
 
-    def put(self, task: Task, options: dict[str, Any]) -> None:
-        """Put a job, and wait for its end."""
+    def put(self, what: Task | Flow, names: tuple[str, ...], options: dict[str, Any]) -> None:
+        """Put a job or a flow, and wait for its end."""
         if self._log.over:
             return
-        log = PutLog(
-            task.name,
-            self._log,
-            self._scene.now(),
-            options.get("max_attempts"),
-            options.get("delay", 0.0),
-            options.get("unique"),
-            options.get("timeout"),
-        )
+        log = PutLog(names, self._log, self._scene.now(), options.get("timeout"))
         self._scene.history.puts.append(log)
-        self._note(f"puts {task.name}, {options}")
+        self._note(f"puts {log.name}, {options}")
         try:
-            self.queue.put(task, **options).add_done_callback(partial(self._put, log))
+            self.queue.put(what, **options).add_done_callback(partial(self._put, log))
         except AgentBusError as error:
             log.done_at, log.error = self._scene.now(), error
 
-    def _put(self, log: PutLog, future: Future[JobRef[str]]) -> None:
+    def _put(self, log: PutLog, future: Future[JobRef[Any]]) -> None:
         log.done_at, log.error = self._scene.now(), future.exception()
         if log.error is not None:
             self._note(f"has not put {log.name}: {type(log.error).__name__}: {log.error}")
@@ -165,7 +160,7 @@ class QueuePart:
             log.result_error = error
         else:
             result = future.get(0)
-            log.value, log.result_error, log.attempts = result.value, result.error, result.attempts
+            log.value, log.result_error = result.value, result.error
         self._note(f"{log.name} -> {log.value or repr(log.result_error)}")
 
     # -- steering ------------------------------------------------------------------------------------------
@@ -176,11 +171,42 @@ class QueuePart:
             self._note(f"cancels {self._refs[-1].id}")
             self._refs[-1].cancel().quiet()
 
+    def steer(self, action: Literal["retry", "drop"], last: int | None) -> None:
+        """Try dead jobs again, or forget some; the last few that were put here, or all there are."""
+        if self._log.over:
+            return
+        ids = None if last is None else [ref.id for ref in self._refs[-last:]]
+        self._scene.history.orders.append(
+            Order(self._scene.now(), action, None if ids is None else frozenset(ids))
+        )
+        self._note(f"has the queue {action} {'all' if ids is None else ', '.join(ids)}")
+        (self.queue.retry(ids) if action == "retry" else self.queue.drop(ids)).quiet()
+
     def hold(self, *, back: bool) -> None:
         """Pause the queue, or resume it."""
         if not self._log.over:
             self._note("pauses the queue" if back else "resumes the queue")
             (self.queue.pause() if back else self.queue.resume()).quiet()
+
+    def keep_schedule(self, name: str, every: float, *, once: bool, takes: float) -> None:
+        """Have a job put every so many seconds."""
+        if self._log.over:
+            return
+        self._note(f"has {name} put every {every:g} s")
+        self._scene.history.schedules.setdefault(name, set()).add(every)
+        kept = self.queue.schedule(
+            Task(name, takes), name=name, every=every, misfire="once" if once else "skip"
+        )
+        kept.add_done_callback(partial(self._kept, name))
+
+    def _kept(self, name: str, kept: Future[ScheduleStatus]) -> None:
+        self._note(f"knows that {name} is kept: {kept.exception() or kept.get(0).last or 'never put so far'}")
+
+    def drop_schedule(self, name: str) -> None:
+        """Have it put no more."""
+        if not self._log.over:
+            self._note(f"has {name} put no more")
+            self.queue.drop_schedule(name).quiet()
 
     def count(self) -> None:
         """Ask the host for the queue in numbers."""

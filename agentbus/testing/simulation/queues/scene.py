@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
 from agentbus.testing.simulation.plan import QueueSpec
 from agentbus.testing.simulation.queues.disk import Disk
-from agentbus.testing.simulation.queues.history import History
+from agentbus.testing.simulation.queues.history import History, Jump
 from agentbus.testing.simulation.queues.part import QUEUE, QueuePart
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class QueueScene:
             locks=spec.locks,
             note=lambda event: self.note("disk", event),
         )
-        self.history.written = self.disk.log
+        self.history.written, self.history.claims = self.disk.log, self.disk.claims
         self._tasks = 0
 
     def now(self) -> float:
@@ -82,10 +83,41 @@ class QueueScene:
             life.process.loop.perform(life.part.start_worker)
             life.process.loop.perform(partial(life.part.hold, back=False))
 
+    def jump_clock(self, node: str, seconds: float) -> None:
+        """Set the clock of a node forward, or back."""
+        simulated = self._stage.nodes[node]
+        simulated.jump_clock(seconds)
+        self.history.jumps.append(Jump(self.now(), node, simulated.ahead))
+
+    def drop_schedules(self) -> None:
+        """Have nothing put by itself any more."""
+        for name in self.history.schedules:
+            self._with_any(partial(_drop_schedule, name))
+
+    def busy_node(self) -> str | None:
+        """Give a node that has been at work on a job for longest, the host's only if there is no other."""
+        busy = [each.life.node for each in self.history.attempts if each.at_work]
+        return next((node for node in busy if node != self.host_node()), busy[0] if busy else None)
+
+    def host_node(self) -> str | None:
+        """Give the node that has claimed the queue last, if one has."""
+        return self.history.claims[-1].node if self.history.claims else None
+
+    def at_rest(self) -> bool:
+        """Tell whether all jobs are over, whoever waited knows it, and no more are put."""
+        return all(put.answered or put.life.over for put in self.history.puts) and self.disk.at_rest()
+
     def count(self) -> None:
         """Have somebody ask for the queue in numbers."""
+        self._with_any(QueuePart.count)
+
+    def _with_any(self, act: Callable[[QueuePart], object]) -> None:
         for node in self._stage.nodes.values():
             life = node.life
             if life is not None and life.part is not None:
-                life.process.loop.perform(life.part.count)
+                life.process.loop.perform(act, life.part)
                 return
+
+
+def _drop_schedule(name: str, part: QueuePart) -> None:
+    part.drop_schedule(name)

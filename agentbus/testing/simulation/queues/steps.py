@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -56,7 +56,7 @@ class PutJobs(PartStep, frozen=True, kw_only=True):
             self.act(stage, partial(self._put, task))
 
     def _put(self, task: Task, part: QueuePart) -> None:
-        part.put(task, self.options)
+        part.put(task, (task.name,), self.options)
 
 
 class CancelJob(PartStep, frozen=True, kw_only=True):
@@ -65,6 +65,22 @@ class CancelJob(PartStep, frozen=True, kw_only=True):
     def run(self, stage: Stage) -> None:
         """Do it."""
         self.act(stage, lambda part: part.cancel_last())
+
+
+class SteerJobs(PartStep, frozen=True, kw_only=True):
+    """Put dead jobs back, or forget jobs that are over or have not begun.
+
+    Attributes:
+        action: what of it.
+        last: how many of those that the node has put last; None for all of the queue.
+    """
+
+    action: Literal["retry", "drop"]
+    last: int | None = None
+
+    def run(self, stage: Stage) -> None:
+        """Do it."""
+        self.act(stage, lambda part: part.steer(self.action, self.last))
 
 
 class HoldQueue(PartStep, frozen=True, kw_only=True):
@@ -101,6 +117,42 @@ def _resume(part: QueuePart) -> None:
 
 def _start_worker(part: QueuePart) -> None:
     part.start_worker()
+
+
+class PauseWorker(Step, frozen=True, kw_only=True):
+    """Stop the process of a node that is at work on a job, if there is one; rather not that of the host.
+
+    Attributes:
+        lasts: seconds.
+    """
+
+    lasts: float
+
+    def run(self, stage: Stage) -> None:
+        """Do it."""
+        node = None if stage.queue is None else stage.queue.busy_node()
+        process = None if node is None else stage.nodes[node].process
+        if node is not None and process is not None:
+            stage.pause(process, node, self.lasts)
+
+
+class KillHost(Step, frozen=True, kw_only=True):
+    """Kill the process that hosts the queue, and start another one.
+
+    Attributes:
+        down: seconds until then.
+        silently: nobody hears of it, as in a power cut.
+    """
+
+    down: float
+    silently: bool = False
+
+    def run(self, stage: Stage) -> None:
+        """Do it."""
+        host = None if stage.queue is None else stage.queue.host_node()
+        if host is not None:
+            stage.nodes[host].with_life(lambda life: life.kill(silently=self.silently))
+            stage.later(self.down, stage.nodes[host].start)
 
 
 class FillDisk(Step, frozen=True, kw_only=True):

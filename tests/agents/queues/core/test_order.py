@@ -92,6 +92,20 @@ def test_a_wall_clock_that_jumps_changes_no_delay(jump: float) -> None:
     assert host.one().id == "a"
 
 
+@pytest.mark.parametrize("after", [0.0, 5.0])
+def test_a_wall_clock_that_went_back_during_a_restart_holds_up_nothing(
+    after: float,
+) -> None:
+    host = Host()
+    host.put(job("first"))
+    host.pass_time(after)
+    host.put(job("second"))
+    host.wall -= 3600
+    host.restart()
+    host.attach(capacity=2)
+    assert [leased.id for leased in host.leased["w"]] == ["first", "second"]
+
+
 def test_a_wall_clock_that_went_back_during_a_restart_adds_to_no_delay_that_was_seen_to_pass() -> None:
     host = Host()
     host.put(job("a", delay=100.0))

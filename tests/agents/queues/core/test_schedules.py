@@ -159,6 +159,14 @@ def test_ticks_of_a_time_without_a_host_are_skipped_or_put_once(misfire: str, ex
     assert ticks(host) == [*expected, "2025-01-01T04:00:00Z"]
 
 
+def test_a_schedule_that_was_never_due_does_not_rest_after_a_clock_was_put_back() -> None:
+    host = Host()
+    scheduled(host, every=60.0)
+    host.restart(down=-3600.0)
+    host.pass_time(70.0)
+    assert ticks(host) == ["2024-12-31T23:01:00Z"]
+
+
 def test_a_tick_during_a_short_restart_is_put() -> None:
     host = Host()
     scheduled(host, cron=HOURLY)
