@@ -322,10 +322,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
     chosen = parser.parse_args()
-    print(f"from seed {chosen.seed} on", file=sys.stderr)  # noqa: T201 -- a command's output
+    print(f"from seed {chosen.seed} on", file=sys.stderr)
     tried = rounds(chosen.seconds / 2, chosen.seed)
     tried += rounds(chosen.seconds / 2, chosen.seed, make=RealTarget)
-    print(f"{tried} streams, no failure")  # noqa: T201 -- a command's output
+    print(f"{tried} streams, no failure")
 
 
 if __name__ == "__main__":
