@@ -95,7 +95,9 @@ class Requests:
         answer: list[Command] = []
         if channel is not None:
             answer += channel.message(session.peer, frame.data, exclude=session)
-            self._statistics.delivered += len(channel.subscribers) - (session in channel.subscribers)
+            receivers = len(channel.subscribers) - (session in channel.subscribers)
+            self._statistics.delivered += receivers
+            app.statistics.delivered += receivers
             if channel.elsewhere and not self._relay(session, channel, frame.data):
                 return answer + self.refuse(session, ErrorCode.BACKEND_ERROR, frame.request_id)
         if frame.request_id is not None:
@@ -121,6 +123,7 @@ class Requests:
         app.meter.take_message(now)
         self._statistics.sent += 1
         self._statistics.delivered += len(receivers)
+        app.statistics.delivered += len(receivers)
         payload = encode_direct(session.peer_id, frame.data, session.peer.metadata)
         answer: list[Command] = [commands.Broadcast(receivers, payload)]
         if frame.request_id is not None:
@@ -136,6 +139,7 @@ class Requests:
     ) -> list[Command]:
         """Answer with an error, which carries the request id where there was one."""
         self._statistics.errors[code] += 1
+        session.app.statistics.errors[code] += 1
         frame = ErrorFrame(code=code, request_id=request_id, message=text or ERROR_TEXTS.get(code))
         return [commands.Send(session, encode(frame))]
 

@@ -270,10 +270,11 @@ class Cluster:
         """Hand another hub's message to the subscribers here."""
         app = self._apps.get(message.app)
         channel = None if app is None else app.channels.get(message.channel)
-        if channel is None:
+        if app is None or channel is None:
             return []
         sender = PresencePeer(message.sender, _raw(message.metadata))
         self._home.statistics.delivered += len(channel.subscribers)
+        app.statistics.delivered += len(channel.subscribers)
         return [*channel.message(sender, msgspec.Raw(message.data))]
 
     def on_deliver(self, link: Link, message: Deliver, _now: Instant) -> list[Command]:
