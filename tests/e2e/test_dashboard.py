@@ -53,7 +53,10 @@ async def go(tab: Tab, url: str) -> None:
     """Go to another page of the hub, and wait until its script runs."""
     await tab.evaluate("document.documentElement.dataset.left = 'yes'")
     await tab.call("Page.navigate", url=url)
-    await seen(tab, "!document.documentElement.dataset.left && document.readyState === 'complete'")
+    await seen(
+        tab,
+        "document.documentElement && !document.documentElement.dataset.left && document.readyState === 'complete'",
+    )
 
 
 async def sign_in(tab: Tab, url: str) -> None:

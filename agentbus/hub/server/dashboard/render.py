@@ -48,7 +48,6 @@ class Renderer:
         self._templates.filters.update(
             count=count, decimal=decimal, duration=duration, instant=instant, metadata=metadata
         )
-        self._templates.globals["version"] = self.version
         for name in TEMPLATES:
             self._templates.get_template(f"{name}.html")  # compiled now, not under somebody's request
 
@@ -59,7 +58,8 @@ class Renderer:
     def page(self, name: str, context: dict[str, Any]) -> str:
         """Render a whole page."""
         inside = Markup(self.fragment(name, context))  # noqa: S704 -- escaped already, by its own template
-        return self._templates.get_template("page.html").render(context | {"inside": inside})
+        around = context | {"inside": inside, "version": self.version}
+        return self._templates.get_template("page.html").render(around)
 
 
 def _source(name: str) -> str:
