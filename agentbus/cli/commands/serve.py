@@ -108,6 +108,7 @@ def serve(
         metrics_token=server.metrics_token,
         max_unauthenticated=server.max_unauthenticated,
         reuse_port=worker is not None,
+        dashboard=server.dashboard and worker is None,  # its sessions are one process's
     )
     if dev and listen.host not in LOOPBACK:
         raise misused(f"--dev holds public keys and is for this machine alone, not for {listen.host}")

@@ -15,6 +15,7 @@ from agentbus.hub.core.instant import Instant
 from agentbus.hub.core.post import PostOffice
 from agentbus.hub.core.quotas import Meter
 from agentbus.hub.core.session import Session
+from agentbus.hub.core.statistics import AppStatistics
 from agentbus.protocol import PresencePeer, encode_direct
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class App:
         meter: what it has used.
         peers: the open sessions of each peer.
         channels: by name; those with a subscriber only, here or at another hub.
+        statistics: its share of this hub's totals.
         cluster: the other hubs; None for a hub that is alone.
         elsewhere: the connections of each peer at other hubs, by the hub's life.
         history: what was published lately; None where the app has no history.
@@ -47,6 +49,7 @@ class App:
         "meter",
         "peers",
         "post",
+        "statistics",
     )
 
     def __init__(self, config: AppConfig, meter: Meter) -> None:
@@ -55,6 +58,7 @@ class App:
         self.meter = meter
         self.peers: dict[str, tuple[Session, ...]] = {}
         self.channels: dict[str, Channel] = {}
+        self.statistics = AppStatistics()
         self.cluster: Cluster | None = None
         self.elsewhere: dict[str, dict[str, int]] = {}
         self.history: Histories | None = None
@@ -129,6 +133,7 @@ class App:
         receivers = self.peers.get(peer)
         if receivers is None:
             return 0, []
+        self.statistics.delivered += len(receivers)
         return len(receivers), [Broadcast(receivers, encode_direct(sender.peer_id, data, sender.metadata))]
 
     def listen_elsewhere(self, hub: str, name: str, wanted: bool) -> None:

@@ -269,6 +269,7 @@ class Hub:
         messages = known.message(sender, data, entry=entry)
         delivered = sum(len(message.sessions) for message in messages)
         self.statistics.delivered += delivered
+        self._apps[app].statistics.delivered += delivered
         if self.cluster is not None and known.elsewhere:
             delivered += self.cluster.publish(self._apps[app], channel, sender, data, known.elsewhere) or 0
         return Published(delivered, [*messages])

@@ -27,6 +27,11 @@ class Caller(msgspec.Struct, frozen=True):
     key: SecretKey
     grant: Grant
 
+    @classmethod
+    def of(cls, app: AppConfig, key: SecretKey) -> Caller:
+        """Make the caller that holds a pair."""
+        return cls(app, key, Grant(key.actions, compile_patterns(key.channel_patterns)))
+
 
 def _digest(secret: bytes) -> bytes:
     return hashlib.sha256(secret).digest()  # so that a comparison says nothing of the length either
@@ -46,7 +51,7 @@ class Keyring:
         self._callers: dict[bytes, tuple[bytes, Caller | None]] = {
             key.id.encode(): (
                 _digest(key.secret.encode(errors="surrogateescape")),
-                Caller(app, key, Grant(key.actions, compile_patterns(key.channel_patterns))),
+                Caller.of(app, key),
             )
             for app in apps
             for key in app.secret_keys

@@ -117,7 +117,9 @@ class Requests:
         answer: list[Command] = []
         if channel is not None:
             answer += channel.message(session.peer, frame.data, exclude=session, entry=entry)
-            self._statistics.delivered += len(channel.subscribers) - (session in channel.subscribers)
+            receivers = len(channel.subscribers) - (session in channel.subscribers)
+            self._statistics.delivered += receivers
+            app.statistics.delivered += receivers
             if channel.elsewhere and not self._relay(session, channel, frame.data):
                 return answer + self.refuse(session, ErrorCode.BACKEND_ERROR, frame.request_id)
         if frame.request_id is not None:
@@ -166,7 +168,9 @@ class Requests:
         if frame.id is not None and app.dedupe is not None:
             app.dedupe.accepted(session.identity, frame.id, now.monotonic)
         self._statistics.sent += 1
-        self._statistics.delivered += 0 if receivers is None else len(receivers)
+        delivered = 0 if receivers is None else len(receivers)
+        self._statistics.delivered += delivered
+        app.statistics.delivered += delivered
         if frame.request_id is not None:
             handed.append(commands.Send(session, encode_ack(frame.request_id)))
         return handed
@@ -187,6 +191,7 @@ class Requests:
     ) -> list[Command]:
         """Answer with an error, which carries the request id where there was one."""
         self._statistics.errors[code] += 1
+        session.app.statistics.errors[code] += 1
         frame = ErrorFrame(code=code, request_id=request_id, message=text or ERROR_TEXTS.get(code))
         return [commands.Send(session, encode(frame))]
 

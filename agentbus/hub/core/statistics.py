@@ -1,4 +1,4 @@
-"""What operators read: totals since the hub was made."""
+"""What operators read: totals since the hub was made, over all apps and of each."""
 
 from __future__ import annotations
 
@@ -26,3 +26,18 @@ class Statistics:
         self.delivered = 0
         self.errors: Counter[str] = Counter()
         self.closes: Counter[int] = Counter()
+
+
+class AppStatistics:
+    """Totals of one app, which its own people may see.
+
+    Attributes:
+        delivered: messages and direct sends handed to its connections.
+        errors: error frames by code.
+    """
+
+    __slots__ = ("delivered", "errors")
+
+    def __init__(self) -> None:
+        self.delivered = 0
+        self.errors: Counter[str] = Counter()

@@ -19,8 +19,10 @@ from starlette.routing import BaseRoute
 
 from agentbus.errors import HubConfigError
 from agentbus.hub.core import HistoryStore, HubConfig, UsageStore
+from agentbus.hub.core.control import Control
 from agentbus.hub.server.acceptor import TlsAcceptor
 from agentbus.hub.server.app import Readiness, make_app
+from agentbus.hub.server.dashboard.routes import Dashboard
 from agentbus.hub.server.entrance import MOST_UNAUTHENTICATED
 from agentbus.hub.server.http import HttpConnection
 from agentbus.hub.server.listening import LISTEN_BACKLOG, UnixSocket, bind
@@ -28,7 +30,7 @@ from agentbus.hub.server.metrics import HubMetrics
 from agentbus.hub.server.metrics_access import metrics_route
 from agentbus.hub.server.plane import Membership
 from agentbus.hub.server.request_log import RequestLog
-from agentbus.hub.server.rest.routes import control_routes
+from agentbus.hub.server.rest.routes import control_routes, sign
 from agentbus.hub.server.session import SessionHandler
 from agentbus.hub.server.shell import HubShell
 from agentbus.hub.server.tls import CHECK_INTERVAL, Certificate
@@ -53,6 +55,7 @@ class Listen:
         metrics_token: opens `/metrics` to callers elsewhere; "" opens it to nobody but this machine.
         max_unauthenticated: sockets without an accepted credential that are held.
         reuse_port: other processes listen on the same port, too.
+        dashboard: whether there is one at `/`.
     """
 
     host: str = "127.0.0.1"
@@ -66,6 +69,7 @@ class Listen:
     metrics_token: str = field(default="", repr=False)
     max_unauthenticated: int = MOST_UNAUTHENTICATED
     reuse_port: bool = False
+    dashboard: bool = True
 
 
 Factory = Callable[[], asyncio.BaseProtocol]
@@ -138,6 +142,8 @@ class HubServer:
             trusted_proxies=listen.trusted_proxies,
             most_unauthenticated=listen.max_unauthenticated,
         )
+        self._control = Control(self.shell.hub, sign)
+        self._dashboard = Dashboard(self.shell, self._control) if listen.dashboard else None
         self._ready = Readiness(lambda: self.shell.plane is None or self.shell.plane.cluster.reachable)
         self._certificate: Certificate | None = None
         self._unix = None if listen.uds is None else UnixSocket(listen.uds, listen.uds_mode)
@@ -181,6 +187,8 @@ class HubServer:
         if self._serving.done():
             await self._serving  # raises what went wrong
         self._watch_certificate()
+        if self._dashboard is not None:
+            self._dashboard.start()
         self._ready.ready = True
 
     async def stop(self, grace: float | None = None) -> None:
@@ -192,6 +200,8 @@ class HubServer:
         self._ready.ready = False
         if self._server is None or self._serving is None:
             return
+        if self._dashboard is not None:
+            self._dashboard.stop()
         await self.shell.shutdown(self._listen.shutdown_grace if grace is None else grace)
         self._server.should_exit = True
         await self._serving
@@ -243,7 +253,8 @@ class HubServer:
         metrics = HubMetrics(self.shell, lambda: self._ready.ready)
         routes: list[BaseRoute] = [
             metrics_route(metrics, self.shell.trusted_proxies, listen.metrics_token),
-            *control_routes(self.shell),
+            *control_routes(self.shell, self._control),
+            *(self._dashboard.routes() if self._dashboard is not None else ()),
         ]
         return uvicorn.Config(
             RequestLog(make_app(self._ready, routes), self.shell.now, self.shell.trusted_proxies),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from agentbus.hub.core import Close, Command, ConnectRequest, Instant, Session
@@ -15,6 +16,15 @@ from agentbus.wire.server import ServerConnection, UpgradeRequest
 from agentbus.wire.transport import ABNORMAL
 
 PATH = "/v1"
+
+
+class Seat(NamedTuple):
+    """An open connection, for operators: its number counts from 1, its beginning is in monotonic seconds."""
+
+    session: Session
+    number: int
+    address: str
+    opened_at: float
 
 
 class SessionHandler:
@@ -157,6 +167,13 @@ class SessionHandler:
         if connection is None or who is None:
             return None
         return who.app.id, connection, self.carried(connection)
+
+    def seat(self) -> Seat | None:
+        """Tell whose it is, while it is open."""
+        session = self._session
+        if session is None or not session.open:
+            return None
+        return Seat(session, self._number, self.address, self._opened_at)
 
     def _note_end(self, connection: ServerConnection, code: int) -> None:
         shell, who, begun = self._shell, self._who, connection.close_begun

@@ -61,6 +61,7 @@ class ServerSettings(ConfigStruct, frozen=True):
         metrics_token: opens `/metrics` to callers elsewhere; or the variable, or the file, that holds it.
         max_unauthenticated: sockets without an accepted credential that are held.
         workers: processes that share the port and are one hub.
+        dashboard: whether there is one at `/`.
     """
 
     host: Annotated[str, msgspec.Meta(min_length=1)] = "127.0.0.1"
@@ -75,6 +76,7 @@ class ServerSettings(ConfigStruct, frozen=True):
     metrics_token_env: str = ""
     metrics_token_file: str = ""
     max_unauthenticated: Positive = MOST_UNAUTHENTICATED
+    dashboard: bool = True
     log_level: LogLevel = "info"
     log_format: LogFormat = "text"
     workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1

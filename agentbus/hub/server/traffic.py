@@ -34,10 +34,11 @@ class Tally:
 
 @dataclass(slots=True)
 class AppTraffic:
-    """One app's connections: how many got in, and what those that have ended carried."""
+    """One app's connections: how many got in, what those that have ended carried, and how they ended."""
 
     accepted: int = 0
     ended: Tally = field(default_factory=Tally)
+    closes: Counter[tuple[str, EndedBy]] = field(default_factory=Counter[tuple[str, EndedBy]])
 
 
 class Traffic:
@@ -60,8 +61,10 @@ class Traffic:
 
     def end(self, app: str, carried: Tally, code: int, by: EndedBy) -> None:
         """Count the end of one that had got in. A client may send any code: unknown ones count together."""
+        how: tuple[str, EndedBy] = str(code) if code in KNOWN_CODES else OTHER_CODE, by
         self.of(app).ended.add(carried)
-        self.closes[str(code) if code in KNOWN_CODES else OTHER_CODE, by] += 1
+        self.of(app).closes[how] += 1
+        self.closes[how] += 1
 
     def of(self, app: str) -> AppTraffic:
         """Return one app's counts."""

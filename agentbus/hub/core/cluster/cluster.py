@@ -284,6 +284,7 @@ class Cluster:
         if channel is None:
             return []
         self._home.statistics.delivered += len(channel.subscribers)
+        app.statistics.delivered += len(channel.subscribers)
         return [*channel.message(sender, data, entry=entry)]
 
     def on_deliver(self, link: Link, message: Deliver, _now: Instant) -> list[Command]:

@@ -19,8 +19,13 @@ from agentbus.hub.server.shell import HubShell
 from agentbus.hub.server.tokens import mint
 
 
-def control_routes(shell: HubShell) -> list[BaseRoute]:
-    """Build the control plane of a hub: its calls, and the document that describes them."""
+def control_routes(shell: HubShell, control: Control | None = None) -> list[BaseRoute]:
+    """Build the control plane of a hub: its calls, and the document that describes them.
+
+    Args:
+        shell: of the hub.
+        control: its rules, where somebody else follows the same ones.
+    """
     text = msgspec.json.encode(document())
 
     async def openapi(_request: Request) -> Response:
@@ -28,7 +33,7 @@ def control_routes(shell: HubShell) -> list[BaseRoute]:
 
     return [
         Route("/v1/openapi.json", openapi, methods=["GET"]),
-        Under(b"/v1/", ControlPlane(shell, Control(shell.hub, sign))),
+        Under(b"/v1/", ControlPlane(shell, control or Control(shell.hub, sign))),
     ]
 
 
