@@ -55,7 +55,7 @@ async def go(tab: Tab, url: str) -> None:
     await tab.call("Page.navigate", url=url)
     await seen(
         tab,
-        "document.documentElement && !document.documentElement.dataset.left && document.readyState === 'complete'",
+        "document.documentElement?.dataset.left === undefined && document.readyState === 'complete'",
     )
 
 
