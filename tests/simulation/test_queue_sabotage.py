@@ -13,6 +13,7 @@ from agentbus.agents.queues.commits import Commits
 from agentbus.agents.queues.core.attempts import Attempts
 from agentbus.agents.queues.core.flows import Flows
 from agentbus.agents.queues.core.leases import Leases
+from agentbus.agents.queues.core.matching import Matching
 from agentbus.agents.queues.core.queue import QueueCore
 from agentbus.agents.queues.core.schedules import Schedules
 from agentbus.testing.simulation import draw_plan
@@ -107,10 +108,10 @@ def forget_the_tick(patch: Patch) -> None:
 def forget_the_pause(patch: Patch) -> None:
     """Begin jobs whether or not somebody has paused the queue."""
 
-    def may_begin(self: QueueCore) -> bool:
+    def may_begin(self: Matching) -> bool:
         return len(vars(self)["_book"].ready) > 0
 
-    patch.setattr(QueueCore, "_may_begin", property(may_begin))
+    patch.setattr(Matching, "_may_begin", property(may_begin))
 
 
 def mix_up_values(patch: Patch) -> None:

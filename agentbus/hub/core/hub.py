@@ -51,9 +51,8 @@ from agentbus.protocol import (
 from agentbus.protocol import Send as SendFrame
 
 FRAME_OVERHEAD_BYTES = 1024  # spec section 5, 1009: room for the frame around a payload of `maxMessageSize`
-WALL_ROUNDING = (
-    0.001  # seconds lost between the two clocks; without it a tick may come a hair too early for ever
-)
+# seconds lost between the two clocks; without it a tick may come a hair too early for ever
+WALL_ROUNDING = 0.001
 EXPIRY_LEAD = 0.25  # seconds before `exp` at which a connection is closed
 
 

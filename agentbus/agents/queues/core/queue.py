@@ -99,7 +99,7 @@ class QueueCore:
         self._attempts = Attempts(self._book, self._leases, self._ending, self._put_along, random)
         self._schedules = Schedules(self._book, self._putting, next_tick, opened.notes, wall)
         self._views = Views(self._book, self._leases)
-        at, notes = self._noted, opened.notes
+        at, notes = self._clock.at(now), opened.notes
         self._matching = Matching(self._book, self._leases, self._ending, self._steering, notes, now, at)
         self._ticked, self._ticked_wall = now, wall
         self._stood = False
